@@ -1,0 +1,11 @@
+//! What `cargo xtask` does, as a library: setting up a machine, the tools tree, the reference image, bundles, lints.
+//!
+//! The system tests link it too, so that a story can ask for an image or a bad release in one call. Everything a
+//! build makes lies under `target/fleet/` and is keyed by what it was made from; deleting that folder is always safe.
+
+pub mod debian;
+pub mod process;
+pub mod progress;
+pub mod setup;
+pub mod tools;
+pub mod workspace;

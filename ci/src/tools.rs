@@ -1,0 +1,128 @@
+//! The tools tree: a Debian tree holding QEMU, RAUC, genimage and the file system tools in known versions.
+//!
+//! The host then needs little more than mmdebstrap and bubblewrap, and a laptop, Ubuntu and CI use the same tools.
+//! A command runs with the tree as its root; the repository, the target folder, `/tmp` and `/dev` keep their paths,
+//! the network is shared, and so are process ids. Nothing writes to the tree itself.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Result, bail};
+
+use crate::debian::Bootstrap;
+use crate::process;
+use crate::progress::Progress;
+use crate::workspace::Workspace;
+
+const PACKAGES: &[&str] = &[
+    "bmap-tools",
+    "busybox-static",
+    "ca-certificates",
+    "cpio",
+    "cryptsetup-bin",
+    "dmsetup",
+    "dosfstools",
+    "e2fsprogs",
+    "erofs-utils",
+    "fdisk",
+    "genimage",
+    "grub-common",
+    "grub-efi-amd64-bin",
+    "kmod",
+    "mtools",
+    "netcat-openbsd",
+    "openssl",
+    "ovmf",
+    "qemu-system-data",
+    "qemu-system-x86",
+    "qemu-utils",
+    "rauc",
+    "shellcheck",
+    "squashfs-tools",
+    "systemd",
+    "xz-utils",
+    "zstd",
+];
+
+/// A ready tree.
+#[derive(Debug, Clone)]
+pub struct ToolTree {
+    tree: PathBuf,
+    workspace: Workspace,
+}
+
+impl ToolTree {
+    /// Takes the tree when it is there, makes it otherwise (about a minute).
+    ///
+    /// # Errors
+    /// When bubblewrap is missing or the tree can't be made.
+    pub fn ensure(workspace: &Workspace, progress: Progress) -> Result<Self> {
+        if !process::on_path("bwrap") {
+            bail!("bubblewrap (bwrap) is not installed\nhint: cargo xtask setup");
+        }
+        let bootstrap = bootstrap();
+        let tree = workspace
+            .fleet_dir()
+            .join(format!("tools-{}", bootstrap.key()));
+        if !tree.is_dir() {
+            let step = progress.step("Installing the tools tree (QEMU, RAUC, genimage, …)");
+            bootstrap.build(&tree, &workspace.log_file("tools-tree"))?;
+            step.done("");
+        }
+        Ok(Self {
+            tree,
+            workspace: workspace.clone(),
+        })
+    }
+
+    /// Is the tree of the present package list there?
+    pub fn is_present(workspace: &Workspace) -> bool {
+        let name = format!("tools-{}", bootstrap().key());
+        workspace.fleet_dir().join(name).is_dir()
+    }
+
+    /// A command with the tree as its root.
+    ///
+    /// It is killed when the *thread* that spawned it ends (that is how Linux's parent-death signal counts), so
+    /// spawn long-lived ones, such as QEMU, from a thread that outlives them. Killing the returned process (bwrap)
+    /// kills the program with it, at once.
+    pub fn command(&self, program: &str) -> Command {
+        let mut command = process::command("bwrap");
+        command.args(["--die-with-parent", "--dev-bind", "/dev", "/dev"]);
+        command.args(["--proc", "/proc", "--bind", "/tmp", "/tmp"]);
+        command.args(["--ro-bind-try", "/sys", "/sys", "--tmpfs", "/run"]);
+        for dir in ["usr", "etc", "var"] {
+            let inside = Path::new("/").join(dir);
+            command
+                .arg("--ro-bind")
+                .arg(self.tree.join(dir))
+                .arg(inside);
+        }
+        for link in ["bin", "sbin", "lib", "lib64"] {
+            command.args(["--symlink", &format!("usr/{link}"), &format!("/{link}")]);
+        }
+        for dir in [self.workspace.root(), self.workspace.target()] {
+            command.arg("--bind-try").arg(dir).arg(dir);
+        }
+        command
+            .args(["--setenv", "PATH", "/usr/sbin:/usr/bin", "--"])
+            .arg(program);
+        command
+    }
+
+    /// A file of the tree, as a path that is good outside and inside it, such as `usr/share/OVMF/OVMF_CODE_4M.fd`.
+    pub fn file(&self, relative: &str) -> PathBuf {
+        self.tree.join(relative.trim_start_matches('/'))
+    }
+}
+
+fn bootstrap() -> Bootstrap {
+    Bootstrap {
+        packages: PACKAGES.iter().map(ToString::to_string).collect(),
+        excludes: ["man", "doc", "locale", "info"]
+            .iter()
+            .map(|dir| format!("/usr/share/{dir}/*"))
+            .collect(),
+        source_date_epoch: 0,
+    }
+}
