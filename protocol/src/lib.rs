@@ -1,0 +1,35 @@
+//! What Fleet's programs say to one another.
+//!
+//! Identifiers, versions, trust documents and the wire types between device, control plane and
+//! operator. No I/O, no clock, no randomness: everything here is parsed at the edge once and can
+//! then be relied upon.
+//!
+//! Invariants:
+//! - JSON on the wire is camelCase; unknown fields are ignored, so that old programs understand
+//!   newer ones. Files that a person edits (configuration) refuse unknown fields instead.
+//! - A value of [`trust::VerifiedRelease`] exists only if its signatures were checked.
+
+pub mod command;
+pub mod config;
+mod digest;
+pub mod enrolment;
+pub mod event;
+pub mod heartbeat;
+mod id;
+mod percent;
+pub mod problem;
+pub mod release;
+pub mod rollout;
+pub mod target;
+pub mod trust;
+pub mod update;
+mod version;
+pub mod why;
+
+pub use digest::{ParseDigestError, Sha256};
+pub use id::{
+    CommandId, Compatible, DeviceId, EventId, ParseIdError, RoleName, RolloutId, TenantId, TokenId,
+    UnitName,
+};
+pub use percent::{ParsePercentError, Percent};
+pub use version::{ParseVersionError, Version};

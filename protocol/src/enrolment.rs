@@ -1,0 +1,91 @@
+//! How a device joins: a one-time token and a certificate request go in, a certificate and a
+//! device token come out.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::{Compatible, DeviceId, RoleName, TenantId, TokenId, Version};
+
+/// What `fleet flash --provision` puts on the boot partition, at `/fleet/provision.json`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ProvisionFile {
+    /// `https://host[:port]`, without a path.
+    pub server_url: String,
+    /// The fleet's own CA; no other is believed.
+    pub ca_certificate_pem: String,
+    /// One use, then worthless.
+    pub enrolment_token: String,
+    /// When this file was made: a lower bound for the clock of a board without one.
+    pub server_time: Timestamp,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub role: Option<RoleName>,
+}
+
+/// `POST /v1/enroll`
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct EnrollRequest {
+    pub enrolment_token: String,
+    /// PKCS#10, PEM; the key never leaves the device.
+    pub csr_pem: String,
+    pub compatible: Compatible,
+    pub version: Version,
+    /// Board model as the firmware names it (device tree or DMI).
+    pub hardware: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub serial_number: Option<String>,
+}
+
+/// Its answer; certificate and token are delivered this once.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct EnrollResponse {
+    pub device_id: DeviceId,
+    pub tenant_id: TenantId,
+    pub certificate_pem: String,
+    /// 64 characters; the control plane keeps only its SHA-256.
+    pub device_token: String,
+    pub server_time: Timestamp,
+}
+
+/// `POST /v1/enrolment-tokens`
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct CreateEnrolmentToken {
+    /// Hours until it expires unused. Default 24.
+    #[serde(default)]
+    pub valid_hours: Option<u32>,
+    /// How many devices may use it. Default 1; a factory batch takes more.
+    #[serde(default)]
+    pub max_uses: Option<u32>,
+    /// The name given to the device, or the prefix for a batch.
+    #[serde(default)]
+    pub device_name: Option<String>,
+    #[serde(default)]
+    pub role: Option<RoleName>,
+}
+
+/// Its answer: the secret is shown this once, inside a file ready for `fleet flash --provision`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct EnrolmentTokenCreated {
+    pub token_id: TokenId,
+    pub expires_at: Timestamp,
+    pub provision: ProvisionFile,
+}
+
+/// One row of `GET /v1/enrolment-tokens`: never the secret.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct EnrolmentTokenView {
+    pub token_id: TokenId,
+    pub expires_at: Timestamp,
+    pub max_uses: u32,
+    pub used: u32,
+    #[serde(default)]
+    pub device_name: Option<String>,
+}
+
+/// `x-device-token`: proves, beside the client certificate, which device is calling.
+pub const DEVICE_TOKEN_HEADER: &str = "x-device-token";

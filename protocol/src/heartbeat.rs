@@ -1,0 +1,127 @@
+//! The regular sign of life.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::update::{BootedSystem, UpdateState};
+use crate::{Compatible, RoleName, Version};
+
+/// Load and temperature, where the board can tell.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Metrics {
+    /// Since the last heartbeat, all cores together: 0 to 100.
+    pub cpu_percent: f32,
+    pub mem_percent: f32,
+    /// Free bytes on the data partition.
+    pub disk_free_bytes: u64,
+    #[serde(default)]
+    pub temperature_c: Option<f32>,
+    #[serde(default)]
+    pub throttled: Option<bool>,
+    #[serde(default)]
+    pub under_voltage: Option<bool>,
+    /// The agent's own resident memory.
+    #[serde(default)]
+    pub agent_resident_bytes: u64,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum NetworkType {
+    Ethernet,
+    Wifi,
+    #[default]
+    None,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Network {
+    pub connected: bool,
+    #[serde(rename = "type")]
+    pub network_type: NetworkType,
+    #[serde(default)]
+    pub last_sync_at_utc: Option<Timestamp>,
+    /// Addresses on the LAN, where the device's own page is found.
+    #[serde(default)]
+    pub addresses: Vec<String>,
+}
+
+/// Why the device last started.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum ResetReason {
+    /// Shut down or rebooted in order.
+    Orderly,
+    /// Power was cut.
+    Power,
+    Watchdog,
+    Panic,
+    Unknown,
+}
+
+/// One health check and how it stands.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct HealthCheck {
+    pub name: String,
+    pub ok: bool,
+    pub detail: String,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum OperatingMode {
+    Normal,
+    Safe,
+}
+
+/// Failures since the last heartbeat that was acknowledged, by kind.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ErrorCounts {
+    pub control_plane: u32,
+    pub install: u32,
+    pub command: u32,
+    pub dropped_events: u32,
+}
+
+/// `POST /v1/device/heartbeat`
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Heartbeat {
+    /// The device's clock; the server's time of receipt counts.
+    pub device_time: Timestamp,
+    pub agent_version: String,
+    pub compatible: Compatible,
+    pub hardware: String,
+    pub role: RoleName,
+    pub mode: OperatingMode,
+    pub booted: BootedSystem,
+    /// What the other slot holds, as far as is known.
+    #[serde(default)]
+    pub other_version: Option<Version>,
+    pub uptime_seconds: u64,
+    pub reset_reason: ResetReason,
+    pub update: UpdateState,
+    pub health: Vec<HealthCheck>,
+    pub metrics: Metrics,
+    pub network: Network,
+    pub errors: ErrorCounts,
+    /// The configuration version in force, 0 for the image's own.
+    pub config_version: u64,
+    /// Of the key set that the device trusts.
+    pub key_set_version: u32,
+}
+
+/// Its answer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct HeartbeatAck {
+    pub ack: bool,
+    pub commands_pending: u32,
+    /// Newer than the device's: fetch `/v1/device/target`.
+    pub target_generation: u64,
+    pub server_time: Timestamp,
+}

@@ -1,0 +1,149 @@
+//! Identifiers as types, so that a device's id cannot be passed where a rollout's is meant.
+
+use serde::{Deserialize, Serialize};
+
+/// Why a text is no identifier of the kind that was asked for.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{text}` is no {kind}: expected {expected}")]
+pub struct ParseIdError {
+    pub kind: &'static str,
+    pub expected: &'static str,
+    pub text: String,
+}
+
+macro_rules! text_id {
+    ($(#[$doc:meta])* $name:ident, $kind:literal, $expected:literal, $accepts:expr) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[serde(try_from = "String", into = "String")]
+        pub struct $name(String);
+
+        impl $name {
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl std::str::FromStr for $name {
+            type Err = ParseIdError;
+
+            fn from_str(text: &str) -> Result<Self, Self::Err> {
+                let accepts: fn(&str) -> bool = $accepts;
+                if accepts(text) {
+                    Ok(Self(text.to_owned()))
+                } else {
+                    Err(ParseIdError {
+                        kind: $kind,
+                        expected: $expected,
+                        text: text.chars().take(80).collect(),
+                    })
+                }
+            }
+        }
+
+        impl TryFrom<String> for $name {
+            type Error = ParseIdError;
+
+            fn try_from(text: String) -> Result<Self, Self::Error> {
+                text.parse()
+            }
+        }
+
+        impl From<$name> for String {
+            fn from(id: $name) -> Self {
+                id.0
+            }
+        }
+
+        impl std::fmt::Display for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.pad(&self.0)
+            }
+        }
+    };
+}
+
+fn prefixed(text: &str, prefix: &str) -> bool {
+    text.strip_prefix(prefix).is_some_and(|rest| {
+        (1..=60).contains(&rest.len())
+            && rest
+                .bytes()
+                .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'-' | b'_'))
+    })
+}
+
+fn word(text: &str, extra: &[u8]) -> bool {
+    (1..=100).contains(&text.len())
+        && text
+            .bytes()
+            .next()
+            .is_some_and(|b| b.is_ascii_alphanumeric())
+        && text
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || extra.contains(&b))
+}
+
+text_id!(
+    /// A customer organisation: `ten_…`.
+    TenantId, "tenant id", "`ten_` and up to 60 of a-z, 0-9, - and _", |t| prefixed(t, "ten_")
+);
+text_id!(
+    /// A device: `dev_…`, derived by the control plane from the device's public key.
+    DeviceId, "device id", "`dev_` and up to 60 of a-z, 0-9, - and _", |t| prefixed(t, "dev_")
+);
+text_id!(
+    /// One rollout of one release: `rol_…`.
+    RolloutId, "rollout id", "`rol_` and up to 60 of a-z, 0-9, - and _", |t| prefixed(t, "rol_")
+);
+text_id!(
+    /// One command to one device: `cmd_…`; its effect happens once.
+    CommandId, "command id", "`cmd_` and up to 60 of a-z, 0-9, - and _", |t| prefixed(t, "cmd_")
+);
+text_id!(
+    /// One event on a device: `evt_…`; the control plane drops what it already has.
+    EventId, "event id", "`evt_` and up to 60 of a-z, 0-9, - and _", |t| prefixed(t, "evt_")
+);
+text_id!(
+    /// An enrolment token's public name: `tok_…`; the secret itself is never shown again.
+    TokenId, "token id", "`tok_` and up to 60 of a-z, 0-9, - and _", |t| prefixed(t, "tok_")
+);
+text_id!(
+    /// What RAUC calls the *compatible*: which hardware and distribution a bundle is made for.
+    Compatible, "compatible", "1 to 100 letters, digits, -, _ and .", |t| word(t, b"-_.")
+);
+text_id!(
+    /// A device role, the name of a file in `roles/`.
+    RoleName, "role", "1 to 100 letters, digits, - and _", |t| word(t, b"-_")
+);
+text_id!(
+    /// A systemd unit's full name, such as `fleet-player.service` (systemd.unit(5)).
+    UnitName, "unit name", "a unit's full name, such as `fleet-player.service`",
+    |t| word(t, b":-_.\\@") && t.rsplit_once('.').is_some_and(|(stem, suffix)| {
+        !stem.is_empty() && matches!(suffix, "service" | "target" | "socket" | "mount" | "timer" | "path")
+    })
+);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_carries_its_kind_in_its_prefix() {
+        assert!("dev_0a1b".parse::<DeviceId>().is_ok());
+        let wrong = "rol_0a1b".parse::<DeviceId>().unwrap_err();
+        assert_eq!(wrong.kind, "device id");
+    }
+
+    #[test]
+    fn an_id_from_json_is_checked_too() {
+        assert!(serde_json::from_str::<DeviceId>("\"dev_../../etc\"").is_err());
+    }
+
+    #[test]
+    fn a_unit_name_needs_its_suffix() {
+        assert!("fleet-player.service".parse::<UnitName>().is_ok());
+        for bad in ["fleet-player", ".service", "a b.service", "x.exe"] {
+            assert!(bad.parse::<UnitName>().is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,71 @@
+//! Releases as the control plane lists them.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::trust::{Envelope, ReleaseMetadata};
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ReleaseStatus {
+    /// Uploaded; no rollout may use it.
+    Draft,
+    /// For rollouts that ask for betas.
+    Beta,
+    Stable,
+    /// No new rollout; running ones go on.
+    Deprecated,
+}
+
+impl std::str::FromStr for ReleaseStatus {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "draft" => Ok(Self::Draft),
+            "beta" => Ok(Self::Beta),
+            "stable" => Ok(Self::Stable),
+            "deprecated" => Ok(Self::Deprecated),
+            _ => Err(format!(
+                "`{text}` is no release status: draft, beta, stable or deprecated"
+            )),
+        }
+    }
+}
+
+impl ReleaseStatus {
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Draft => "draft",
+            Self::Beta => "beta",
+            Self::Stable => "stable",
+            Self::Deprecated => "deprecated",
+        }
+    }
+}
+
+/// `POST /v1/releases`; the bundle itself goes to `PUT /v1/bundles/{sha256}` first.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct CreateRelease {
+    pub metadata: Envelope,
+    pub status: ReleaseStatus,
+}
+
+/// `POST /v1/releases/{version}/status`
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SetReleaseStatus {
+    pub status: ReleaseStatus,
+}
+
+/// One row of `GET /v1/releases`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ReleaseView {
+    #[serde(flatten)]
+    pub metadata: ReleaseMetadata,
+    pub status: ReleaseStatus,
+    pub published_at: Timestamp,
+    /// How many devices last reported this version as booted.
+    pub device_count: u64,
+}
