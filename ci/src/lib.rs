@@ -8,4 +8,5 @@ pub mod process;
 pub mod progress;
 pub mod setup;
 pub mod tools;
+pub mod virtual_machine;
 pub mod workspace;

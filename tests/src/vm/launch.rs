@@ -1,0 +1,262 @@
+//! Starting QEMU and taking its lines. The harness listens and QEMU connects, so nothing said early is lost.
+
+use std::io;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::Path;
+use std::process::{Command, ExitStatus, Stdio};
+use std::sync::Arc;
+use std::sync::mpsc::{self, Receiver};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use tempfile::TempDir;
+
+use super::console::Console;
+use super::disk::Disks;
+use super::error::{Result, VmError};
+use super::programs::Programs;
+use super::qmp::Qmp;
+use super::shell::Shell;
+use super::{Boot, CONTROL_ADDRESS, Clock, Display, Machine};
+
+const CONNECT_WITHIN: Duration = Duration::from_mins(1);
+const FIRMWARE: &str = "usr/share/OVMF/OVMF_CODE_4M.fd";
+
+/// QEMU with its lines. Dropping it ends it.
+#[derive(Debug)]
+pub(super) struct Running {
+    pub(super) qmp: Qmp,
+    pub(super) shell: Shell,
+    pub(super) page_port: u16,
+    process: Process,
+    _sockets: TempDir,
+}
+
+/// The process, kept by a thread of its own: the tools tree ends a program with the *thread* that started it.
+#[derive(Debug)]
+struct Process {
+    pid: Pid,
+    keeper: Option<JoinHandle<io::Result<ExitStatus>>>,
+}
+
+impl Running {
+    pub(super) fn launch(
+        programs: &Arc<dyn Programs>,
+        machine: &Machine,
+        disks: &Disks,
+        boot: Boot<'_>,
+        log_dir: &Path,
+        serial: &Console,
+        shell_log: &Console,
+    ) -> Result<Self> {
+        // Socket paths must stay under 108 bytes, which a target folder may not.
+        let sockets = tempfile::Builder::new()
+            .prefix("fleet-vm-")
+            .tempdir_in("/tmp")
+            .map_err(VmError::io("creating a folder for sockets"))?;
+        let dir = sockets.path();
+        let [qmp_line, serial_line, shell_line] = [
+            listen(dir, "qmp")?,
+            listen(dir, "serial")?,
+            listen(dir, "shell")?,
+        ];
+        let mut command = programs.command("qemu-system-x86_64");
+        arguments(&mut command, &**programs, machine, disks, dir);
+        if let Boot::Resume(name) = boot {
+            command.args(["-loadvm", name]);
+        }
+        let stderr = log_dir.join("qemu.log");
+        let (mut process, ended) = Process::start(command, &stderr)?;
+        let accept = |line: &UnixListener| accept(line, &ended, &stderr);
+        let qmp_stream = accept(&qmp_line)?;
+        serial.attach(accept(&serial_line)?)?;
+        let shell = Shell::new(shell_log.clone(), accept(&shell_line)?)?;
+        let mut qmp = Qmp::handshake(qmp_stream)?;
+        process.pid = pid_from(&dir.join("pid")).unwrap_or(process.pid);
+        let forwards = qmp.monitor("info usernet", Duration::from_secs(30))?;
+        let page_port = host_port(&forwards).ok_or_else(|| VmError::Qmp {
+            command: "info usernet".to_owned(),
+            reason: format!("no forwarded port in {forwards}"),
+        })?;
+        Ok(Self {
+            qmp,
+            shell,
+            page_port,
+            process,
+            _sockets: sockets,
+        })
+    }
+
+    /// Ends QEMU at once and returns when it is gone and its locks with it.
+    pub(super) fn kill(mut self) {
+        self.process.end();
+    }
+}
+
+impl Process {
+    fn start(mut command: Command, stderr: &Path) -> Result<(Self, Receiver<()>)> {
+        let log = std::fs::File::create(stderr)
+            .map_err(VmError::io(format!("creating {}", stderr.display())))?;
+        command
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(log);
+        let (started, wait_started) = mpsc::channel();
+        let (ended, wait_ended) = mpsc::channel();
+        let keeper = std::thread::spawn(move || {
+            let mut child = match command.spawn() {
+                Ok(child) => child,
+                Err(error) => {
+                    let _ = started.send(Err(io::Error::new(error.kind(), error.to_string())));
+                    return Err(error);
+                }
+            };
+            let _ = started.send(Ok(child.id()));
+            let status = child.wait();
+            let _ = ended.send(());
+            status
+        });
+        let id = wait_started
+            .recv()
+            .unwrap_or_else(|_| Err(io::Error::other("the thread that starts QEMU died")))
+            .map_err(VmError::io("starting QEMU"))?;
+        let pid = Pid::from_raw(i32::try_from(id).expect("process ids fit in i32"));
+        let process = Self {
+            pid,
+            keeper: Some(keeper),
+        };
+        Ok((process, wait_ended))
+    }
+
+    fn end(&mut self) {
+        if let Some(keeper) = self.keeper.take() {
+            // Already gone is as good.
+            let _ = kill(self.pid, Signal::SIGKILL);
+            let _ = keeper.join();
+        }
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+fn listen(dir: &Path, name: &str) -> Result<UnixListener> {
+    let what = || format!("listening for QEMU's {name} line");
+    let listener = UnixListener::bind(dir.join(name)).map_err(VmError::io(what()))?;
+    listener
+        .set_nonblocking(true)
+        .map_err(VmError::io(what()))?;
+    Ok(listener)
+}
+
+fn accept(listener: &UnixListener, ended: &Receiver<()>, stderr: &Path) -> Result<UnixStream> {
+    let began = Instant::now();
+    loop {
+        match listener.accept() {
+            Ok((stream, _)) => {
+                stream
+                    .set_nonblocking(false)
+                    .map_err(VmError::io("taking QEMU's line"))?;
+                return Ok(stream);
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(source) => {
+                let what = "taking QEMU's line".to_owned();
+                return Err(VmError::Io { what, source });
+            }
+        }
+        let died = ended.recv_timeout(Duration::from_millis(20)).is_ok();
+        if died || began.elapsed() > CONNECT_WITHIN {
+            return Err(VmError::Program {
+                program: "QEMU".to_owned(),
+                output: std::fs::read_to_string(stderr).unwrap_or_default(),
+            });
+        }
+    }
+}
+
+fn pid_from(file: &Path) -> Option<Pid> {
+    let text = std::fs::read_to_string(file).ok()?;
+    text.trim().parse().ok().map(Pid::from_raw)
+}
+
+/// The host's port in a line such as `TCP[HOST_FORWARD]  12  127.0.0.1 36529  10.0.2.15 80  0 0`.
+fn host_port(usernet: &str) -> Option<u16> {
+    let line = usernet.lines().find(|l| l.contains("HOST_FORWARD"))?;
+    line.split_whitespace().nth(3)?.parse().ok()
+}
+
+fn arguments(
+    command: &mut Command,
+    programs: &dyn Programs,
+    machine: &Machine,
+    disks: &Disks,
+    sockets: &Path,
+) {
+    let line = |name: &str| {
+        let path = sockets.join(name);
+        format!("socket,id={name},path={}", path.display())
+    };
+    let rtc = match machine.clock {
+        Clock::Host => "base=utc",
+        Clock::Epoch => "base=1970-01-01T00:00:00",
+    };
+    let display = match machine.display {
+        Display::Headless => "none",
+        Display::Window => "gtk",
+    };
+    command
+        .args(["-machine", "q35", "-accel", "tcg,thread=multi"])
+        .args(["-cpu", "qemu64", "-nodefaults", "-no-user-config"])
+        .args(["-m", &machine.memory_mb.to_string()])
+        .args(["-smp", &machine.cpus.to_string()])
+        .args(["-rtc", rtc, "-display", display])
+        .args(["-device", "virtio-vga", "-device", "virtio-rng-pci"])
+        .args(["-device", "i6300esb", "-action", "watchdog=reset"]);
+    command.arg("-drive").arg(format!(
+        "if=pflash,unit=0,format=raw,readonly=on,file={}",
+        programs.file(FIRMWARE).display()
+    ));
+    command.arg("-drive").arg(format!(
+        "if=pflash,unit=1,format=qcow2,file={}",
+        disks.variables.display()
+    ));
+    // Write-back with flushes honoured; never `unsafe`, because power cuts must mean something.
+    command.arg("-drive").arg(format!(
+        "if=none,id=disk,format=qcow2,cache=writeback,discard=unmap,file={}",
+        disks.disk.display()
+    ));
+    command.args([
+        "-device",
+        "virtio-blk-pci,drive=disk,bootindex=0,serial=fleet",
+    ]);
+    // netcat, because `guestfwd` to a socket carries one connection only, and this one starts a program for each.
+    command.arg("-netdev").arg(format!(
+        "user,id=lan,restrict=on,hostfwd=tcp:127.0.0.1:0-:80,guestfwd=tcp:{CONTROL_ADDRESS}-cmd:nc -N 127.0.0.1 {}",
+        machine.control_port
+    ));
+    command.args(["-device", "virtio-net-pci,netdev=lan,romfile="]);
+    command.args(["-chardev", &line("qmp"), "-mon", "chardev=qmp,mode=control"]);
+    for name in ["serial", "shell"] {
+        command.args(["-chardev", &line(name)]);
+        command.args(["-device", &format!("isa-serial,chardev={name}")]);
+    }
+    command.arg("-pidfile").arg(sockets.join("pid"));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_forwarded_port_is_read_from_the_monitor() {
+        let said = "Hub -1 (lan):\r\n  Protocol[State]    FD  Source Address  Port   Dest. Address  Port RecvQ SendQ\r\n  TCP[HOST_FORWARD]  12       127.0.0.1 36529       10.0.2.15    80     0     0\r\n";
+        assert_eq!(host_port(said), Some(36529));
+        assert_eq!(host_port("nothing"), None);
+    }
+}

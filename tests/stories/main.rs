@@ -1,0 +1,4 @@
+//! What must be shown of the whole system, each as a story with a name, in a virtual machine with the real boot
+//! chain. `cargo xtask test` builds what they need and runs them.
+
+mod harness;
