@@ -1,0 +1,74 @@
+//! Cards: full-screen messages in large type, drawn by the agent itself.
+//!
+//! A card is what the screen shows when there is no player to show anything: at boot, while a device
+//! joins its fleet, when an operator asks "which one is it?", and in safe mode. It is readable at
+//! three metres and carries a QR code with the address of the device's local page.
+//!
+//! Invariants:
+//! - [`render_band`] is pure: same card, same size, same pixels. It needs memory for one band only,
+//!   because a whole 4K picture would be three times the agent's memory budget.
+//! - A card never shows a secret unless somebody proved to stand at the device
+//!   (docs/decisions/0010-pin-and-presence.md); the caller decides by filling [`SafeModeCard::pin`].
+
+mod canvas;
+mod layout;
+mod screen;
+mod text;
+
+pub use canvas::Band;
+pub use screen::{Screen, ScreenError};
+
+/// What to say.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Card {
+    /// The system is starting.
+    Boot { version: String },
+    /// The device is joining its fleet, or waits for somebody to let it.
+    Pairing {
+        /// One sentence: what happens now.
+        status: String,
+        /// Where to go on: becomes the QR code.
+        url: Option<String>,
+        /// Serial number or device id, so that a person can tell devices apart.
+        device: String,
+    },
+    /// "Which screen is it?"
+    Identify {
+        device: String,
+        version: String,
+        addresses: Vec<String>,
+        url: Option<String>,
+    },
+    SafeMode(SafeModeCard),
+}
+
+/// The card of safe mode.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct SafeModeCard {
+    /// One sentence: why normal operation stopped.
+    pub reason: String,
+    /// One sentence: what is going on or what to do.
+    pub advice: String,
+    pub device: String,
+    pub version: String,
+    /// `http://192.168.1.20/`; none while there is no network.
+    pub url: Option<String>,
+    pub addresses: Vec<String>,
+    /// Shown for a short time after somebody pressed a key at the device.
+    pub pin: Option<String>,
+}
+
+/// Draws rows `top..top + rows` of the card at `width` × `height` pixels.
+pub fn render_band(card: &Card, width: u32, height: u32, top: u32, rows: u32) -> Band {
+    let mut band = Band::new(width, top, rows.min(height.saturating_sub(top)));
+    layout::draw(&layout::content(card), width, height, &mut band);
+    band
+}
+
+/// The whole picture in one band: for tests and small screens.
+pub fn render(card: &Card, width: u32, height: u32) -> Band {
+    render_band(card, width, height, 0, height)
+}
+
+#[cfg(test)]
+mod tests;

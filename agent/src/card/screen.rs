@@ -1,0 +1,163 @@
+//! The way to the glass: the kernel's framebuffer device, written as a file.
+//!
+//! Geometry comes from sysfs (Documentation/ABI/testing/sysfs-class-graphics), so no ioctl and no
+//! unsafe code is needed. DRM drivers offer the same device through their fbdev emulation; it is
+//! what remains on the screen while no program holds the display.
+
+use std::os::unix::fs::FileExt as _;
+use std::path::{Path, PathBuf};
+
+use super::{Card, render_band};
+
+/// Rows drawn at a time: 128 rows of a 4K picture are 2 MB.
+const BAND_ROWS: u32 = 128;
+
+/// Why a card could not be shown.
+#[derive(Debug, thiserror::Error)]
+pub enum ScreenError {
+    #[error("no framebuffer at {path}: is a screen driver loaded?")]
+    Absent {
+        path: PathBuf,
+        #[source]
+        source: std::io::Error,
+    },
+    #[error("{path} says `{text}`, which is no framebuffer geometry")]
+    Geometry { path: PathBuf, text: String },
+    #[error("{bits_per_pixel} bits a pixel: only 16, 24 and 32 are understood")]
+    Format { bits_per_pixel: u32 },
+    #[error("writing {path}")]
+    Write {
+        path: PathBuf,
+        #[source]
+        source: std::io::Error,
+    },
+}
+
+/// An open framebuffer.
+#[derive(Debug)]
+pub struct Screen {
+    file: std::fs::File,
+    path: PathBuf,
+    width: u32,
+    height: u32,
+    stride_bytes: u32,
+    bytes_per_pixel: u32,
+}
+
+impl Screen {
+    /// The first screen of this machine.
+    pub fn open() -> Result<Self, ScreenError> {
+        Self::open_at(Path::new("/sys/class/graphics/fb0"), Path::new("/dev/fb0"))
+    }
+
+    /// `sysfs` is the device's folder in sysfs, `device` its node.
+    pub fn open_at(sysfs: &Path, device: &Path) -> Result<Self, ScreenError> {
+        let (virtual_width, virtual_height) = pair(sysfs, "virtual_size", ',')?;
+        // With page flipping the virtual screen is a multiple of the visible one.
+        let (width, height) = visible(sysfs).unwrap_or((virtual_width, virtual_height));
+        let bits_per_pixel = number(sysfs, "bits_per_pixel")?;
+        if !matches!(bits_per_pixel, 16 | 24 | 32) {
+            return Err(ScreenError::Format { bits_per_pixel });
+        }
+        let bytes_per_pixel = bits_per_pixel / 8;
+        let stride_bytes = number(sysfs, "stride")
+            .unwrap_or(0)
+            .max(virtual_width.saturating_mul(bytes_per_pixel));
+        let file = std::fs::OpenOptions::new()
+            .write(true)
+            .open(device)
+            .map_err(|source| ScreenError::Absent {
+                path: device.to_owned(),
+                source,
+            })?;
+        Ok(Self {
+            file,
+            path: device.to_owned(),
+            width: width.min(virtual_width),
+            height: height.min(virtual_height),
+            stride_bytes,
+            bytes_per_pixel,
+        })
+    }
+
+    pub const fn size(&self) -> (u32, u32) {
+        (self.width, self.height)
+    }
+
+    /// Draws `card` over the whole screen. Blocking: a few tens of milliseconds.
+    pub fn show(&self, card: &Card) -> Result<(), ScreenError> {
+        let mut top = 0;
+        while top < self.height {
+            let band = render_band(card, self.width, self.height, top, BAND_ROWS);
+            for (y, row) in (top..).zip(band.rows()) {
+                self.write_row(y, row)?;
+            }
+            top += BAND_ROWS;
+        }
+        Ok(())
+    }
+
+    fn write_row(&self, y: u32, row: &[u8]) -> Result<(), ScreenError> {
+        let offset = u64::from(y) * u64::from(self.stride_bytes);
+        let converted: Vec<u8>;
+        let bytes = match self.bytes_per_pixel {
+            4 => row,
+            3 => {
+                converted = row.chunks_exact(4).flat_map(|p| [p[0], p[1], p[2]]).collect();
+                &converted
+            }
+            _ => {
+                converted = row.chunks_exact(4).flat_map(rgb565).collect();
+                &converted
+            }
+        };
+        self.file
+            .write_all_at(bytes, offset)
+            .map_err(|source| ScreenError::Write {
+                path: self.path.clone(),
+                source,
+            })
+    }
+}
+
+fn rgb565(pixel: &[u8]) -> [u8; 2] {
+    let (blue, green, red) = (
+        u16::from(pixel[0]),
+        u16::from(pixel[1]),
+        u16::from(pixel[2]),
+    );
+    (((red >> 3) << 11) | ((green >> 2) << 5) | (blue >> 3)).to_le_bytes()
+}
+
+fn read(sysfs: &Path, name: &str) -> Result<(PathBuf, String), ScreenError> {
+    let path = sysfs.join(name);
+    match std::fs::read_to_string(&path) {
+        Ok(text) => Ok((path, text.trim().to_owned())),
+        Err(source) => Err(ScreenError::Absent { path, source }),
+    }
+}
+
+fn number(sysfs: &Path, name: &str) -> Result<u32, ScreenError> {
+    let (path, text) = read(sysfs, name)?;
+    text.parse()
+        .map_err(|_| ScreenError::Geometry { path, text })
+}
+
+fn pair(sysfs: &Path, name: &str, separator: char) -> Result<(u32, u32), ScreenError> {
+    let (path, text) = read(sysfs, name)?;
+    split(&text, separator).ok_or(ScreenError::Geometry { path, text })
+}
+
+fn split(text: &str, separator: char) -> Option<(u32, u32)> {
+    let (left, right) = text.split_once(separator)?;
+    let (left, right) = (left.parse().ok()?, right.parse().ok()?);
+    (left > 0 && right > 0).then_some((left, right))
+}
+
+/// The mode in use, such as `U:1280x800p-0`.
+fn visible(sysfs: &Path) -> Option<(u32, u32)> {
+    let (_, modes) = read(sysfs, "modes").ok()?;
+    let mode = modes.lines().next()?.split_once(':')?.1;
+    let end = mode.find(|c: char| !c.is_ascii_digit() && c != 'x')?;
+    split(&mode[..end], 'x')
+}
