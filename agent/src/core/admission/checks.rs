@@ -1,0 +1,272 @@
+//! The checks themselves, in their order.
+
+use fleet_protocol::target::TargetKind;
+use fleet_protocol::update::{DeferReason, RefuseReason};
+
+use super::{Decision, Facts, Insistence, Memory, Question};
+
+/// How one check came out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// With a sentence for people.
+    Pass(String),
+    Defer(DeferReason),
+    Refuse(RefuseReason),
+}
+
+/// One check with the name of its step in the trace.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Check {
+    pub step: &'static str,
+    pub outcome: Outcome,
+}
+
+/// How the release would come to run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Way {
+    Install,
+    Switch,
+}
+
+/// All checks, each answered on its own, in the order in which they count.
+pub fn checks(question: &Question<'_>, facts: &Facts, memory: &Memory<'_>) -> Vec<Check> {
+    let way = way(question, memory);
+    let check = |step, outcome| Check { step, outcome };
+    vec![
+        check("admission", compatible(question, facts)),
+        check("admission", hardware(question, facts)),
+        check("clock", clock(facts)),
+        check("clock", expiry(question, facts, way)),
+        check("versionFloor", same_version(question, memory)),
+        check("versionFloor", floor(question, memory)),
+        check("versionFloor", downgrade(question, memory, way)),
+        check("versionFloor", base(question, memory, way)),
+        check("penalty", penalty(question, memory)),
+        check("penalty", backoff(question, facts, memory)),
+        check("window", paused(facts, memory)),
+        check("window", window(question, facts)),
+        check("disk", disk(facts)),
+        check("install", power(facts)),
+        check("install", trial(memory)),
+    ]
+}
+
+/// The first check that does not pass decides.
+pub fn decide(question: &Question<'_>, facts: &Facts, memory: &Memory<'_>) -> Decision {
+    if up_to_date(question, memory) {
+        return Decision::UpToDate;
+    }
+    for check in checks(question, facts, memory) {
+        match check.outcome {
+            Outcome::Pass(_) => {}
+            Outcome::Defer(why) => return Decision::Defer(why),
+            Outcome::Refuse(why) => return Decision::Refuse(why),
+        }
+    }
+    match way(question, memory) {
+        Way::Install => Decision::Install,
+        Way::Switch => Decision::Switch,
+    }
+}
+
+pub(super) fn up_to_date(question: &Question<'_>, memory: &Memory<'_>) -> bool {
+    let (release, booted) = (question.release, memory.booted);
+    release.version == booted.version && release.root_hash == booted.root_hash
+}
+
+fn way(question: &Question<'_>, memory: &Memory<'_>) -> Way {
+    let release = question.release;
+    let held = memory.other.is_some_and(|other| {
+        other.version == release.version && other.root_hash == release.root_hash
+    });
+    match question.kind {
+        TargetKind::Rollback if held => Way::Switch,
+        TargetKind::Rollback | TargetKind::Install => Way::Install,
+    }
+}
+
+fn pass(detail: impl Into<String>) -> Outcome {
+    Outcome::Pass(detail.into())
+}
+
+fn compatible(question: &Question<'_>, facts: &Facts) -> Outcome {
+    let found = &question.release.compatible;
+    if *found == facts.compatible {
+        return pass(format!("signed, and made for {found}"));
+    }
+    Outcome::Refuse(RefuseReason::WrongCompatible {
+        expected: facts.compatible.to_string(),
+        found: found.to_string(),
+    })
+}
+
+fn hardware(question: &Question<'_>, facts: &Facts) -> Outcome {
+    let supported = &question.release.hardware;
+    if supported.is_empty() || supported.contains(&facts.hardware) {
+        return pass(format!("runs on {}", facts.hardware));
+    }
+    Outcome::Refuse(RefuseReason::WrongHardware {
+        model: facts.hardware.clone(),
+        supported: supported.clone(),
+    })
+}
+
+fn clock(facts: &Facts) -> Outcome {
+    if facts.now >= facts.clock_floor {
+        return pass("the clock is plausible");
+    }
+    Outcome::Defer(DeferReason::Clock {
+        at: facts.now,
+        floor: facts.clock_floor,
+    })
+}
+
+fn expiry(question: &Question<'_>, facts: &Facts, way: Way) -> Outcome {
+    let not_after = question.release.not_after;
+    match way {
+        // What is here already needs no fresh permission, or an old fleet could not go back.
+        Way::Switch => pass("the other slot holds it, which does not expire"),
+        Way::Install if facts.now <= not_after => pass(format!("valid until {not_after}")),
+        Way::Install => Outcome::Refuse(RefuseReason::Expired {
+            not_after,
+            now: facts.now,
+        }),
+    }
+}
+
+fn same_version(question: &Question<'_>, memory: &Memory<'_>) -> Outcome {
+    let release = question.release;
+    if release.version != memory.booted.version || up_to_date(question, memory) {
+        return pass(format!("{} is what is wanted", release.version));
+    }
+    Outcome::Refuse(RefuseReason::Malformed {
+        detail: format!(
+            "release {} has root hash {}, but what runs under that version has {}: a changed \
+             system needs a new version",
+            release.version, release.root_hash, memory.booted.root_hash
+        ),
+    })
+}
+
+fn floor(question: &Question<'_>, memory: &Memory<'_>) -> Outcome {
+    match memory.rollback_floor {
+        Some(floor) if question.release.version < *floor => {
+            Outcome::Refuse(RefuseReason::BelowRollbackFloor {
+                floor: floor.clone(),
+            })
+        }
+        Some(floor) => pass(format!("not below the floor {floor}")),
+        None => pass("no floor is set"),
+    }
+}
+
+fn downgrade(question: &Question<'_>, memory: &Memory<'_>, way: Way) -> Outcome {
+    let (release, current) = (question.release, &memory.booted.version);
+    if release.version >= *current {
+        return pass(format!("not older than {current}"));
+    }
+    match (way, question.kind) {
+        (Way::Switch, _) => pass("going back to what the other slot holds"),
+        _ if release.allow_downgrade => pass("older, which the release allows"),
+        (Way::Install, TargetKind::Rollback) => {
+            Outcome::Refuse(RefuseReason::NothingToRollBackTo {
+                other: memory.other.map(|other| other.version.clone()),
+            })
+        }
+        (Way::Install, TargetKind::Install) => Outcome::Refuse(RefuseReason::Older {
+            current: current.clone(),
+        }),
+    }
+}
+
+fn base(question: &Question<'_>, memory: &Memory<'_>, way: Way) -> Outcome {
+    let current = &memory.booted.version;
+    match (&question.release.min_version, way) {
+        (Some(needed), Way::Install) if current < needed => {
+            Outcome::Refuse(RefuseReason::BaseTooOld {
+                current: current.clone(),
+                needed: needed.clone(),
+            })
+        }
+        _ => pass(format!("can be reached from {current}")),
+    }
+}
+
+fn penalty(question: &Question<'_>, memory: &Memory<'_>) -> Outcome {
+    let version = &question.release.version;
+    let failed = memory.failures.iter().rev().find(|f| f.version == *version);
+    match (failed, question.insistence) {
+        (None, _) => pass("has not failed here"),
+        (Some(_), Insistence::Forced) => pass("failed here before, but a person insists"),
+        (Some(failed), _) if question.attempt > failed.attempt => pass(format!(
+            "failed here before, attempt {} is asked for",
+            question.attempt
+        )),
+        (Some(failed), _) => Outcome::Defer(DeferReason::FailedBefore {
+            version: version.clone(),
+            why: failed.why.clone(),
+        }),
+    }
+}
+
+fn backoff(question: &Question<'_>, facts: &Facts, memory: &Memory<'_>) -> Outcome {
+    let retry = memory
+        .backoff
+        .filter(|r| r.version == question.release.version);
+    match (retry, question.insistence) {
+        (Some(retry), Insistence::None) if facts.now < retry.until => {
+            Outcome::Defer(DeferReason::Backoff {
+                until: retry.until,
+                attempts: retry.attempts,
+                last_error: retry.last_error.clone(),
+            })
+        }
+        _ => pass("no pause between tries is running"),
+    }
+}
+
+fn paused(facts: &Facts, memory: &Memory<'_>) -> Outcome {
+    if facts.paused || memory.paused {
+        Outcome::Defer(DeferReason::Paused)
+    } else {
+        pass("updates are not paused")
+    }
+}
+
+fn window(question: &Question<'_>, facts: &Facts) -> Outcome {
+    match (&facts.window, question.insistence) {
+        (None, _) => pass("no maintenance window is set"),
+        (Some(_), Insistence::Forced) => pass("a person does not wait for the maintenance window"),
+        (Some(window), Insistence::None) => match window.opens_at(facts.now) {
+            None => pass("the maintenance window is open"),
+            Some(opens_at) => Outcome::Defer(DeferReason::MaintenanceWindow { opens_at }),
+        },
+    }
+}
+
+fn disk(facts: &Facts) -> Outcome {
+    if facts.free_bytes >= facts.min_free_bytes {
+        return pass(format!("{} bytes are free", facts.free_bytes));
+    }
+    Outcome::Defer(DeferReason::DiskSpace {
+        free_bytes: facts.free_bytes,
+        needed_bytes: facts.min_free_bytes,
+    })
+}
+
+fn power(facts: &Facts) -> Outcome {
+    match &facts.power_trouble {
+        None => pass("power and temperature are good"),
+        Some(detail) => Outcome::Defer(DeferReason::Power {
+            detail: detail.clone(),
+        }),
+    }
+}
+
+fn trial(memory: &Memory<'_>) -> Outcome {
+    if memory.on_trial {
+        Outcome::Defer(DeferReason::TrialRunning)
+    } else {
+        pass("the running slot is committed")
+    }
+}

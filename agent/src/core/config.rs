@@ -1,0 +1,256 @@
+//! Configuration convergence: a delivered document is taken whole or not at all, applied for a trial,
+//! and kept only if the device is healthy with it.
+//!
+//! ```text
+//! delivered ─invalid─► rejected (remembered)
+//!     │ valid
+//!     ▼
+//! provisional ──gate passed──► kept (the new last known good)
+//!     └─────────gate failed──► reverted, rejected (remembered)
+//! ```
+//!
+//! Layers, weakest first: those of the image and role (`base`), the device's own changes, the
+//! delivered document.
+
+use fleet_protocol::config::{DeviceConfig, Layer, merge};
+use fleet_protocol::target::TargetConfig;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+/// Rejected versions that are remembered; the oldest go first.
+const MAX_REJECTED: usize = 16;
+
+/// Changes above the image's layers.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Documents {
+    /// Made on this device, by command or by hand.
+    pub own: Map<String, Value>,
+    /// From the control plane.
+    pub delivered: Map<String, Value>,
+    /// Of the delivered document; 0: none.
+    pub version: u64,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Rejected {
+    pub version: u64,
+    pub reason: String,
+}
+
+/// The persisted state.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Configuration {
+    /// Healthy with these.
+    pub good: Documents,
+    /// In force on trial, if anything is.
+    pub provisional: Option<Documents>,
+    pub rejected: Vec<Rejected>,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub enum Event {
+    /// The agent started. A provisional configuration begins its trial again.
+    Started,
+    Delivered(TargetConfig),
+    /// A `config` command: merged over the device's own changes.
+    OwnChanges(Map<String, Value>),
+    /// The gate that [`Effect::Apply`] began has held.
+    GatePassed,
+    GateFailed {
+        checks: Vec<String>,
+    },
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub enum Effect {
+    /// Write the state; the rest only if that worked.
+    Persist(Box<Configuration>),
+    /// Put this in force. On trial: begin a health gate and feed back how it ends.
+    Apply {
+        config: Box<DeviceConfig>,
+        version: u64,
+        on_trial: bool,
+    },
+    /// Raise `CONFIG_APPLIED`.
+    Kept { version: u64 },
+    /// Raise `CONFIG_REJECTED`, and answer a `config` command with it.
+    Rejected { version: u64, reason: String },
+    /// Not even the image's own layers are valid: keep what is in force.
+    Unusable { reason: String },
+}
+
+impl Configuration {
+    /// The version in force, 0 for the image's own.
+    pub fn version(&self) -> u64 {
+        self.in_force().version
+    }
+
+    fn in_force(&self) -> &Documents {
+        self.provisional.as_ref().unwrap_or(&self.good)
+    }
+
+    /// Takes one event. `base`: the layers below the device's own, weakest first.
+    #[must_use]
+    pub fn step(mut self, event: Event, base: &[Layer]) -> (Self, Vec<Effect>) {
+        let before = self.clone();
+        let mut effects = match event {
+            Event::Started => self.start(base),
+            Event::Delivered(target) => self.deliver(target, base),
+            Event::OwnChanges(changes) => {
+                let mut documents = self.good.clone();
+                merge_json(&mut documents.own, changes);
+                self.try_out(documents, base)
+            }
+            Event::GatePassed => match self.provisional.take() {
+                Some(documents) => {
+                    let version = documents.version;
+                    self.good = documents;
+                    vec![Effect::Kept { version }]
+                }
+                None => Vec::new(),
+            },
+            Event::GateFailed { checks } => match self.provisional.take() {
+                Some(documents) => {
+                    let reason = format!("not healthy with it: {}", checks.join(", "));
+                    let mut effects = self.reject(documents.version, reason);
+                    effects.extend(self.apply_good(base));
+                    effects
+                }
+                None => Vec::new(),
+            },
+        };
+        if self != before {
+            effects.insert(0, Effect::Persist(Box::new(self.clone())));
+        }
+        (self, effects)
+    }
+
+    fn start(&mut self, base: &[Layer]) -> Vec<Effect> {
+        if let Some(documents) = self.provisional.clone() {
+            match validate(base, &documents) {
+                Ok(config) => return vec![apply(config, documents.version, true)],
+                Err(reason) => {
+                    self.provisional = None;
+                    let mut effects = self.reject(documents.version, reason);
+                    effects.extend(self.apply_good(base));
+                    return effects;
+                }
+            }
+        }
+        self.apply_good(base)
+    }
+
+    fn deliver(&mut self, target: TargetConfig, base: &[Layer]) -> Vec<Effect> {
+        let known = target.version <= self.version();
+        if known || self.rejected.iter().any(|r| r.version == target.version) {
+            return Vec::new();
+        }
+        let documents = Documents {
+            own: self.good.own.clone(),
+            delivered: target.document,
+            version: target.version,
+        };
+        self.try_out(documents, base)
+    }
+
+    fn try_out(&mut self, documents: Documents, base: &[Layer]) -> Vec<Effect> {
+        let version = documents.version;
+        match validate(base, &documents) {
+            Ok(config) => {
+                self.provisional = Some(documents);
+                vec![apply(config, version, true)]
+            }
+            Err(reason) => self.reject(version, reason),
+        }
+    }
+
+    fn reject(&mut self, version: u64, reason: String) -> Vec<Effect> {
+        // The device's own changes are tried over a delivered version that is good in itself.
+        if version != self.good.version {
+            self.rejected.push(Rejected {
+                version,
+                reason: reason.clone(),
+            });
+            let excess = self.rejected.len().saturating_sub(MAX_REJECTED);
+            self.rejected.drain(..excess);
+        }
+        vec![Effect::Rejected { version, reason }]
+    }
+
+    /// The last known good; if a new image no longer accepts it, then without the delivered document,
+    /// then without the device's own changes.
+    fn apply_good(&mut self, base: &[Layer]) -> Vec<Effect> {
+        let mut effects = Vec::new();
+        let mut reason = match validate(base, &self.good) {
+            Ok(config) => return vec![apply(config, self.good.version, false)],
+            Err(reason) => reason,
+        };
+        let version = self.good.version;
+        let own = std::mem::take(&mut self.good.own);
+        for own in [own, Map::new()] {
+            self.good = Documents {
+                own,
+                ..Documents::default()
+            };
+            if version != 0 && effects.is_empty() {
+                effects.extend(self.reject(version, reason.clone()));
+            }
+            match validate(base, &self.good) {
+                Ok(config) => {
+                    effects.push(apply(config, 0, false));
+                    return effects;
+                }
+                Err(next) => reason = next,
+            }
+        }
+        effects.push(Effect::Unusable { reason });
+        effects
+    }
+}
+
+fn apply(config: DeviceConfig, version: u64, on_trial: bool) -> Effect {
+    Effect::Apply {
+        config: Box::new(config),
+        version,
+        on_trial,
+    }
+}
+
+fn validate(base: &[Layer], documents: &Documents) -> Result<DeviceConfig, String> {
+    let layer = |name: &str, map| Layer::from_json(name, map).map_err(|e| told(&e));
+    let mut layers = base.to_vec();
+    layers.push(layer("the device's own changes", &documents.own)?);
+    let name = format!("the delivered version {}", documents.version);
+    layers.push(layer(&name, &documents.delivered)?);
+    let config = merge(&layers).map_err(|e| told(&e))?;
+    if let Some(window) = &config.updates.maintenance_window {
+        super::admission::Window::parse(window)
+            .map_err(|e| format!("`updates.maintenance_window.timezone`: {e}"))?;
+    }
+    Ok(config)
+}
+
+fn told(error: &fleet_protocol::config::ConfigError) -> String {
+    format!("{error}; {}", error.hint())
+}
+
+fn merge_json(into: &mut Map<String, Value>, from: Map<String, Value>) {
+    for (key, value) in from {
+        match (into.get_mut(&key), value) {
+            (Some(Value::Object(into)), Value::Object(from)) => merge_json(into, from),
+            // A change to `null` takes the device's own value back.
+            (_, Value::Null) => {
+                into.remove(&key);
+            }
+            (_, value) => {
+                into.insert(key, value);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
