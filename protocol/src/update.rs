@@ -254,8 +254,9 @@ pub struct UpdateReport {
     pub booted: BootedSystem,
     #[serde(flatten)]
     pub state: UpdateState,
-    /// Bytes fetched over the network for this attempt so far.
-    #[serde(default)]
+    /// Bytes fetched over the network for this attempt so far. Its name on the wire differs from
+    /// that in [`UpdateState::Installing`], which lies flat beside it.
+    #[serde(default, rename = "fetchedBytes")]
     pub downloaded_bytes: u64,
 }
 
@@ -264,8 +265,57 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_report_is_flat_and_survives_the_wire() {
+    fn every_state_survives_the_wire_within_a_report() {
+        let version = Version::new(2, 0, 0);
+        let slot = Slot::B;
+        check(UpdateState::Idle);
+        check(UpdateState::Refused {
+            version: None,
+            why: RefuseReason::Unsigned,
+        });
+        check(UpdateState::Installing {
+            version: version.clone(),
+            slot,
+            percent: 40,
+            downloaded_bytes: 7,
+            message: "Copying image".to_owned(),
+        });
+        check(UpdateState::Trial {
+            version: version.clone(),
+            slot,
+            healthy_for_s: 3,
+            window_s: 60,
+        });
+        check(UpdateState::RolledBack {
+            version,
+            why: FailureReason::RolledBackByOperator,
+        });
+    }
+
+    fn check(state: UpdateState) {
         let report = UpdateReport {
+            state,
+            downloaded_bytes: 9,
+            ..deferred()
+        };
+        let json = serde_json::to_string(&report).unwrap();
+        assert_eq!(
+            serde_json::from_str::<UpdateReport>(&json).unwrap(),
+            report,
+            "{json}"
+        );
+    }
+
+    #[test]
+    fn a_report_is_flat() {
+        let report = deferred();
+        let json = serde_json::to_value(&report).unwrap();
+        assert_eq!(json["state"], "deferred");
+        assert_eq!(json["why"]["freeBytes"], 1);
+    }
+
+    fn deferred() -> UpdateReport {
+        UpdateReport {
             sequence: 4,
             at: Timestamp::UNIX_EPOCH,
             rollout_id: None,
@@ -284,13 +334,6 @@ mod tests {
                 },
             },
             downloaded_bytes: 0,
-        };
-        let json = serde_json::to_value(&report).unwrap();
-        assert_eq!(json["state"], "deferred");
-        assert_eq!(json["why"]["freeBytes"], 1);
-        assert_eq!(
-            serde_json::from_value::<UpdateReport>(json).unwrap(),
-            report
-        );
+        }
     }
 }
