@@ -4,7 +4,7 @@ use std::ffi::OsStr;
 use std::fmt::Write as _;
 use std::fs::{self, File};
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 
 use anyhow::{Context, Result, bail};
 
@@ -64,6 +64,18 @@ pub fn capture(command: &mut Command) -> Result<String> {
         bail!("{name} failed ({}): {said}{also}", output.status);
     }
     String::from_utf8(output.stdout).with_context(|| format!("{name} printed something not UTF-8"))
+}
+
+/// `sha256sum` reading from its input: an unoptimised hasher takes minutes for a disk.
+///
+/// # Errors
+/// When it can't be started.
+pub fn hasher() -> Result<Child> {
+    command("sha256sum")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .context("starting sha256sum")
 }
 
 /// Is `program` found through `PATH`?

@@ -1,0 +1,240 @@
+//! The distribution's part of the root: bootstrapped once per package list, then trimmed while it is copied.
+
+use std::collections::BTreeSet;
+use std::fs::File;
+use std::io::{BufReader, BufWriter};
+use std::path::{Component, Path, PathBuf};
+
+use anyhow::{Context, Result};
+
+use super::overlay::{Overlay, header};
+use super::{FILE_TIME, ImageBuilder};
+use crate::debian::Bootstrap;
+
+const PACKAGES: &[&str] = &[
+    "ca-certificates",
+    "dbus",
+    "dosfstools",
+    "e2fsprogs",
+    "grub-common",
+    "iproute2",
+    "kmod",
+    "linux-image-amd64",
+    "openssh-server",
+    "rauc",
+    "rauc-service",
+    "systemd",
+    "systemd-repart",
+    "systemd-resolved",
+    "systemd-sysv",
+    "udev",
+];
+
+/// dpkg leaves these out of the tarball.
+const EXCLUDES: &[&str] = &[
+    "/usr/share/bash-completion/*",
+    "/usr/share/bug/*",
+    "/usr/share/doc/*",
+    "/usr/share/info/*",
+    "/usr/share/lintian/*",
+    "/usr/share/locale/*",
+    "/usr/share/man/*",
+    "/usr/share/zsh/*",
+];
+
+/// What a device has no use for: package management, the kernel's own copies, what the layer replaces, secrets.
+/// A trailing `*` matches the rest of the path.
+const UNWANTED: &[&str] = &[
+    "boot/*",
+    "dev/*",
+    "etc/apt/*",
+    "etc/cron*",
+    "etc/default/*",
+    "etc/dpkg/*",
+    "etc/fstab",
+    "etc/grub.d/*",
+    "etc/hostname",
+    "etc/hosts",
+    "etc/init.d/*",
+    "etc/initramfs-tools/*",
+    "etc/kernel/*",
+    "etc/logrotate.d/*",
+    "etc/machine-id",
+    "etc/motd",
+    "etc/rc*.d/*",
+    "etc/resolv.conf",
+    "etc/ssh/ssh_host_*",
+    "etc/systemd/system/*",
+    "initrd.img*",
+    "root/.*",
+    "run/*",
+    "tmp/*",
+    "usr/bin/apt*",
+    "usr/bin/deb*",
+    "usr/bin/dpkg*",
+    "usr/bin/grub-[!e]*",
+    "usr/bin/perl*",
+    "usr/bin/sqv",
+    "usr/include/*",
+    "usr/lib/apt/*",
+    "usr/lib/dpkg/*",
+    "usr/lib/grub*",
+    "usr/lib/kernel/*",
+    "usr/lib/modules/*",
+    "usr/lib/systemd/system/getty.target.wants/*",
+    "usr/lib/systemd/system/multi-user.target.wants/getty.target",
+    "usr/lib/systemd/system/multi-user.target.wants/systemd-logind.service",
+    "usr/lib/udev/hwdb*",
+    "usr/lib/x86_64-linux-gnu/gconv/*",
+    "usr/lib/x86_64-linux-gnu/libapt*",
+    "usr/lib/x86_64-linux-gnu/perl*",
+    "usr/sbin/grub-[!e]*",
+    "usr/sbin/update-initramfs",
+    "usr/share/dracut*",
+    "usr/share/grub*",
+    "usr/share/i18n/*",
+    "usr/share/initramfs-tools/*",
+    "usr/share/perl*",
+    "var/*",
+    "vmlinuz*",
+];
+
+/// A bootstrapped tarball.
+#[derive(Debug, Clone)]
+pub(super) struct Base {
+    pub(super) tar: PathBuf,
+    pub(super) key: String,
+}
+
+impl ImageBuilder {
+    /// The tarball of the present package list, bootstrapped if it isn't there.
+    pub(super) fn base(&self) -> Result<Base> {
+        let bootstrap = Bootstrap {
+            packages: PACKAGES.iter().map(ToString::to_string).collect(),
+            excludes: EXCLUDES.iter().map(ToString::to_string).collect(),
+            source_date_epoch: FILE_TIME,
+        };
+        let key = bootstrap.key();
+        let tar = self.cache.join(format!("base-{key}.tar"));
+        if !tar.is_file() {
+            let step = self.progress.step("Fetching the image's packages");
+            bootstrap.build(&tar, &self.workspace.log_file("image-base"))?;
+            step.done("");
+        }
+        Ok(Base { tar, key })
+    }
+}
+
+impl Base {
+    /// Copies what is wanted of the tarball, then `overlay` on top, as one tarball at `to`.
+    pub(super) fn write_root(&self, overlay: &Overlay, to: &Path) -> Result<()> {
+        let out = File::create(to).with_context(|| format!("creating {}", to.display()))?;
+        let mut out = tar::Builder::new(BufWriter::with_capacity(1 << 20, out));
+        let mut folders = BTreeSet::new();
+        for entry in self.open()?.entries().context("reading the base tarball")? {
+            let mut entry = entry.context("reading the base tarball")?;
+            let path = clean(&entry.path()?);
+            if is_unwanted(&path) || overlay.contains(&path) {
+                continue;
+            }
+            copy_entry(&mut entry, &path, &mut out, &mut folders)
+                .with_context(|| format!("copying {}", path.display()))?;
+        }
+        overlay.append_to(&mut out, |folder| folders.contains(folder))?;
+        out.into_inner().context("finishing the root tarball")?;
+        Ok(())
+    }
+
+    pub(super) fn open(&self) -> Result<tar::Archive<BufReader<File>>> {
+        let file =
+            File::open(&self.tar).with_context(|| format!("opening {}", self.tar.display()))?;
+        Ok(tar::Archive::new(BufReader::with_capacity(1 << 20, file)))
+    }
+}
+
+fn copy_entry(
+    entry: &mut tar::Entry<'_, impl std::io::Read>,
+    path: &Path,
+    out: &mut tar::Builder<impl std::io::Write>,
+    folders: &mut BTreeSet<PathBuf>,
+) -> Result<()> {
+    let from = entry.header();
+    let mut to = header(from.entry_type(), from.mode()?, FILE_TIME, entry.size());
+    to.set_uid(from.uid()?);
+    to.set_gid(from.gid()?);
+    match from.entry_type() {
+        tar::EntryType::Directory => {
+            if path.as_os_str().is_empty() {
+                return Ok(());
+            }
+            folders.insert(path.to_owned());
+            out.append_data(&mut to, path, std::io::empty())?;
+        }
+        tar::EntryType::Symlink => {
+            let target = entry.link_name()?.context("a link without a target")?;
+            out.append_link(&mut to, path, target)?;
+        }
+        tar::EntryType::Link => {
+            let target = entry.link_name()?.context("a link without a target")?;
+            out.append_link(&mut to, path, clean(&target))?;
+        }
+        tar::EntryType::Regular => out.append_data(&mut to, path, entry)?,
+        _ => {}
+    }
+    Ok(())
+}
+
+/// `./usr/bin/` becomes `usr/bin`.
+pub(super) fn clean(path: &Path) -> PathBuf {
+    path.components()
+        .filter(|part| matches!(part, Component::Normal(_)))
+        .collect()
+}
+
+fn is_unwanted(path: &Path) -> bool {
+    let path = path.to_string_lossy();
+    UNWANTED
+        .iter()
+        .any(|pattern| matches_glob(pattern.as_bytes(), path.as_bytes()))
+}
+
+/// Shell-like matching with `*` (also across slashes) and `[!x]`.
+fn matches_glob(pattern: &[u8], text: &[u8]) -> bool {
+    match pattern {
+        [] => text.is_empty(),
+        [b'*', rest @ ..] => (0..=text.len()).any(|skip| matches_glob(rest, &text[skip..])),
+        [b'[', b'!', not, b']', rest @ ..] => {
+            text.first().is_some_and(|first| first != not) && matches_glob(rest, &text[1..])
+        }
+        [want, rest @ ..] => text.first() == Some(want) && matches_glob(rest, &text[1..]),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(path: &str, unwanted: bool) {
+        assert_eq!(is_unwanted(Path::new(path)), unwanted, "{path}");
+    }
+
+    #[test]
+    fn of_grubs_programs_only_the_environments_editor_stays() {
+        check("usr/bin/grub-editenv", false);
+        check("usr/bin/grub-mkrescue", true);
+        check("usr/sbin/grub-probe", true);
+    }
+
+    #[test]
+    fn a_folder_stays_when_only_its_contents_are_unwanted() {
+        check("var", false);
+        check("var/lib/dpkg", true);
+        check("boot", false);
+    }
+
+    #[test]
+    fn host_keys_made_while_installing_are_left_out() {
+        check("etc/ssh/ssh_host_ed25519_key", true);
+        check("etc/ssh/moduli", false);
+    }
+}
