@@ -1,1 +1,40 @@
-fn main() {}
+//! `fleet-agent`: the program around the library.
+
+use std::process::ExitCode;
+
+use fleet_agent::daemon::args::{Args, USAGE, Verb};
+use fleet_agent::daemon::{self, status};
+
+/// As sysexits(3) has them.
+const EX_USAGE: u8 = 64;
+const EX_UNAVAILABLE: u8 = 69;
+
+fn main() -> ExitCode {
+    let args = match Args::parse(std::env::args().skip(1)) {
+        Ok(args) => args,
+        Err(error) => {
+            eprintln!("fleet-agent: {error}");
+            return ExitCode::from(EX_USAGE);
+        }
+    };
+    let result = match args.verb {
+        Verb::Run => daemon::run(&args.paths),
+        Verb::SafeMode => Err(anyhow::anyhow!("safe mode is not part of this build yet")),
+        Verb::Status { json } => status::show(&args.paths, json),
+        Verb::Version => {
+            println!("fleet-agent {}", env!("CARGO_PKG_VERSION"));
+            Ok(())
+        }
+        Verb::Help => {
+            print!("{USAGE}");
+            Ok(())
+        }
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("fleet-agent: {error:#}");
+            ExitCode::from(EX_UNAVAILABLE)
+        }
+    }
+}

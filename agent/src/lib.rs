@@ -1,0 +1,9 @@
+//! Fleet's agent: keeps one device's system honest.
+
+pub mod core;
+pub mod daemon;
+pub mod platform;
+
+pub mod card;
+pub mod safe_mode;
+pub mod support_bundle;

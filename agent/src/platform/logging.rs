@@ -1,0 +1,65 @@
+//! Where log records go: the journal with their fields when systemd started the agent, else stderr.
+
+use std::io::Write as _;
+
+use fleet_protocol::command::LogLevel;
+use log::kv::{Key, Value, VisitSource};
+use log::{Level, LevelFilter, Log, Metadata, Record};
+
+/// Installs the logger. Called once, at the start of the program.
+pub fn start(level: LogLevel) {
+    set_level(level);
+    if systemd_journal_logger::connected_to_journal()
+        && let Ok(journal) = systemd_journal_logger::JournalLog::new()
+        && journal
+            .with_syslog_identifier("fleet-agent".to_owned())
+            .install()
+            .is_ok()
+    {
+        return;
+    }
+    // A second logger is refused; the first one goes on, which is what tests want.
+    let _ = log::set_logger(&STDERR);
+}
+
+pub fn set_level(level: LogLevel) {
+    log::set_max_level(match level {
+        LogLevel::Error => LevelFilter::Error,
+        LogLevel::Warn => LevelFilter::Warn,
+        LogLevel::Info => LevelFilter::Info,
+        LogLevel::Debug => LevelFilter::Debug,
+        LogLevel::Trace => LevelFilter::Trace,
+    });
+}
+
+static STDERR: Stderr = Stderr;
+
+struct Stderr;
+
+impl Log for Stderr {
+    /// Libraries speak up from warnings on: their details would show requests.
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        metadata.level() <= Level::Warn || metadata.target().starts_with("fleet_")
+    }
+
+    fn log(&self, record: &Record<'_>) {
+        if !self.enabled(record.metadata()) {
+            return;
+        }
+        let mut line = format!("{:5} {}", record.level(), record.args());
+        let _ = record.key_values().visit(&mut Fields(&mut line));
+        line.push('\n');
+        let _ = std::io::stderr().lock().write_all(line.as_bytes());
+    }
+
+    fn flush(&self) {}
+}
+
+struct Fields<'a>(&'a mut String);
+
+impl<'kvs> VisitSource<'kvs> for Fields<'_> {
+    fn visit_pair(&mut self, key: Key<'kvs>, value: Value<'kvs>) -> Result<(), log::kv::Error> {
+        use std::fmt::Write as _;
+        write!(self.0, " {key}={value}").map_err(log::kv::Error::from)
+    }
+}
