@@ -1,6 +1,9 @@
 //! What the system tests stand on: a device as a virtual machine, and a whole fleet around it on one host.
 //!
 //! A library, because `cargo xtask demo`, `soak` and `bench` drive the same machine. It does not build anything and
-//! does not know where programs come from; the caller hands it [`vm::Programs`] and finished images.
+//! does not know where programs come from; the caller hands it [`vm::Programs`] and a finished [`kit::Kit`].
 
+pub mod fleet;
+pub mod kit;
+pub mod proxy;
 pub mod vm;

@@ -12,6 +12,7 @@ use super::error::{Result, VmError};
 use super::programs::{self, Programs};
 
 const FIRMWARE_VARIABLES: &str = "usr/share/OVMF/OVMF_VARS_4M.fd";
+const DISK_SIZE: &str = "2G";
 const SECTOR_BYTES: u64 = 512;
 
 /// What a machine boots from.
@@ -29,7 +30,8 @@ pub struct Extent {
 }
 
 impl Disks {
-    /// A new overlay over `base` (raw) in `dir`, with factory-new firmware variables.
+    /// A new overlay over `base` in `dir`, with factory-new firmware variables. The disk is larger than its image,
+    /// as a real one would be.
     pub fn overlay(programs: &dyn Programs, base: &Path, dir: &Path) -> Result<Self> {
         fs::create_dir_all(dir).map_err(VmError::io(format!("creating {}", dir.display())))?;
         let disks = Self::in_dir(dir);
@@ -40,7 +42,10 @@ impl Disks {
         };
         let mut create = programs.command("qemu-img");
         create.args(["create", "-q", "-f", "qcow2", "-F", format, "-b"]);
-        programs::run(create.arg(base).arg(&disks.disk), "qemu-img create")?;
+        programs::run(
+            create.arg(base).arg(&disks.disk).arg(DISK_SIZE),
+            "qemu-img create",
+        )?;
         let mut convert = programs.command("qemu-img");
         convert.args(["convert", "-f", "raw", "-O", "qcow2"]);
         convert.arg(programs.file(FIRMWARE_VARIABLES));

@@ -242,10 +242,10 @@ fn arguments(
     ));
     command.args(["-device", "virtio-net-pci,netdev=lan,romfile="]);
     command.args(["-chardev", &line("qmp"), "-mon", "chardev=qmp,mode=control"]);
-    for name in ["serial", "shell"] {
-        command.args(["-chardev", &line(name)]);
-        command.args(["-device", &format!("isa-serial,chardev={name}")]);
-    }
+    command.args(["-chardev", &line("serial")]);
+    command.args(["-device", "isa-serial,chardev=serial"]);
+    command.args(["-chardev", &line("shell"), "-device", "virtio-serial-pci"]);
+    command.args(["-device", "virtconsole,chardev=shell"]);
     command.arg("-pidfile").arg(sockets.join("pid"));
 }
 
