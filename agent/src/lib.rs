@@ -7,3 +7,4 @@ pub mod platform;
 pub mod card;
 pub mod safe_mode;
 pub mod support_bundle;
+pub mod page;

@@ -1,5 +1,6 @@
 //! Safe mode.
 pub mod lockout;
+pub mod network;
 pub mod pin;
 pub mod session;
 pub mod ssh_key;
