@@ -6,4 +6,5 @@
 pub mod fleet;
 pub mod kit;
 pub mod proxy;
+pub mod random;
 pub mod vm;

@@ -1,4 +1,13 @@
 //! What must be shown of the whole system, each as a story with a name, in a virtual machine with the real boot
 //! chain. `cargo xtask test` builds what they need and runs them.
 
+mod bad_slots;
+mod data;
+mod enrolment;
 mod harness;
+mod network;
+mod power;
+mod refusals;
+mod stage;
+mod update;
+mod watchdog;

@@ -5,7 +5,9 @@ mod api;
 mod control;
 mod device;
 mod error;
+pub mod page;
 mod signer;
+pub mod template;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -253,12 +255,7 @@ impl Fleet {
 
     /// Delivers a configuration to every device: quick heartbeats and short windows, so that stories are short.
     pub fn configure_for_tests(&self, window_s: u32, deadline_s: u32) -> Result<()> {
-        let document = json!({
-            "control": {"heartbeat_interval_s": 5, "jitter_percent": 0, "max_backoff_s": 5, "request_timeout_s": 10},
-            "health": {"window_s": window_s, "deadline_s": deadline_s},
-            "updates": {"reboot_delay_s": 0},
-        });
-        self.configure(&document)
+        self.configure(&test_config(window_s, deadline_s))
     }
 
     /// Delivers a configuration to every device.
@@ -276,6 +273,15 @@ impl Fleet {
             Ok((online, format!("{} devices", devices.len())))
         })
     }
+}
+
+/// Quick heartbeats, short patience, no delay before a reboot.
+pub fn test_config(window_s: u32, deadline_s: u32) -> Value {
+    json!({
+        "control": {"heartbeat_interval_s": 5, "jitter_percent": 0, "max_backoff_s": 5, "request_timeout_s": 10},
+        "health": {"window_s": window_s, "deadline_s": deadline_s},
+        "updates": {"reboot_delay_s": 0},
+    })
 }
 
 fn api_of(control: &Control) -> Result<Api> {

@@ -1,0 +1,150 @@
+//! A device that enrolled, got its configuration and is idle, kept running inside its disks: stories that need no
+//! cold boot go on from here in a second.
+//!
+//! Made once for a kit, under a lock, in `target/fleet/stories/template-KEY`; a story takes copies of the disks and
+//! of the control plane's data. The control plane is stopped before the machine is kept, so no open connection is
+//! kept with it.
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use fleet_protocol::DeviceId;
+use serde::{Deserialize, Serialize};
+
+use super::{Device, Fleet, FleetError, Result, now};
+use crate::kit::Kit;
+use crate::vm::{Boot, Disks, Machine, Programs, Vm};
+
+/// The snapshot's name inside the disks.
+pub const SNAPSHOT: &str = "idle";
+/// What the health gate asks of a trial in stories: seconds.
+pub const WINDOW_S: u32 = 10;
+pub const DEADLINE_S: u32 = 60;
+
+const BOOT_WITHIN: Duration = Duration::from_mins(3);
+const QUIET_WITHIN: Duration = Duration::from_mins(1);
+
+/// The kept device.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Template {
+    dir: PathBuf,
+    pub device: DeviceId,
+}
+
+impl Template {
+    /// Takes the one of this kit, or makes it (about a minute).
+    pub fn ensure(kit: &Arc<Kit>, programs: &Arc<dyn Programs>) -> Result<Self> {
+        let stories = kit.fleet_dir.join("stories");
+        let dir = stories.join(format!("template-{}", kit.key));
+        fs::create_dir_all(&stories)
+            .map_err(FleetError::io(format!("creating {}", stories.display())))?;
+        let lock = stories.join("template.lock");
+        let lock = File::create(&lock).map_err(FleetError::io("creating the template's lock"))?;
+        lock.lock()
+            .map_err(FleetError::io("locking the template"))?;
+        let note = dir.join("template.json");
+        if let Ok(text) = fs::read(&note)
+            && let Ok(template) = serde_json::from_slice(&text)
+        {
+            return Ok(template);
+        }
+        remove_older(&stories);
+        let template = make(kit, programs, &dir)?;
+        let text = serde_json::to_vec_pretty(&template).expect("plain data");
+        fs::write(&note, text).map_err(FleetError::io("writing template.json"))?;
+        Ok(template)
+    }
+
+    /// A control plane and a device of one's own, both as they were kept. The machine is off.
+    pub fn copy(
+        &self,
+        kit: &Arc<Kit>,
+        programs: &Arc<dyn Programs>,
+        dir: &Path,
+    ) -> Result<(Fleet, Vm)> {
+        fs::create_dir_all(dir).map_err(FleetError::io(format!("creating {}", dir.display())))?;
+        let data = dir.join("fleet-data");
+        copy_tree(&self.dir.join("fleet-data"), &data)
+            .map_err(FleetError::io(format!("copying to {}", data.display())))?;
+        let fleet = Fleet::start(Arc::clone(kit), Arc::clone(programs), dir)?;
+        let disks = Disks::in_dir(&self.dir).copy_to(dir)?;
+        let machine = Machine::new(fleet.network().port());
+        let vm = Vm::new(Arc::clone(programs), machine, disks, dir);
+        Ok((fleet, vm))
+    }
+}
+
+fn make(kit: &Arc<Kit>, programs: &Arc<dyn Programs>, dir: &Path) -> Result<Template> {
+    if dir.exists() {
+        fs::remove_dir_all(dir).map_err(FleetError::io("removing an unfinished template"))?;
+    }
+    let mut fleet = Fleet::start(Arc::clone(kit), Arc::clone(programs), dir)?;
+    fleet.configure_for_tests(WINDOW_S, DEADLINE_S)?;
+    let card = fleet.flash("screen-1")?;
+    let disks = Disks::overlay(&**programs, &card, dir)?;
+    let machine = Machine::new(fleet.network().port());
+    let mut vm = Vm::new(Arc::clone(programs), machine, disks, dir);
+    vm.power_on(Boot::Cold)?;
+    let device = fleet.wait_online(BOOT_WITHIN)?.device_id;
+    let on_fleet = Device {
+        fleet: &fleet,
+        id: &device,
+    };
+    on_fleet.wait("its configuration to be in force", BOOT_WITHIN, |detail| {
+        detail
+            .heartbeat
+            .as_ref()
+            .is_some_and(|h| h.config_version > 0)
+    })?;
+    vm.shell()?.wait_ready(QUIET_WITHIN)?;
+    // Boot has to be over, or every story would begin with its end.
+    vm.shell()?
+        .run_within("systemctl is-system-running --wait || true", BOOT_WITHIN)?;
+    vm.sh("sync")?;
+    fleet.stop_control();
+    // Connections end while the machine still runs, so that the kept one has none.
+    vm.sh("sleep 1; sync")?;
+    vm.save(SNAPSHOT)?;
+    vm.power_cut();
+    Ok(Template {
+        dir: dir.to_owned(),
+        device,
+    })
+}
+
+/// The guest's clock stood still while it was kept: sets it, as a time server would.
+pub fn set_clock(vm: &mut Vm) -> Result<()> {
+    vm.shell()?.wait_ready(QUIET_WITHIN)?;
+    vm.sh(&format!("date -u -s @{}", now().as_second()))?;
+    Ok(())
+}
+
+/// Templates of earlier kits only take room.
+fn remove_older(stories: &Path) {
+    let entries = fs::read_dir(stories).into_iter().flatten().flatten();
+    for entry in entries {
+        let name = entry.file_name();
+        if name.to_string_lossy().starts_with("template-") {
+            // What can't be removed is in the way of nothing.
+            let _ = fs::remove_dir_all(entry.path());
+        }
+    }
+}
+
+fn copy_tree(from: &Path, to: &Path) -> std::io::Result<()> {
+    fs::create_dir_all(to)?;
+    for entry in fs::read_dir(from)? {
+        let entry = entry?;
+        let target = to.join(entry.file_name());
+        if entry.file_type()?.is_dir() {
+            copy_tree(&entry.path(), &target)?;
+        } else {
+            fs::copy(entry.path(), &target)?;
+        }
+    }
+    let permissions = fs::metadata(from)?.permissions();
+    fs::set_permissions(to, permissions)
+}

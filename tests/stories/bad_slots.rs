@@ -1,0 +1,115 @@
+//! Releases that are signed and bad: the device comes back by itself, says why, and does not try again.
+
+use fleet_protocol::command::CommandKind;
+use fleet_protocol::rollout::MemberStatus;
+use fleet_protocol::update::{FailureReason, Slot, UpdateState};
+use fleet_tests::fleet::wait_until;
+use fleet_tests::kit::release;
+
+use crate::stage::{self, FALLBACK, SHORT, Stage, Told, ensure, same};
+
+/// Rolls `name` out, waits for the fallback, and returns the reason that was reported.
+fn falls_back(stage: &mut Stage, name: &str) -> Result<FailureReason, stage::Failure> {
+    let rollout = stage.roll_out(name)?;
+    let version = rollout.version.clone();
+    let device = stage.device();
+    let detail = device.wait_state(
+        "the fallback to be reported",
+        FALLBACK,
+        |state| matches!(state, UpdateState::RolledBack { version: v, .. } if *v == version),
+    )?;
+    let report = detail
+        .update_report
+        .ok_or_else(|| stage::Failure::new("no report"))?;
+    same("the slot", &report.booted.slot, &Slot::A)?;
+    same(
+        "the version",
+        &report.booted.version,
+        &stage.fleet.kit().disk_version,
+    )?;
+    wait_until("the rollout to count the failure", SHORT, || {
+        let view = stage.fleet.rollout(&rollout.rollout_id)?;
+        let failed = view
+            .members
+            .iter()
+            .any(|m| matches!(m.status, MemberStatus::Failed | MemberStatus::RolledBack));
+        Ok((failed.then_some(()), view.summary))
+    })?;
+    not_retried(stage)?;
+    match report.state {
+        UpdateState::RolledBack { why, .. } => Ok(why),
+        other => Err(stage::Failure::new(format!("then reported {other:?}"))),
+    }
+}
+
+/// Asked to look again, it still does not install what failed.
+fn not_retried(stage: &mut Stage) -> Told {
+    let device = stage.device();
+    device.command(CommandKind::Refresh {}, SHORT)?;
+    let detail = device.detail()?;
+    let reported = detail.update_report.map(|r| r.state);
+    ensure(
+        !matches!(
+            reported,
+            Some(UpdateState::Installing { .. } | UpdateState::RebootPending { .. })
+        ),
+        || format!("it tries the failed version again: {reported:?}"),
+    )?;
+    same("the running slot", &stage.running_slot()?.as_str(), &"A")
+}
+
+#[test]
+fn a_slot_that_cannot_boot_is_given_up_after_three_attempts() -> Told {
+    stage::tell("no-init", |stage| {
+        let mark = stage.vm.serial().mark();
+        let why = falls_back(stage, release::NO_INIT)?;
+        same(
+            "the reason",
+            &why,
+            &FailureReason::DidNotBoot { attempts: 3 },
+        )?;
+        let tries = stage.vm.serial().count_since(mark, "fleet: booting slot B");
+        same("attempts at slot B", &tries, &3)
+    })
+}
+
+#[test]
+fn a_slot_whose_root_is_damaged_is_given_up_after_three_attempts() -> Told {
+    stage::tell("damaged-root", |stage| {
+        let mark = stage.vm.serial().mark();
+        let why = falls_back(stage, release::DAMAGED)?;
+        same(
+            "the reason",
+            &why,
+            &FailureReason::DidNotBoot { attempts: 3 },
+        )?;
+        let tries = stage.vm.serial().count_since(mark, "fleet: booting slot B");
+        same("attempts at slot B", &tries, &3)
+    })
+}
+
+#[test]
+fn a_slot_that_boots_but_is_unhealthy_is_rolled_back_by_the_agent() -> Told {
+    stage::tell("unhealthy", |stage| {
+        let mark = stage.vm.serial().mark();
+        let why = falls_back(stage, release::UNHEALTHY)?;
+        ensure(
+            matches!(&why, FailureReason::Unhealthy { failed_checks } if !failed_checks.is_empty()),
+            || format!("the reason is {why:?}"),
+        )?;
+        let tries = stage.vm.serial().count_since(mark, "fleet: booting slot B");
+        same("boots of slot B", &tries, &1)
+    })
+}
+
+#[test]
+fn a_release_whose_agent_cannot_run_is_given_up_by_the_boot_counter() -> Told {
+    stage::tell("broken-agent", |stage| {
+        let why = falls_back(stage, release::BROKEN_AGENT)?;
+        same(
+            "the reason",
+            &why,
+            &FailureReason::DidNotBoot { attempts: 3 },
+        )
+    })
+}

@@ -1,0 +1,55 @@
+//! A device that was never switched on finds its control plane.
+
+use fleet_protocol::heartbeat::OperatingMode;
+use fleet_protocol::update::Slot;
+use fleet_tests::kit::release;
+use fleet_tests::vm::{Boot, Clock};
+
+use crate::stage::{self, BOOT, INSTALL, Told, ensure, same};
+
+#[test]
+fn a_fresh_device_enrols_and_is_online() -> Told {
+    stage::tell_fresh("fresh-device", Clock::Host, |stage| {
+        stage.vm.power_on(Boot::Cold)?;
+        stage.wait_enrolled()?;
+        let device = stage.device();
+        let detail = device.wait("a heartbeat", BOOT, |d| d.heartbeat.is_some())?;
+        same("its name", &detail.device.name.as_str(), &"screen-1")?;
+        same(
+            "its version",
+            &detail.device.version,
+            &stage.fleet.kit().disk_version,
+        )?;
+        let Some(heartbeat) = detail.heartbeat else {
+            return ensure(false, || "the heartbeat is gone again".to_owned());
+        };
+        same("its slot", &heartbeat.booted.slot, &Slot::A)?;
+        same("its mode", &heartbeat.mode, &OperatingMode::Normal)?;
+        ensure(heartbeat.metrics.agent_resident_bytes > 0, || {
+            "the agent does not know its own size".to_owned()
+        })?;
+
+        // The token worked once, and its secret is off the boot partition.
+        stage.vm.shell()?.wait_ready(BOOT)?;
+        let left = stage.vm.sh("ls /boot/esp/fleet")?;
+        ensure(!left.contains("provision.json"), || {
+            format!("the token is still on the boot partition: {left}")
+        })
+    })
+}
+
+#[test]
+fn a_device_whose_clock_says_1970_enrols_and_updates() -> Told {
+    stage::tell_fresh("clock-at-1970", Clock::Epoch, |stage| {
+        stage.vm.power_on(Boot::Cold)?;
+        stage.wait_enrolled()?;
+        let rollout = stage.roll_out(release::GOOD)?;
+        let device = stage.device();
+        device.wait_committed(&rollout.version, INSTALL + BOOT + BOOT)?;
+        stage.vm.shell()?.wait_ready(BOOT)?;
+        let year: String = stage.vm.sh("date -u +%Y")?;
+        ensure(year.parse().is_ok_and(|year: u32| year >= 2026), || {
+            format!("the device lives in {year}")
+        })
+    })
+}

@@ -1,0 +1,158 @@
+//! Power cuts. The disk keeps what was flushed and nothing else; whatever happens, the device boots and converges.
+
+use std::time::Duration;
+
+use fleet_protocol::update::{FailureReason, Slot, UpdateState};
+use fleet_tests::fleet::wait_until;
+use fleet_tests::kit::release;
+use fleet_tests::random::Random;
+use fleet_tests::vm::{Boot, Disks};
+use serde_json::json;
+
+use crate::stage::{self, BOOT, FALLBACK, INSTALL, SHORT, Stage, Told, ensure, same};
+
+/// Cuts the power when the update is in the state that `at` names; then waits until it is committed.
+fn cut_and_converge(name: &str, what: &str, at: fn(&UpdateState) -> bool) -> Told {
+    stage::tell(name, |stage| {
+        let rollout = stage.roll_out(release::GOOD)?;
+        stage.device().wait_state(what, INSTALL + BOOT, at)?;
+        stage.power_cycle()?;
+        stage
+            .device()
+            .wait_committed(&rollout.version, BOOT + INSTALL + BOOT)?;
+        same("the running slot", &stage.running_slot()?.as_str(), &"B")
+    })
+}
+
+#[test]
+fn a_power_cut_during_installation_ends_in_a_committed_update() -> Told {
+    cut_and_converge(
+        "cut-during-install",
+        "the installation to be under way",
+        |state| matches!(state, UpdateState::Installing { percent: 20.., .. }),
+    )
+}
+
+#[test]
+fn a_power_cut_before_the_reboot_ends_in_a_committed_update() -> Told {
+    stage::tell("cut-before-reboot", |stage| {
+        let delay = json!({"updates": {"reboot_delay_s": 30}});
+        stage.fleet.configure(&stage::test_config(&delay))?;
+        stage.device().wait("the configuration", SHORT, |d| {
+            d.heartbeat.as_ref().is_some_and(|h| h.config_version > 1)
+        })?;
+        let rollout = stage.roll_out(release::GOOD)?;
+        stage
+            .device()
+            .wait_state("the reboot to be pending", INSTALL, |state| {
+                matches!(state, UpdateState::RebootPending { .. })
+            })?;
+        stage.power_cycle()?;
+        stage
+            .device()
+            .wait_committed(&rollout.version, BOOT + INSTALL + BOOT)?;
+        same("the running slot", &stage.running_slot()?.as_str(), &"B")
+    })
+}
+
+#[test]
+fn a_power_cut_during_the_trial_ends_in_a_committed_update() -> Told {
+    cut_and_converge("cut-during-trial", "the trial", |state| {
+        matches!(state, UpdateState::Trial { .. })
+    })
+}
+
+#[test]
+fn a_power_cut_during_the_commit_ends_in_a_committed_update() -> Told {
+    stage::tell("cut-during-commit", |stage| {
+        let rollout = stage.roll_out(release::GOOD)?;
+        stage
+            .device()
+            .wait_state("the trial", INSTALL + BOOT, |state| {
+                matches!(state, UpdateState::Trial { .. })
+            })?;
+        // RAUC's own line comes in the middle of it.
+        stage.vm.shell()?.wait_ready(BOOT)?;
+        let until = "journalctl -b -u rauc -f -n 0 | grep -q -m 1 -i 'mark.*good'";
+        stage.vm.shell()?.run_within(until, BOOT)?;
+        stage.power_cycle()?;
+        stage
+            .device()
+            .wait_committed(&rollout.version, BOOT + BOOT)?;
+        same("the running slot", &stage.running_slot()?.as_str(), &"B")
+    })
+}
+
+#[test]
+fn a_slot_overwritten_with_garbage_before_its_first_boot_falls_back() -> Told {
+    stage::tell("garbage-slot", |stage| {
+        let delay = json!({"updates": {"reboot_delay_s": 30}});
+        stage.fleet.configure(&stage::test_config(&delay))?;
+        stage.device().wait("the configuration", SHORT, |d| {
+            d.heartbeat.as_ref().is_some_and(|h| h.config_version > 1)
+        })?;
+        let rollout = stage.roll_out(release::GOOD)?;
+        stage
+            .device()
+            .wait_state("the reboot to be pending", INSTALL, |state| {
+                matches!(state, UpdateState::RebootPending { .. })
+            })?;
+        stage.vm.sh("sync")?;
+        stage.vm.power_cut();
+        let tools = stage.fleet.programs();
+        let rootfs = Disks::partition(&**tools, &stage.fleet.kit().disk, "rootfs-b")?;
+        stage.vm.disks().overwrite(&**tools, rootfs, 0xa5)?;
+        stage.vm.power_on(Boot::Cold)?;
+        let version = &rollout.version;
+        let detail = stage.device().wait_state("the fallback", FALLBACK, |state| {
+            matches!(state, UpdateState::RolledBack { version: v, why: FailureReason::DidNotBoot { .. } } if v == version)
+        })?;
+        let slot = detail.update_report.map(|r| r.booted.slot);
+        same("the slot", &slot, &Some(Slot::A))
+    })
+}
+
+#[test]
+fn fifty_power_cuts_in_normal_use_never_cause_a_fallback() -> Told {
+    stage::tell("fifty-cuts", |stage| {
+        // On slot B, with a good A that a fallback could go to.
+        let rollout = stage.roll_out(release::GOOD)?;
+        stage
+            .device()
+            .wait_committed(&rollout.version, INSTALL + BOOT + BOOT)?;
+        let mut random = Random::seeded(50);
+        for cut in 1..=50 {
+            stage.power_cycle()?;
+            let mark = stage.vm.serial().mark();
+            let booted = stage
+                .vm
+                .serial()
+                .wait_for("fleet: booting slot ", mark, BOOT)?;
+            wait_until(&format!("the slot's name after cut {cut}"), SHORT, || {
+                let said = stage.vm.serial().since(booted);
+                Ok((said.chars().next(), said))
+            })
+            .map_err(stage::Failure::from)
+            .and_then(|slot| same(&format!("the slot after cut {cut}"), &slot, &'B'))?;
+            // Mostly while it comes up; now and then when it is up.
+            let limit = if cut % 10 == 0 { 30_000 } else { 6_000 };
+            std::thread::sleep(Duration::from_millis(random.below(limit)));
+        }
+        stage.power_cycle()?;
+        let seen = stage.device().detail()?.device.last_seen_at;
+        stage
+            .device()
+            .wait("the device after fifty cuts", BOOT, |d| {
+                d.device.last_seen_at > seen
+            })?;
+        still_on_b(stage)
+    })
+}
+
+fn still_on_b(stage: &mut Stage) -> Told {
+    same("the running slot", &stage.running_slot()?.as_str(), &"B")?;
+    same("B_LOCKED", &stage.boot_variable("B_LOCKED")?.as_str(), &"1")?;
+    same("B_TRY", &stage.boot_variable("B_TRY")?.as_str(), &"0")?;
+    let order = stage.boot_variable("ORDER")?;
+    ensure(order.starts_with('B'), || format!("ORDER is {order}"))
+}

@@ -1,0 +1,141 @@
+//! Releases that a device must not install: it says why, and its slots stay as they are.
+
+use fleet_protocol::Version;
+use fleet_protocol::rollout::RolloutView;
+use fleet_protocol::trust::{Envelope, ReleaseMetadata};
+use fleet_protocol::update::{RefuseReason, Slot, UpdateState};
+use fleet_tests::fleet::{Signer, now};
+use fleet_tests::kit::{BundleFile, release};
+use jiff::SignedDuration;
+use serde_json::Value;
+
+use crate::stage::{self, INSTALL, Stage, Told, ensure, same};
+
+/// Offers a release, waits for the refusal, and takes the offer back.
+fn refused(
+    stage: &Stage,
+    what: &str,
+    bundle: &BundleFile,
+    envelope: Envelope,
+    version: &Version,
+    expected: fn(&RefuseReason) -> bool,
+) -> Told {
+    stage.fleet.publish_as(bundle, envelope)?;
+    let rollout: RolloutView = stage.fleet.roll_out(version)?;
+    let device = stage.device();
+    let detail = device.wait_state(
+        &format!("{what} to be refused"),
+        INSTALL,
+        |state| matches!(state, UpdateState::Refused { version: Some(v), .. } if v == version),
+    )?;
+    let report = detail
+        .update_report
+        .ok_or_else(|| stage::Failure::new("no report"))?;
+    let UpdateState::Refused { why, .. } = &report.state else {
+        return ensure(false, || format!("{what}: then {:?}", report.state));
+    };
+    ensure(expected(why), || format!("{what} was refused for {why:?}"))?;
+    same("the slot", &report.booted.slot, &Slot::A)?;
+    let path = format!("/v1/rollouts/{}/abort", rollout.rollout_id);
+    stage.fleet.api().post::<Value>(&path, &Value::Null)?;
+    Ok(())
+}
+
+#[test]
+fn releases_that_are_foreign_expired_older_or_for_other_hardware_are_refused_with_their_reason()
+-> Told {
+    stage::tell("refused-metadata", |stage| {
+        let good = stage.fleet.kit().bundle(release::GOOD)?.clone();
+        let plain = stage.fleet.metadata(&good)?;
+        let ours = |metadata: &ReleaseMetadata| stage.fleet.signer().sign(metadata);
+        let as_version = |patch: u64| ReleaseMetadata {
+            version: Version::new(9, 0, patch),
+            ..plain.clone()
+        };
+        let offer = |what: &str, metadata: &ReleaseMetadata, envelope, expected| {
+            refused(stage, what, &good, envelope, &metadata.version, expected)
+        };
+
+        let stranger = as_version(1);
+        let signed = Signer::stranger().sign(&stranger);
+        offer("a stranger's release", &stranger, signed, |why| {
+            matches!(why, RefuseReason::ForeignSignature { .. })
+        })?;
+        let expired = ReleaseMetadata {
+            not_after: now() - SignedDuration::from_hours(1),
+            ..as_version(2)
+        };
+        offer("an expired release", &expired, ours(&expired), |why| {
+            matches!(why, RefuseReason::Expired { .. })
+        })?;
+        let older = ReleaseMetadata {
+            version: Version::new(0, 9, 0),
+            ..plain.clone()
+        };
+        offer("an older release", &older, ours(&older), |why| {
+            matches!(why, RefuseReason::Older { .. })
+        })?;
+        let elsewhere = ReleaseMetadata {
+            hardware: vec!["Another Board".to_owned()],
+            ..as_version(3)
+        };
+        offer(
+            "another board's release",
+            &elsewhere,
+            ours(&elsewhere),
+            |why| matches!(why, RefuseReason::WrongHardware { .. }),
+        )?;
+        let too_far = ReleaseMetadata {
+            min_version: Some(Version::new(8, 0, 0)),
+            ..as_version(4)
+        };
+        offer(
+            "a release with a step between",
+            &too_far,
+            ours(&too_far),
+            |why| matches!(why, RefuseReason::BaseTooOld { .. }),
+        )?;
+        untouched(stage)
+    })
+}
+
+#[test]
+fn bundles_that_are_foreign_truncated_or_for_another_compatible_are_refused_with_their_reason()
+-> Told {
+    stage::tell("refused-bundles", |stage| {
+        for (number, name) in [
+            release::FOREIGN,
+            release::TRUNCATED,
+            release::WRONG_COMPATIBLE,
+        ]
+        .into_iter()
+        .enumerate()
+        {
+            let bundle = stage.fleet.kit().bundle(name)?.clone();
+            let ours = stage.fleet.kit().bundle(release::GOOD)?.compatible.clone();
+            let metadata = ReleaseMetadata {
+                version: Version::new(8, 0, number as u64),
+                // What the metadata says is fine: only the bundle itself is not.
+                ..stage.fleet.metadata(&BundleFile {
+                    compatible: ours,
+                    ..bundle.clone()
+                })?
+            };
+            let envelope = stage.fleet.signer().sign(&metadata);
+            refused(stage, name, &bundle, envelope, &metadata.version, |why| {
+                matches!(
+                    why,
+                    RefuseReason::BundleRejected { .. } | RefuseReason::BundleMismatch { .. }
+                )
+            })?;
+        }
+        untouched(stage)
+    })
+}
+
+fn untouched(stage: &mut Stage) -> Told {
+    same("the running slot", &stage.running_slot()?.as_str(), &"A")?;
+    let order = stage.boot_variable("ORDER")?;
+    ensure(order.starts_with('A'), || format!("ORDER is {order}"))?;
+    same("A_LOCKED", &stage.boot_variable("A_LOCKED")?.as_str(), &"1")
+}

@@ -1,0 +1,253 @@
+//! What a story starts with, and what is left of it: on failure the serial log, the control plane's log and a
+//! photograph of the screen stay in `target/fleet/stories/NAME`; on success they go.
+
+use std::fmt;
+use std::fs;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use fleet_protocol::DeviceId;
+use fleet_tests::fleet::template::{self, Template};
+use fleet_tests::fleet::{Device, Fleet, page, wait_until};
+use fleet_tests::kit::Kit;
+use fleet_tests::vm::{Boot, Clock, Disks, Machine, Programs, Seat, Vm};
+use xtask::progress::Progress;
+use xtask::tools::ToolTree;
+use xtask::workspace::Workspace;
+
+/// Machines that run at once on this host.
+const SEATS: usize = 2;
+
+/// Three times what was measured on two cores.
+pub(crate) const BOOT: Duration = Duration::from_mins(3);
+pub(crate) const INSTALL: Duration = Duration::from_mins(2);
+pub(crate) const FALLBACK: Duration = Duration::from_mins(7);
+pub(crate) const SHORT: Duration = Duration::from_secs(45);
+
+/// Why a story did not go as told. Shown as text, not as a debug structure.
+pub(crate) struct Failure(String);
+
+/// How a story ends.
+pub(crate) type Told = Result<(), Failure>;
+
+impl Failure {
+    pub(crate) fn new(why: impl Into<String>) -> Self {
+        Self(why.into())
+    }
+}
+
+impl fmt::Debug for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl<E: std::error::Error> From<E> for Failure {
+    fn from(error: E) -> Self {
+        Self(error.to_string())
+    }
+}
+
+/// A device with its fleet.
+#[derive(Debug)]
+pub(crate) struct Stage {
+    pub(crate) fleet: Fleet,
+    pub(crate) vm: Vm,
+    id: Option<DeviceId>,
+    dir: PathBuf,
+    told: bool,
+    _seat: Seat,
+}
+
+/// Tells a story about a device that was never switched on.
+pub(crate) fn tell_fresh(name: &str, clock: Clock, story: impl FnOnce(&mut Stage) -> Told) -> Told {
+    let setting = Setting::of(name)?;
+    let fleet = Fleet::start(setting.kit, Arc::clone(&setting.tools), &setting.dir)?;
+    fleet.configure_for_tests(template::WINDOW_S, template::DEADLINE_S)?;
+    let card = fleet.flash("screen-1")?;
+    let disks = Disks::overlay(&*setting.tools, &card, &setting.dir)?;
+    let mut machine = Machine::new(fleet.network().port());
+    machine.clock = clock;
+    let vm = Vm::new(setting.tools, machine, disks, &setting.dir);
+    let stage = Stage {
+        fleet,
+        vm,
+        id: None,
+        dir: setting.dir,
+        told: false,
+        _seat: setting.seat,
+    };
+    stage.tell(story)
+}
+
+/// Tells a story about a device that is enrolled, idle and running.
+pub(crate) fn tell(name: &str, story: impl FnOnce(&mut Stage) -> Told) -> Told {
+    let setting = Setting::of(name)?;
+    let template = Template::ensure(&setting.kit, &setting.tools)?;
+    let (fleet, mut vm) = template.copy(&setting.kit, &setting.tools, &setting.dir)?;
+    vm.power_on(Boot::Resume(template::SNAPSHOT))?;
+    let mut stage = Stage {
+        fleet,
+        vm,
+        id: Some(template.device),
+        dir: setting.dir,
+        told: false,
+        _seat: setting.seat,
+    };
+    template::set_clock(&mut stage.vm)?;
+    stage.fleet.wait_online(SHORT)?;
+    stage.tell(story)
+}
+
+struct Setting {
+    kit: Arc<Kit>,
+    tools: Arc<dyn Programs>,
+    dir: PathBuf,
+    seat: Seat,
+}
+
+impl Setting {
+    fn of(name: &str) -> Result<Self, Failure> {
+        let text = |error: &dyn fmt::Display| Failure(error.to_string());
+        let workspace = Workspace::locate().map_err(|e| text(&e))?;
+        let tools = ToolTree::ensure(&workspace, Progress::Quiet).map_err(|e| text(&e))?;
+        let kit = Kit::read(&workspace.fleet_dir())?;
+        let stories = workspace.fleet_dir().join("stories");
+        let seat = Seat::take(&stories.join("seats"), SEATS)?;
+        let dir = stories.join(name);
+        if dir.exists() {
+            fs::remove_dir_all(&dir)?;
+        }
+        fs::create_dir_all(&dir)?;
+        Ok(Self {
+            kit: Arc::new(kit),
+            tools: Arc::new(tools),
+            dir,
+            seat,
+        })
+    }
+}
+
+impl Stage {
+    fn tell(mut self, story: impl FnOnce(&mut Self) -> Told) -> Told {
+        match story(&mut self) {
+            Ok(()) => {
+                self.told = true;
+                Ok(())
+            }
+            Err(Failure(why)) => Err(Failure(format!(
+                "{why}\nSee {} for the serial log, the control plane's log and the screen.",
+                self.dir.display()
+            ))),
+        }
+    }
+
+    /// The device as the control plane sees it.
+    pub(crate) fn device(&self) -> Device<'_> {
+        Device {
+            fleet: &self.fleet,
+            id: self
+                .id
+                .as_ref()
+                .expect("the story has waited for its device"),
+        }
+    }
+
+    /// Waits until the device has enrolled and is online; from then on it is [`Stage::device`].
+    pub(crate) fn wait_enrolled(&mut self) -> Told {
+        self.id = Some(self.fleet.wait_online(BOOT)?.device_id);
+        Ok(())
+    }
+
+    /// Publishes a release of the kit and rolls it out to everyone.
+    pub(crate) fn roll_out(
+        &self,
+        name: &str,
+    ) -> Result<fleet_protocol::rollout::RolloutView, Failure> {
+        let version = self.fleet.publish(name)?;
+        Ok(self.fleet.roll_out(&version)?)
+    }
+
+    /// Switches it off and on again, without warning.
+    pub(crate) fn power_cycle(&mut self) -> Told {
+        self.vm.power_cut();
+        self.vm.power_on(Boot::Cold)?;
+        Ok(())
+    }
+
+    /// The slot that runs, read from the guest itself.
+    pub(crate) fn running_slot(&mut self) -> Result<String, Failure> {
+        self.vm.shell()?.wait_ready(BOOT)?;
+        let slot = "sed -n 's/.*fleet.slot=\\([AB]\\).*/\\1/p' /proc/cmdline";
+        Ok(self.vm.sh(slot)?)
+    }
+
+    /// Waits until the device's own page contains `text`; the page comes back.
+    pub(crate) fn wait_page(&mut self, text: &str, within: Duration) -> Result<String, Failure> {
+        let port = self.vm.page_port()?;
+        let wanted = text.to_lowercase();
+        let page = wait_until(&format!("`{text}` on the device's page"), within, || {
+            let page = page::get(port, "/").unwrap_or_default();
+            let found = page.to_lowercase().contains(&wanted);
+            let seen = page.chars().take(200).collect();
+            Ok((found.then_some(page), seen))
+        })?;
+        Ok(page)
+    }
+
+    /// A variable of the boot loader's environment.
+    pub(crate) fn boot_variable(&mut self, name: &str) -> Result<String, Failure> {
+        let command =
+            format!("grub-editenv /boot/esp/EFI/fleet/grubenv list | sed -n 's/^{name}=//p'");
+        Ok(self.vm.sh(&command)?)
+    }
+}
+
+impl Drop for Stage {
+    fn drop(&mut self) {
+        if self.told {
+            self.vm.power_cut();
+            // A folder that can't be removed is no reason to fail a story that went well.
+            let _ = fs::remove_dir_all(&self.dir);
+            return;
+        }
+        if self.vm.is_on() {
+            let _ = self.vm.screenshot(&self.dir.join("screen.png"));
+        }
+        self.vm.power_cut();
+        for large in ["disk.qcow2", "variables.qcow2", "screen-1.img"] {
+            let _ = fs::remove_file(self.dir.join(large));
+        }
+    }
+}
+
+/// The stories' configuration with `changes` over it.
+pub(crate) fn test_config(changes: &serde_json::Value) -> serde_json::Value {
+    let mut document = fleet_tests::fleet::test_config(template::WINDOW_S, template::DEADLINE_S);
+    merge(&mut document, changes);
+    document
+}
+
+fn merge(into: &mut serde_json::Value, changes: &serde_json::Value) {
+    match (into, changes) {
+        (serde_json::Value::Object(into), serde_json::Value::Object(changes)) => {
+            for (key, value) in changes {
+                merge(into.entry(key).or_insert(serde_json::Value::Null), value);
+            }
+        }
+        (into, value) => *into = value.clone(),
+    }
+}
+
+/// Fails the story with `why` unless `holds`.
+pub(crate) fn ensure(holds: bool, why: impl FnOnce() -> String) -> Told {
+    if holds { Ok(()) } else { Err(Failure(why())) }
+}
+
+/// Fails the story unless both are equal.
+pub(crate) fn same<T: PartialEq + fmt::Debug>(what: &str, found: &T, expected: &T) -> Told {
+    ensure(found == expected, || {
+        format!("{what}: found {found:?}, expected {expected:?}")
+    })
+}

@@ -1,0 +1,82 @@
+//! The chain: hardware watches systemd, systemd watches the agent. Each link is broken here, none blames the slot.
+
+use fleet_protocol::heartbeat::ResetReason;
+use fleet_protocol::update::{Slot, UpdateState};
+
+use crate::stage::{self, BOOT, Stage, Told, ensure, same};
+
+#[test]
+fn a_stopped_agent_is_restarted_by_systemd_and_the_slot_is_not_blamed() -> Told {
+    stage::tell("agent-stopped", |stage| {
+        let pid = "systemctl show -P MainPID fleet-agent.service";
+        let before = stage.vm.sh(pid)?;
+        stage.vm.sh(&format!("kill -STOP $({pid})"))?;
+        let until = format!(
+            "until [ \"$({pid})\" != {before} ] && [ \"$({pid})\" != 0 ]; do sleep 1; done"
+        );
+        stage.vm.shell()?.run_within(&until, BOOT)?;
+        let device = stage.device();
+        let seen = device.detail()?.device.last_seen_at;
+        device.wait("the agent to report again", BOOT, |d| {
+            d.device.last_seen_at > seen
+        })?;
+        not_blamed(stage)
+    })
+}
+
+#[test]
+fn a_hung_pid_1_is_reset_by_the_hardware_watchdog_and_the_slot_is_not_blamed() -> Told {
+    stage::tell("pid-1-hung", |stage| {
+        let mark = stage.vm.serial().mark();
+        // Frozen from outside: PID 1 can't be stopped by a signal.
+        stage
+            .vm
+            .shell()?
+            .send("echo 1 >/sys/fs/cgroup/init.scope/cgroup.freeze\n")?;
+        stage
+            .vm
+            .serial()
+            .wait_for("fleet: booting slot A", mark, BOOT)?;
+        let device = stage.device();
+        let detail = device.wait("the device after the reset", BOOT, |d| {
+            d.heartbeat
+                .as_ref()
+                .is_some_and(|h| h.reset_reason == ResetReason::Watchdog)
+        })?;
+        ensure(detail.device.online, || "it is not online".to_owned())?;
+        not_blamed(stage)
+    })
+}
+
+#[test]
+fn a_kernel_panic_restarts_the_device_and_is_named_as_the_reason() -> Told {
+    stage::tell("kernel-panic", |stage| {
+        let mark = stage.vm.serial().mark();
+        stage.vm.shell()?.send("echo c >/proc/sysrq-trigger\n")?;
+        stage
+            .vm
+            .serial()
+            .wait_for("fleet: booting slot A", mark, BOOT)?;
+        let device = stage.device();
+        device.wait("the device after the panic", BOOT, |d| {
+            d.heartbeat.as_ref().is_some_and(|h| {
+                matches!(h.reset_reason, ResetReason::Panic | ResetReason::Watchdog)
+            })
+        })?;
+        not_blamed(stage)
+    })
+}
+
+fn not_blamed(stage: &mut Stage) -> Told {
+    let detail = stage.device().detail()?;
+    if let Some(report) = detail.update_report {
+        same("the slot", &report.booted.slot, &Slot::A)?;
+        ensure(
+            !matches!(report.state, UpdateState::RolledBack { .. }),
+            || format!("the slot was blamed: {:?}", report.state),
+        )?;
+    }
+    same("the running slot", &stage.running_slot()?.as_str(), &"A")?;
+    same("A_LOCKED", &stage.boot_variable("A_LOCKED")?.as_str(), &"1")?;
+    same("A_TRY", &stage.boot_variable("A_TRY")?.as_str(), &"0")
+}
