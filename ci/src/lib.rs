@@ -7,6 +7,7 @@ pub mod bundle;
 pub mod debian;
 pub mod image;
 pub mod keys;
+pub mod kit;
 pub mod process;
 pub mod progress;
 pub mod setup;

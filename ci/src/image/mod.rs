@@ -18,7 +18,7 @@ mod reproducible;
 mod variant;
 
 pub use disk::{Disk, DiskInputs};
-pub use release::{Release, ReleaseInputs};
+pub use release::{BuiltAt, Release, ReleaseInputs};
 pub use reproducible::verify_reproducible;
 pub use variant::{Access, Variant};
 
