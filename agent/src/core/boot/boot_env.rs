@@ -255,8 +255,8 @@ mod tests {
             };
             prop_assert_eq!(reconcile(Some(&env), booted), None);
             for _ in 0..50 {
-                let (choice, next) = next_boot(Some(&env));
-                prop_assert_eq!(choice, Choice::Normal(booted));
+                let (choice, next) = next_boot(&env, |_| true);
+                prop_assert_eq!(choice, Some(Choice::Normal(booted)));
                 env = next.unwrap_or(env);
             }
         }

@@ -2,11 +2,13 @@
 //!
 //! ```text
 //! for SLOT in ORDER:
-//!     if SLOT_OK = 1 and (SLOT_LOCKED = 1 or SLOT_TRY < 3):
-//!         if SLOT_LOCKED != 1: SLOT_TRY += 1, save
-//!         boot SLOT
-//! nothing left: boot the locked slot (the first of ORDER if none or both are) in safe mode
+//!     if SLOT_OK = 1 and SLOT_LOCKED = 1: boot SLOT
+//!     if SLOT_OK = 1 and SLOT_TRY < 3: SLOT_TRY += 1, save, boot SLOT
+//!     (what has no kernel to load does not boot, and the loop goes on)
+//! nothing left: B if it is locked, else A, then the other one, in safe mode
 //! ```
+//!
+//! If the environment cannot be read, its backup takes its place.
 
 use fleet_protocol::update::Slot;
 
@@ -28,30 +30,25 @@ impl Choice {
     }
 }
 
-/// The slot that boots next, and the environment that is saved on the way (`None`: left alone).
-/// `env` is `None` if the block is corrupt: GRUB then reads no variable at all.
-pub fn next_boot(env: Option<&BootEnv>) -> (Choice, Option<BootEnv>) {
-    let Some(env) = env else {
-        return (Choice::SafeMode(Slot::A), None);
-    };
+/// What boots next (`None`: nothing can be loaded at all), and the environment that is saved on the
+/// way (`None`: left alone). `loads` tells whether a slot has a kernel.
+pub fn next_boot(env: &BootEnv, loads: impl Fn(Slot) -> bool) -> (Option<Choice>, Option<BootEnv>) {
+    let mut saved = None;
     for slot in [env.first, env.first.other()] {
         let state = env.slot(slot);
-        if state.ok && state.locked {
-            return (Choice::Normal(slot), None);
+        if !state.bootable() {
+            continue;
         }
-        if state.bootable() {
-            let mut saved = *env;
-            saved.slot_mut(slot).tries += 1;
-            return (Choice::Normal(slot), Some(saved));
+        if !state.locked {
+            saved.get_or_insert(*env).slot_mut(slot).tries += 1;
+        }
+        if loads(slot) {
+            return (Some(Choice::Normal(slot)), saved);
         }
     }
-    let only_other_locked = !env.slot(env.first).locked && env.slot(env.first.other()).locked;
-    let last = if only_other_locked {
-        env.first.other()
-    } else {
-        env.first
-    };
-    (Choice::SafeMode(last), None)
+    let likelier = if env.b.locked { Slot::B } else { Slot::A };
+    let slot = [likelier, likelier.other()].into_iter().find(|slot| loads(*slot));
+    (slot.map(Choice::SafeMode), saved)
 }
 
 #[cfg(test)]
@@ -61,9 +58,9 @@ mod tests {
 
     fn boots(mut env: BootEnv, count: usize) -> Vec<Choice> {
         let boot = |_| {
-            let (choice, saved) = next_boot(Some(&env));
+            let (choice, saved) = next_boot(&env, |_| true);
             env = saved.unwrap_or(env);
-            choice
+            choice.unwrap()
         };
         (0..count).map(boot).collect()
     }
@@ -89,10 +86,20 @@ mod tests {
 
     #[test]
     fn with_nothing_left_the_locked_slot_boots_in_safe_mode() {
-        let mut env = BootEnv::committed_to(Slot::A);
-        env.first = Slot::B;
-        env.a.ok = false;
-        assert_eq!(next_boot(Some(&env)).0, Choice::SafeMode(Slot::A));
-        assert_eq!(next_boot(None).0, Choice::SafeMode(Slot::A));
+        let mut env = BootEnv::committed_to(Slot::B);
+        env.first = Slot::A;
+        env.b.ok = false;
+        let boot = |loads: fn(Slot) -> bool| next_boot(&env, loads).0;
+        assert_eq!(boot(|_| true), Some(Choice::SafeMode(Slot::B)));
+        assert_eq!(boot(|s| s == Slot::A), Some(Choice::SafeMode(Slot::A)));
+        assert_eq!(boot(|_| false), None);
+    }
+
+    #[test]
+    fn a_slot_without_a_kernel_is_passed_over() {
+        let mut env = BootEnv::committed_to(Slot::B);
+        env.a = SlotEnv::COMMITTED;
+        let (choice, saved) = next_boot(&env, |slot| slot == Slot::A);
+        assert_eq!((choice, saved), (Some(Choice::Normal(Slot::A)), None));
     }
 }

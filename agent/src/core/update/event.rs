@@ -159,6 +159,8 @@ pub enum Effect {
     Persist(Box<Record>),
     /// Write Fleet's boot variables as they are here (the block may be corrupt).
     RewriteBootEnv(BootEnv),
+    /// Write this as the backup block, which the bootloader reads when the first one is damaged.
+    BackUpBootEnv(BootEnv),
     /// `X_LOCKED=0`, `X_TRY=0`: from now on this slot's attempts are counted.
     DisarmLock {
         slot: Slot,

@@ -56,7 +56,6 @@ pub struct Engine {
     target: Option<Candidate>,
     /// The control plane was heard, so that an absent target means that nothing is wanted.
     target_known: bool,
-    local: Option<Wanted>,
     gate: Option<Gate>,
     reboot_ordered: Option<Monotonic>,
     in_safe_mode: bool,
@@ -72,7 +71,6 @@ impl Engine {
             env: None,
             target: None,
             target_known: false,
-            local: None,
             gate: None,
             reboot_ordered: None,
             in_safe_mode: false,

@@ -32,6 +32,8 @@ pub struct Record {
     /// What the other slot holds, while it is known to be whole.
     pub other: Option<SlotContent>,
     pub rollback_floor: Option<Version>,
+    /// Of the convergence that was begun last.
+    pub rollout_id: Option<RolloutId>,
     pub failures: Vec<Failure>,
     pub retry: Option<Retry>,
     /// How often the version on trial was interrupted by mains-off alone, over all its tries.
@@ -40,6 +42,8 @@ pub struct Record {
     pub paused: bool,
     /// A person asked for the update now; ends when it starts, or there is nothing to start.
     pub forced: bool,
+    /// How often a lost boot environment was rewritten in a row.
+    pub repairs: u32,
     /// Not yet acknowledged.
     pub reports: Vec<UpdateReport>,
     /// Of the boot that this record was last written in.
@@ -52,11 +56,15 @@ pub struct Committed {
     pub slot: Slot,
     #[serde(flatten)]
     pub content: SlotContent,
+    /// Of the target that brought it here.
+    #[serde(default)]
+    pub attempt: u32,
 }
 
 impl Committed {
-    pub fn of(booted: &BootedSystem) -> Self {
+    pub fn of(booted: &BootedSystem, attempt: u32) -> Self {
         Self {
+            attempt,
             slot: booted.slot,
             content: SlotContent {
                 version: booted.version.clone(),
@@ -130,6 +138,15 @@ pub struct Plan {
     pub forced: bool,
     /// Whether the control plane answered when this was decided.
     pub reached_before: ReachedBefore,
+}
+
+impl Plan {
+    pub(super) fn content(&self) -> SlotContent {
+        SlotContent {
+            version: self.version.clone(),
+            root_hash: self.root_hash,
+        }
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -1,0 +1,455 @@
+//! The simulated device. It breaks off (a panic in the test) when a promise is broken.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use fleet_protocol::Version;
+use fleet_protocol::heartbeat::{HealthCheck, ResetReason};
+use fleet_protocol::update::{Slot, UpdateState};
+
+use crate::core::boot::bootloader::{Choice, next_boot};
+use crate::core::boot::{BootEnv, MAX_ATTEMPTS, SlotEnv};
+use crate::core::fixtures::{at, booted, release, root_hash, situation, version};
+use crate::core::gate::Sample;
+use crate::core::update::{
+    Boot, Candidate, Effect, Engine, Event, InstallError, InstallOrder, Record, Situation,
+};
+use crate::core::{Monotonic, after};
+
+/// What a release is like when it runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Quality {
+    Good,
+    /// The bootloader finds nothing to load.
+    NoKernel,
+    /// Panics before the agent starts.
+    NoBoot,
+    /// Panics once the agent runs.
+    Crashing,
+    /// Runs, but a check is never good.
+    Unhealthy,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Content {
+    /// Half written, or overwritten.
+    Garbage,
+    Image(Version),
+}
+
+/// Power, or the reason why it came back.
+struct Off(ResetReason);
+
+type Running<T> = Result<T, Off>;
+
+pub(crate) struct Device {
+    engine: Option<Engine>,
+    pub(crate) running: Option<(Slot, Version)>,
+    disk: Option<String>,
+    pub(crate) env: Option<BootEnv>,
+    backup: BootEnv,
+    slots: BTreeMap<Slot, Content>,
+    qualities: BTreeMap<Version, Quality>,
+    pub(crate) target: Option<Candidate>,
+    generation: u64,
+    situation: Situation,
+    reset: ResetReason,
+    queue: VecDeque<Event>,
+    boots: u64,
+    /// Attempts that each slot has had since it was made primary.
+    attempts: BTreeMap<Slot, u8>,
+    /// How many effects may still be done before each next power cut.
+    cuts: VecDeque<u32>,
+    pub(crate) cut_count: u32,
+    /// Cuts that came before the agent ran in a slot on trial.
+    pub(crate) blind_cuts: u32,
+    /// At the next cut.
+    pub(crate) lose_data: bool,
+    pub(crate) lose_env: bool,
+    pub(crate) install_failures: u32,
+    pub(crate) safe_mode: bool,
+    pub(crate) slot_history: Vec<Slot>,
+    pub(crate) installs: Vec<Version>,
+}
+
+impl Device {
+    /// Runs version 1 in slot A, committed in the factory; `qualities` are those of 2, 3, ….
+    pub(crate) fn new(qualities: &[Quality], cuts: &[u32]) -> Self {
+        let of = |(index, quality): (usize, &Quality)| (version(index as u64 + 2), *quality);
+        let mut qualities: BTreeMap<_, _> = qualities.iter().enumerate().map(of).collect();
+        qualities.insert(version(1), Quality::Good);
+        Self {
+            engine: None,
+            running: None,
+            disk: None,
+            env: Some(BootEnv::committed_to(Slot::A)),
+            backup: BootEnv::committed_to(Slot::A),
+            slots: [
+                (Slot::A, Content::Image(version(1))),
+                (Slot::B, Content::Garbage),
+            ]
+            .into(),
+            qualities,
+            target: None,
+            generation: 0,
+            situation: situation(),
+            reset: ResetReason::Orderly,
+            queue: VecDeque::new(),
+            boots: 0,
+            attempts: BTreeMap::new(),
+            cuts: cuts.iter().copied().collect(),
+            cut_count: 0,
+            blind_cuts: 0,
+            lose_data: false,
+            lose_env: false,
+            install_failures: 0,
+            safe_mode: false,
+            slot_history: Vec::new(),
+            installs: Vec::new(),
+        }
+    }
+
+    pub(crate) fn want(&mut self, target: Option<Candidate>) {
+        self.generation += 1;
+        self.target = target;
+        self.queue.push_back(Event::TargetReceived {
+            generation: self.generation,
+            release: self.target.clone(),
+        });
+    }
+
+    pub(crate) fn send(&mut self, event: Event) {
+        self.queue.push_back(event);
+    }
+
+    pub(crate) fn overwrite(&mut self, slot: Slot) {
+        self.slots.insert(slot, Content::Garbage);
+    }
+
+    pub(crate) fn record(&self) -> &Record {
+        self.engine.as_ref().unwrap().record()
+    }
+
+    pub(crate) fn view(&self) -> UpdateState {
+        self.engine.as_ref().unwrap().view(&self.situation)
+    }
+
+    /// Goes on for so many rounds of about five seconds (ten minutes while it only waits).
+    pub(crate) fn run(&mut self, rounds: usize) {
+        for _ in 0..rounds {
+            if self.engine.is_none() {
+                self.power_on();
+            }
+            if let Err(Off(reset)) = self.round() {
+                self.switch_off(reset);
+            }
+        }
+        if self.engine.is_none() {
+            self.power_on();
+        }
+    }
+
+    /// As [`Self::run`], until the power has been cut once more.
+    pub(crate) fn cut_after(&mut self, effects: u32) {
+        self.cuts.push_back(effects);
+        let before = self.cut_count;
+        for _ in 0..200 {
+            self.run(1);
+            if self.cut_count > before {
+                return;
+            }
+        }
+    }
+
+    pub(crate) fn mains_off(&mut self) {
+        self.cut_count += 1;
+        self.switch_off(ResetReason::Power);
+        self.run(1);
+    }
+
+    fn switch_off(&mut self, reset: ResetReason) {
+        self.engine = None;
+        self.running = None;
+        self.queue.clear();
+        self.reset = reset;
+        if std::mem::take(&mut self.lose_data) {
+            self.disk = None;
+        }
+        if std::mem::take(&mut self.lose_env) {
+            self.env = None;
+        }
+    }
+
+    /// A moment at which the power may go.
+    fn moment(&mut self) -> Running<()> {
+        match self.cuts.front_mut() {
+            Some(0) => {
+                self.cuts.pop_front();
+                self.cut_count += 1;
+                Err(Off(ResetReason::Power))
+            }
+            Some(left) => {
+                *left -= 1;
+                Ok(())
+            }
+            None => Ok(()),
+        }
+    }
+
+    fn quality(&self, slot: Slot) -> Option<Quality> {
+        match &self.slots[&slot] {
+            Content::Garbage => None,
+            Content::Image(version) => Some(self.qualities[version]),
+        }
+    }
+
+    /// Boots until something runs.
+    fn power_on(&mut self) {
+        for _ in 0..30 {
+            match self.boot() {
+                Ok(true) => return,
+                Ok(false) => {}
+                Err(Off(reset)) => self.switch_off(reset),
+            }
+        }
+        panic!("a brick: {:?} {:?}", self.env, self.slots);
+    }
+
+    fn boot(&mut self) -> Running<bool> {
+        let env = self.env.unwrap_or(self.backup);
+        let loads = |slot| self.quality(slot) != Some(Quality::NoKernel);
+        let (choice, saved) = next_boot(&env, loads);
+        let choice = choice.expect("some slot has a kernel");
+        if let Some(saved) = saved {
+            for slot in [Slot::A, Slot::B] {
+                if saved.slot(slot).tries > env.slot(slot).tries {
+                    self.count_attempt(slot);
+                }
+            }
+            match self.env.is_some() {
+                true => self.env = Some(saved),
+                false => self.backup = saved,
+            }
+        }
+        let slot = choice.slot();
+        self.boots += 1;
+        if let Err(off) = self.moment() {
+            self.blind_cuts += u32::from(!env.slot(slot).locked);
+            return Err(off);
+        }
+        let version = match &self.slots[&slot] {
+            Content::Image(version) if self.quality(slot) != Some(Quality::NoBoot) => {
+                version.clone()
+            }
+            _ => {
+                // dm-verity refuses it; the initrd takes the lock away before it panics.
+                if let Some(env) = &mut self.env {
+                    env.slot_mut(slot).locked = false;
+                }
+                self.reset = ResetReason::Panic;
+                return Ok(false);
+            }
+        };
+        self.slot_history.push(slot);
+        self.running = Some((slot, version.clone()));
+        self.situation.now.mono = Monotonic(30_000);
+        self.pass(30);
+        let boot = Boot {
+            booted: booted(slot, &version, self.boots),
+            env: self.env,
+            reset: self.reset,
+            safe_mode: matches!(choice, Choice::SafeMode(_)),
+        };
+        self.safe_mode |= boot.safe_mode;
+        let record = self.disk.as_deref().map(serde_json::from_str);
+        self.engine = Some(Engine::new(record.transpose().unwrap().unwrap_or_default()));
+        self.feed(Event::Booted(boot))?;
+        self.feed(Event::TargetReceived {
+            generation: self.generation,
+            release: self.target.clone(),
+        })?;
+        Ok(true)
+    }
+
+    fn count_attempt(&mut self, slot: Slot) {
+        let attempts = self.attempts.entry(slot).or_default();
+        *attempts += 1;
+        assert!(*attempts <= MAX_ATTEMPTS, "slot {slot} had {attempts} attempts");
+    }
+
+    fn pass(&mut self, seconds: u64) {
+        let now = &mut self.situation.now;
+        now.mono = now.mono.plus_ms(seconds * 1_000);
+        now.wall = after(now.wall, seconds);
+        self.situation.dice = self.situation.dice.wrapping_mul(6_364_136_223_846_793_005) + 1;
+    }
+
+    fn round(&mut self) -> Running<()> {
+        while let Some(event) = self.queue.pop_front() {
+            self.feed(event)?;
+        }
+        let waits = matches!(self.view(), UpdateState::Deferred { .. });
+        self.pass(if waits { 600 } else { 5 });
+        self.moment()?;
+        let Some((slot, _)) = self.running.clone() else {
+            return Ok(());
+        };
+        let quality = self.quality(slot);
+        if quality == Some(Quality::Crashing) && self.boots % 2 == 0 {
+            return Err(Off(ResetReason::Watchdog));
+        } else if quality == Some(Quality::Crashing) {
+            return Err(Off(ResetReason::Panic));
+        }
+        self.feed(Event::HealthSample(Sample {
+            checks: vec![HealthCheck {
+                name: "units".to_owned(),
+                ok: quality == Some(Quality::Good),
+                detail: String::new(),
+            }],
+            control_plane_reached: true,
+            network_up: true,
+            restarts: BTreeMap::new(),
+        }))?;
+        self.feed(Event::Tick)
+    }
+
+    fn feed(&mut self, event: Event) -> Running<()> {
+        let engine = self.engine.clone().unwrap();
+        let (next, effects) = engine.step(event, &self.situation);
+        let persists = effects.iter().position(|e| matches!(e, Effect::Persist(_)));
+        assert!(matches!(persists, None | Some(0)), "persisting comes first");
+        self.engine = Some(next);
+        for effect in effects {
+            self.moment()?;
+            self.perform(effect)?;
+        }
+        Ok(())
+    }
+
+    fn perform(&mut self, effect: Effect) -> Running<()> {
+        match effect {
+            Effect::Persist(record) => {
+                self.disk = Some(serde_json::to_string(&record).unwrap());
+            }
+            Effect::RewriteBootEnv(env) => self.env = Some(env),
+            Effect::BackUpBootEnv(env) => self.backup = env,
+            Effect::DisarmLock { slot } => self.change(slot, |s| {
+                s.locked = false;
+                s.tries = 0;
+            }),
+            Effect::StartInstall(order) => self.install(&order)?,
+            Effect::CancelInstall { .. } | Effect::Report(_) | Effect::Answer(_) => {}
+            Effect::SwitchSlot { slot } => {
+                self.make_primary(slot);
+                let result = Ok(());
+                self.queue.push_back(Event::SlotSwitched { slot, result });
+            }
+            Effect::MarkGood { slot } => {
+                self.attempts.remove(&slot);
+                self.change(slot, |s| {
+                    s.ok = true;
+                    s.tries = 0;
+                });
+            }
+            Effect::LockSlot { slot } => {
+                self.attempts.remove(&slot);
+                self.change(slot, |s| *s = SlotEnv::COMMITTED);
+                self.queue.push_back(Event::MarkedGood { slot });
+            }
+            Effect::MarkBad { slot } => self.change(slot, |s| {
+                s.ok = false;
+                s.tries = 0;
+            }),
+            Effect::EnterSafeMode { .. } => self.safe_mode = true,
+            Effect::Reboot { .. } => return Err(Off(ResetReason::Orderly)),
+        }
+        Ok(())
+    }
+
+    fn change(&mut self, slot: Slot, change: impl FnOnce(&mut SlotEnv)) {
+        let env = self.env.as_mut().expect("a lost environment is rewritten first");
+        change(env.slot_mut(slot));
+    }
+
+    fn make_primary(&mut self, slot: Slot) {
+        self.attempts.remove(&slot);
+        self.change(slot, |s| {
+            s.ok = true;
+            s.tries = 0;
+        });
+        self.env.as_mut().unwrap().first = slot;
+    }
+
+    /// RAUC: mark bad, write, verify, make primary.
+    fn install(&mut self, order: &InstallOrder) -> Running<()> {
+        let (running, _) = self.running.clone().unwrap();
+        assert_ne!(order.slot, running, "the running slot is never written");
+        let env = self.env.unwrap().slot(order.slot).locked;
+        assert!(!env, "the lock is cleared before anything is written");
+        let hashes = release(major(&order.version)).bundle;
+        assert_eq!(order.manifest_sha256, hashes.manifest_sha256, "signed");
+        assert_ne!(order.version, version(UNSIGNED), "signed");
+        self.change(order.slot, |s| {
+            s.ok = false;
+            s.tries = 0;
+        });
+        self.slots.insert(order.slot, Content::Garbage);
+        let transaction_id = order.transaction_id.clone();
+        self.moment()?;
+        if self.install_failures > 0 {
+            self.install_failures -= 1;
+            self.queue.push_back(Event::InstallFinished {
+                transaction_id,
+                result: Err(InstallError::Transient {
+                    detail: "the connection broke".to_owned(),
+                }),
+            });
+            return Ok(());
+        }
+        self.feed_progress(&transaction_id)?;
+        self.slots.insert(order.slot, Content::Image(order.version.clone()));
+        self.installs.push(order.version.clone());
+        self.moment()?;
+        self.make_primary(order.slot);
+        self.moment()?;
+        self.queue.push_back(Event::InstallFinished {
+            transaction_id,
+            result: Ok(()),
+        });
+        Ok(())
+    }
+
+    fn feed_progress(&mut self, transaction_id: &str) -> Running<()> {
+        self.feed(Event::InstallProgress {
+            transaction_id: transaction_id.to_owned(),
+            percent: 50,
+            downloaded_bytes: 50,
+            message: "Copying".to_owned(),
+        })
+    }
+
+    /// The running slot is locked, first, and what the record says.
+    pub(crate) fn assert_settled(&self) {
+        let (slot, version) = self.running.clone().unwrap();
+        let env = self.env.unwrap();
+        assert_eq!((env.first, *env.slot(slot)), (slot, SlotEnv::COMMITTED));
+        let committed = self.record().committed.clone().unwrap();
+        assert_eq!(committed.slot, slot);
+        assert_eq!(committed.content.root_hash, root_hash(&version));
+        assert_eq!(self.backup, BootEnv::committed_to(slot));
+    }
+}
+
+/// The major version of what is never signed.
+pub(crate) const UNSIGNED: u64 = 66;
+
+fn major(version: &Version) -> u64 {
+    let text = version.to_string();
+    text.split('.').next().unwrap().parse().unwrap()
+}
+
+/// Keeps the test's clock where the fixtures start.
+#[test]
+fn the_clock_of_the_simulation_starts_at_the_fixtures_now() {
+    let device = Device::new(&[], &[]);
+    assert_eq!(device.situation.now.wall, at(crate::core::fixtures::NOW));
+}
