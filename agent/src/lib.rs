@@ -1,5 +1,6 @@
 //! Fleet's agent: keeps one device's system honest.
 
+pub mod client;
 pub mod core;
 pub mod daemon;
 pub mod platform;

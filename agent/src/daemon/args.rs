@@ -96,7 +96,9 @@ impl Args {
             None => PageAddress::At(([0, 0, 0, 0], 80).into()),
             Some("none") => PageAddress::None,
             Some(text) => PageAddress::At(text.parse().map_err(|_| {
-                error(format!("--page-addr: `{text}` is no address such as 127.0.0.1:8080"))
+                error(format!(
+                    "--page-addr: `{text}` is no address such as 127.0.0.1:8080"
+                ))
             })?),
         };
         if options.iter().any(|(name, _)| name == "--json") {
@@ -161,7 +163,10 @@ mod tests {
     #[test]
     fn what_does_not_fit_is_named() {
         let check = |line: &str, word: &str| {
-            assert!(parse(line).unwrap_err().to_string().contains(word), "{line}");
+            assert!(
+                parse(line).unwrap_err().to_string().contains(word),
+                "{line}"
+            );
         };
         check("", "missing");
         check("walk", "`walk`");

@@ -112,9 +112,15 @@ impl Status {
             // Writing to a String cannot fail.
             let _ = writeln!(text, "{name:14} {value}");
         };
-        let device = self.device_id.as_ref().map_or("not enrolled", |id| id.as_str());
+        let device = self
+            .device_id
+            .as_ref()
+            .map_or("not enrolled", |id| id.as_str());
         line("device", device);
-        line("system", &format!("{} in slot {}", self.booted.version, self.booted.slot));
+        line(
+            "system",
+            &format!("{} in slot {}", self.booted.version, self.booted.slot),
+        );
         line("update", self.update.name());
         line("", &self.why.summary);
         let reachable = if self.control_plane.reachable {

@@ -115,10 +115,7 @@ fn read_block(path: &Path) -> Result<Vec<u8>, BootEnvFileError> {
     Ok(block)
 }
 
-fn write_block(
-    path: &Path,
-    block: Result<Vec<u8>, GrubEnvError>,
-) -> Result<(), BootEnvFileError> {
+fn write_block(path: &Path, block: Result<Vec<u8>, GrubEnvError>) -> Result<(), BootEnvFileError> {
     let block = block.map_err(|source| damaged(path, source.into()))?;
     let file = OpenOptions::new()
         .write(true)
@@ -127,7 +124,8 @@ fn write_block(
         .open(path)
         .map_err(failed("open", path))?;
     let size = file.metadata().map_err(failed("read", path))?.len();
-    file.write_all_at(&block, 0).map_err(failed("write", path))?;
+    file.write_all_at(&block, 0)
+        .map_err(failed("write", path))?;
     if size > block.len() as u64 {
         file.set_len(block.len() as u64)
             .map_err(failed("shorten", path))?;

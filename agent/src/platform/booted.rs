@@ -152,7 +152,12 @@ mod tests {
     #[test]
     fn a_missing_or_broken_release_file_is_an_error_with_its_path() {
         let (_folder, paths) = device();
-        assert!(image_release(&paths).unwrap_err().to_string().contains("release.json"));
+        assert!(
+            image_release(&paths)
+                .unwrap_err()
+                .to_string()
+                .contains("release.json")
+        );
         write(&paths.release_file(), "{");
         assert!(matches!(
             image_release(&paths),

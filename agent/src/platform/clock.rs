@@ -24,8 +24,8 @@ pub fn wall() -> Timestamp {
 
 /// Milliseconds since boot, suspended time included.
 pub fn monotonic() -> Monotonic {
-    let spec = clock_gettime(ClockId::CLOCK_BOOTTIME)
-        .expect("Linux has had CLOCK_BOOTTIME since 2.6.39");
+    let spec =
+        clock_gettime(ClockId::CLOCK_BOOTTIME).expect("Linux has had CLOCK_BOOTTIME since 2.6.39");
     Monotonic(u64::try_from(spec.num_milliseconds()).unwrap_or(0))
 }
 

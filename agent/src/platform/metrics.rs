@@ -96,7 +96,14 @@ pub fn network(paths: &Paths) -> Network {
         connected: route.is_some(),
         network_type: match route {
             None => NetworkType::None,
-            Some(name) if paths.sys.join("class/net").join(&name).join("wireless").exists() => {
+            Some(name)
+                if paths
+                    .sys
+                    .join("class/net")
+                    .join(&name)
+                    .join("wireless")
+                    .exists() =>
+            {
                 NetworkType::Wifi
             }
             Some(_) => NetworkType::Ethernet,

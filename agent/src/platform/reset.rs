@@ -54,8 +54,8 @@ pub fn reason(paths: &Paths, boot_id: &str) -> (ResetReason, FirstOfBoot) {
         reason,
     };
     // The verdict first: a cut between the two must not make an orderly shutdown look like one.
-    if let Err(error) = files::write_json(&file, &verdict, Access::Public)
-        .and_then(|()| files::remove(&marker))
+    if let Err(error) =
+        files::write_json(&file, &verdict, Access::Public).and_then(|()| files::remove(&marker))
     {
         log::warn!(error:%; "the cause of the last reset could not be kept");
     }
@@ -82,7 +82,11 @@ fn marker_of_another_boot(marker: &Path, boot_id: &str) -> bool {
 /// The first watchdog that can tell (Documentation/ABI/testing/sysfs-class-watchdog).
 fn watchdog_boot_status(paths: &Paths) -> Option<u32> {
     ["watchdog0", "watchdog1"].iter().find_map(|name| {
-        let path = paths.sys.join("class/watchdog").join(name).join("bootstatus");
+        let path = paths
+            .sys
+            .join("class/watchdog")
+            .join(name)
+            .join("bootstatus");
         files::read_trimmed(&path)?.parse().ok()
     })
 }
@@ -144,9 +148,15 @@ mod tests {
     #[test]
     fn an_orderly_shutdown_is_told_from_a_power_cut() {
         let (_folder, paths) = device();
-        assert_eq!(reason(&paths, "1"), (ResetReason::Unknown, FirstOfBoot::Yes));
+        assert_eq!(
+            reason(&paths, "1"),
+            (ResetReason::Unknown, FirstOfBoot::Yes)
+        );
         mark_orderly(&paths, "1").unwrap();
-        assert_eq!(reason(&paths, "2"), (ResetReason::Orderly, FirstOfBoot::Yes));
+        assert_eq!(
+            reason(&paths, "2"),
+            (ResetReason::Orderly, FirstOfBoot::Yes)
+        );
         assert_eq!(reason(&paths, "3"), (ResetReason::Power, FirstOfBoot::Yes));
     }
 
@@ -154,10 +164,19 @@ mod tests {
     fn a_restart_of_the_agent_keeps_the_boots_verdict() {
         let (_folder, paths) = device();
         reason(&paths, "1");
-        put(&paths.sys.join("class/watchdog/watchdog0/bootstatus"), "32\n");
-        assert_eq!(reason(&paths, "2"), (ResetReason::Watchdog, FirstOfBoot::Yes));
+        put(
+            &paths.sys.join("class/watchdog/watchdog0/bootstatus"),
+            "32\n",
+        );
+        assert_eq!(
+            reason(&paths, "2"),
+            (ResetReason::Watchdog, FirstOfBoot::Yes)
+        );
         mark_orderly(&paths, "2").unwrap();
-        assert_eq!(reason(&paths, "2"), (ResetReason::Watchdog, FirstOfBoot::No));
+        assert_eq!(
+            reason(&paths, "2"),
+            (ResetReason::Watchdog, FirstOfBoot::No)
+        );
     }
 
     #[test]

@@ -45,10 +45,13 @@ mod pi {
 
 /// Temperature, throttling and supply, now.
 pub fn thermal(paths: &Paths) -> Reading {
-    let pi = ["devices/platform/soc/soc:firmware", "devices/platform/soc@107c000000/soc@107c000000:firmware"]
-        .iter()
-        .find_map(|folder| read_trimmed(&paths.sys.join(folder).join("get_throttled")))
-        .and_then(|text| u32::from_str_radix(text.trim_start_matches("0x"), 16).ok());
+    let pi = [
+        "devices/platform/soc/soc:firmware",
+        "devices/platform/soc@107c000000/soc@107c000000:firmware",
+    ]
+    .iter()
+    .find_map(|folder| read_trimmed(&paths.sys.join(folder).join("get_throttled")))
+    .and_then(|text| u32::from_str_radix(text.trim_start_matches("0x"), 16).ok());
     let slowed = pi::FREQUENCY_CAPPED | pi::THROTTLED | pi::SOFT_TEMPERATURE_LIMIT;
     Reading {
         temperature_c: hottest_zone_c(paths),
@@ -62,7 +65,11 @@ fn hottest_zone_c(paths: &Paths) -> Option<f32> {
     let zones = fs::read_dir(paths.sys.join("class/thermal")).ok()?;
     zones
         .flatten()
-        .filter(|zone| zone.file_name().to_string_lossy().starts_with("thermal_zone"))
+        .filter(|zone| {
+            zone.file_name()
+                .to_string_lossy()
+                .starts_with("thermal_zone")
+        })
         .filter_map(|zone| read_trimmed(&zone.path().join("temp"))?.parse::<i32>().ok())
         .max()
         .map(celsius)
@@ -97,13 +104,19 @@ mod tests {
             assert_eq!(model(&paths), expected);
         };
         check(
-            &[("firmware/devicetree/base/model", "Raspberry Pi 4 Model B Rev 1.5\0")],
+            &[(
+                "firmware/devicetree/base/model",
+                "Raspberry Pi 4 Model B Rev 1.5\0",
+            )],
             "Raspberry Pi 4 Model B Rev 1.5",
         );
         check(
             &[
                 ("class/dmi/id/sys_vendor", "QEMU\n"),
-                ("class/dmi/id/product_name", "Standard PC (Q35 + ICH9, 2009)\n"),
+                (
+                    "class/dmi/id/product_name",
+                    "Standard PC (Q35 + ICH9, 2009)\n",
+                ),
             ],
             "QEMU Standard PC (Q35 + ICH9, 2009)",
         );

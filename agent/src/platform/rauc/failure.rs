@@ -139,7 +139,10 @@ mod tests {
             "failed to configure streaming: server not responding",
             FailureKind::Network,
         );
-        check("not found: unexpected HTTP error code 404", FailureKind::Network);
+        check(
+            "not found: unexpected HTTP error code 404",
+            FailureKind::Network,
+        );
         check(
             "Installation error: Failed updating slot rootfs.1: No space left on device",
             FailureKind::SlotWrite,

@@ -151,7 +151,11 @@ impl Watch<'_> {
             return None;
         }
         let error = self.last_error().await;
-        Some(if error.detail.is_empty() { Ok(()) } else { Err(error) })
+        Some(if error.detail.is_empty() {
+            Ok(())
+        } else {
+            Err(error)
+        })
     }
 
     async fn last_error(&self) -> RaucError {

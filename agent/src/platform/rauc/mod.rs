@@ -106,7 +106,12 @@ impl Rauc {
     }
 
     async fn proxy(&self, operation: &'static str) -> Result<InstallerProxy<'_>, RaucError> {
-        within(operation, CALL_DEADLINE, InstallerProxy::new(&self.connection)).await
+        within(
+            operation,
+            CALL_DEADLINE,
+            InstallerProxy::new(&self.connection),
+        )
+        .await
     }
 
     /// RAUC's view of all slots.
@@ -123,7 +128,10 @@ impl Rauc {
         let proxy = self.proxy(OPERATION).await?;
         let name = within(OPERATION, CALL_DEADLINE, proxy.get_primary()).await?;
         let slots = self.slots().await?;
-        Ok(slots.into_iter().find(|s| s.name == name).and_then(|s| s.bootname))
+        Ok(slots
+            .into_iter()
+            .find(|s| s.name == name)
+            .and_then(|s| s.bootname))
     }
 
     /// Marks `slot`. Idempotent.

@@ -99,7 +99,9 @@ impl Liveness {
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Watched>> {
         // A panic in between leaves a list that is still right.
-        self.loops.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+        self.loops
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 }
 

@@ -1,0 +1,368 @@
+//! The loopback server that RAUC streams a bundle from.
+//!
+//! RAUC speaks plain HTTP to 127.0.0.1 behind a path that only it was told; the agent fetches the
+//! ranges from the control plane with the device's certificate. So the key never leaves the agent,
+//! and a broken connection is mended here, in the middle of a body, where RAUC would give up.
+//!
+//! How long RAUC waits (`src/nbd.c` of RAUC 1.13 to 1.15, Linux' `drivers/block/nbd.c`):
+//! - connecting: 20 s (`CURLOPT_CONNECTTIMEOUT`), which loopback never needs;
+//! - a response has no deadline of its own: neither a total nor a low-speed limit is set;
+//! - a transfer that fails is tried again five times, a second apart; a 404 is final at once;
+//! - the kernel gives a read of the block device 300 s (`NBD_ATTR_TIMEOUT`) and then declares the
+//!   device dead, which ends the installation.
+//!
+//! So a range is held open and tried again for [`PATIENCE`], well below 300 s, without an answer that
+//! RAUC would count. After that the installation fails as a passing failure, and the engine starts
+//! another: what is in the slot by then is reused by the adaptive update, not downloaded again.
+
+mod http;
+mod limit;
+mod source;
+mod streams;
+
+use std::io::{self, BufReader, Write as _};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use http::{Method, Request};
+pub use limit::Limiter;
+pub use source::{BundleSource, Place, SourceError};
+use streams::{Loan, Streams};
+
+/// For one range, from the first failure to giving up.
+const PATIENCE: Duration = Duration::from_mins(4);
+const FIRST_PAUSE: Duration = Duration::from_millis(250);
+const MAX_PAUSE: Duration = Duration::from_secs(8);
+/// RAUC opens one connection for each block-device read in flight.
+const MAX_CONNECTIONS: usize = 64;
+const CHUNK_BYTES: usize = 64 * 1024;
+const STACK_BYTES: usize = 512 * 1024;
+
+/// Serves one bundle until it is dropped.
+#[derive(Debug)]
+pub struct BundleProxy {
+    address: SocketAddr,
+    path: String,
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    streams: Streams,
+    limiter: Limiter,
+    path: String,
+    downloaded: AtomicU64,
+    connections: AtomicUsize,
+    stopping: AtomicBool,
+    trouble: Mutex<Option<SourceError>>,
+}
+
+impl std::fmt::Debug for Shared {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Shared")
+            .field("downloaded", &self.downloaded)
+            .finish_non_exhaustive()
+    }
+}
+
+impl BundleProxy {
+    /// Starts to serve `source` on a free port of 127.0.0.1.
+    pub fn start(source: BundleSource, limiter: Limiter) -> io::Result<Self> {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+        let address = listener.local_addr()?;
+        let mut secret = [0; 16];
+        getrandom::fill(&mut secret).map_err(io::Error::other)?;
+        let path = format!("/{}/bundle.raucb", hex::encode(secret));
+        let shared = Arc::new(Shared {
+            streams: Streams::new(source),
+            limiter,
+            path: path.clone(),
+            downloaded: AtomicU64::new(0),
+            connections: AtomicUsize::new(0),
+            stopping: AtomicBool::new(false),
+            trouble: Mutex::default(),
+        });
+        let accepting = shared.clone();
+        thread("bundle-proxy", move || accept(&listener, &accepting))?;
+        Ok(Self {
+            address,
+            path,
+            shared,
+        })
+    }
+
+    /// What RAUC is told. Secret while the proxy lives.
+    pub fn url(&self) -> String {
+        format!("http://{}{}", self.address, self.path)
+    }
+
+    /// Bytes that came from the source so far.
+    pub fn downloaded_bytes(&self) -> u64 {
+        self.shared.downloaded.load(Ordering::Relaxed)
+    }
+
+    /// Reads the same without holding the proxy.
+    pub fn download_counter(&self) -> Box<dyn Fn() -> u64 + Send> {
+        let shared = self.shared.clone();
+        Box::new(move || shared.downloaded.load(Ordering::Relaxed))
+    }
+
+    /// Why the source could not give what RAUC asked for; `None` while it could.
+    pub fn trouble(&self) -> Option<SourceError> {
+        let trouble = self.shared.trouble.lock();
+        trouble.unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+impl Drop for BundleProxy {
+    fn drop(&mut self) {
+        self.shared.stopping.store(true, Ordering::Relaxed);
+        // Wakes the accepting thread, which then sees that it is to stop.
+        let _ = TcpStream::connect_timeout(&self.address, Duration::from_secs(1));
+    }
+}
+
+fn thread(name: &str, work: impl FnOnce() + Send + 'static) -> io::Result<()> {
+    std::thread::Builder::new()
+        .name(name.to_owned())
+        .stack_size(STACK_BYTES)
+        .spawn(work)
+        .map(drop)
+}
+
+fn accept(listener: &TcpListener, shared: &Arc<Shared>) {
+    for connection in listener.incoming() {
+        if shared.stopping.load(Ordering::Relaxed) {
+            return;
+        }
+        let Ok(connection) = connection else {
+            // Out of descriptors or memory: leave some time for that to pass.
+            std::thread::sleep(Duration::from_millis(100));
+            continue;
+        };
+        if shared.connections.fetch_add(1, Ordering::Relaxed) >= MAX_CONNECTIONS {
+            shared.connections.fetch_sub(1, Ordering::Relaxed);
+            continue;
+        }
+        let serving = shared.clone();
+        let started = thread("bundle-proxy", move || {
+            if let Err(error) = serve(&connection, &serving) {
+                log::debug!(error:%; "a connection of RAUC ended");
+            }
+            serving.connections.fetch_sub(1, Ordering::Relaxed);
+        });
+        if started.is_err() {
+            shared.connections.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+}
+
+fn serve(connection: &TcpStream, shared: &Shared) -> io::Result<()> {
+    connection.set_nodelay(true)?;
+    let mut reader = BufReader::with_capacity(1024, connection);
+    let mut buffer = vec![0; CHUNK_BYTES];
+    while !shared.stopping.load(Ordering::Relaxed) {
+        let request = match http::read_request(&mut reader) {
+            Ok(Some(request)) => request,
+            Ok(None) => return Ok(()),
+            Err(error) => {
+                refuse(connection, "400 Bad Request")?;
+                return Err(error);
+            }
+        };
+        answer(connection, shared, &request, &mut buffer)?;
+        if !request.keep_alive {
+            return Ok(());
+        }
+    }
+    Ok(())
+}
+
+fn refuse(mut connection: &TcpStream, status: &str) -> io::Result<()> {
+    let head = format!("HTTP/1.1 {status}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+    connection.write_all(head.as_bytes())
+}
+
+fn answer(
+    mut connection: &TcpStream,
+    shared: &Shared,
+    request: &Request,
+    buffer: &mut [u8],
+) -> io::Result<()> {
+    if request.path != shared.path {
+        refuse(connection, "404 Not Found")?;
+        return Err(io::Error::other("not the path that RAUC was told"));
+    }
+    let size = shared.streams.size();
+    let Some((from, to)) = request.range.within(size) else {
+        refuse(connection, "416 Range Not Satisfiable")?;
+        return Err(io::Error::other("a range outside the bundle"));
+    };
+    let head = head(request, from, to, size);
+    if request.method == Method::Head {
+        return connection.write_all(head.as_bytes());
+    }
+    // The head goes out with the first bytes: one packet for a small range.
+    let mut transfer = Transfer {
+        shared,
+        loan: None,
+        position: from,
+        end: to,
+        failing_since: None,
+        pause: FIRST_PAUSE,
+    };
+    let head = head.as_bytes();
+    let mut filled = head.len();
+    buffer[..filled].copy_from_slice(head);
+    while transfer.position < to {
+        match transfer.next(&mut buffer[filled..]) {
+            Ok(read) => {
+                connection.write_all(&buffer[..filled + read])?;
+                filled = 0;
+            }
+            Err(error) => {
+                shared.note(error.clone());
+                // Closing in mid-body is what makes curl try again; a head says more, if none went.
+                if filled > 0 {
+                    let status = match &error {
+                        SourceError::Wrong(_) => "404 Not Found",
+                        SourceError::Passing(_) => "502 Bad Gateway",
+                    };
+                    refuse(connection, status)?;
+                }
+                return Err(io::Error::other(error));
+            }
+        }
+    }
+    transfer.finish();
+    Ok(())
+}
+
+fn head(request: &Request, from: u64, to: u64, size: u64) -> String {
+    let (status, range) = if request.range == http::Range::Whole {
+        ("200 OK", String::new())
+    } else {
+        let range = format!("Content-Range: bytes {from}-{}/{size}\r\n", to - 1);
+        ("206 Partial Content", range)
+    };
+    let connection = if request.keep_alive {
+        "keep-alive"
+    } else {
+        "close"
+    };
+    format!(
+        "HTTP/1.1 {status}\r\nContent-Type: application/octet-stream\r\nAccept-Ranges: bytes\r\n\
+         Content-Length: {}\r\n{range}Connection: {connection}\r\n\r\n",
+        to - from
+    )
+}
+
+impl Shared {
+    fn note(&self, error: SourceError) {
+        log::warn!(error:%; "the bundle cannot be read");
+        let mut trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
+        *trouble = Some(error);
+    }
+}
+
+/// One range on its way, over as many upstream responses as it takes.
+struct Transfer<'a> {
+    shared: &'a Shared,
+    loan: Option<Loan>,
+    position: u64,
+    end: u64,
+    failing_since: Option<Instant>,
+    pause: Duration,
+}
+
+impl Transfer<'_> {
+    /// At least one byte of the range, or the reason why there will be none.
+    fn next(&mut self, buffer: &mut [u8]) -> Result<usize, SourceError> {
+        loop {
+            match self.try_next(buffer) {
+                Ok(0) => {}
+                Ok(read) => {
+                    self.failing_since = None;
+                    self.pause = FIRST_PAUSE;
+                    return Ok(read);
+                }
+                Err(SourceError::Passing(reason)) => {
+                    self.wait_out(reason)?;
+                }
+                Err(wrong) => return Err(wrong),
+            }
+        }
+    }
+
+    /// 0: nothing of the range yet, but nothing wrong either.
+    fn try_next(&mut self, buffer: &mut [u8]) -> Result<usize, SourceError> {
+        let mut loan = match self.loan.take() {
+            Some(loan) => loan,
+            None => self.shared.streams.borrow(self.position, self.end)?,
+        };
+        let before = loan.position();
+        let wanted = if before < self.position {
+            self.position - before
+        } else {
+            self.end - self.position
+        };
+        let wanted = usize::try_from(wanted)
+            .unwrap_or(usize::MAX)
+            .min(buffer.len());
+        let read = match loan.read(&mut buffer[..wanted]) {
+            Ok(read) => read,
+            Err(error) => {
+                self.shared.streams.give_up(loan);
+                return Err(SourceError::Passing(error.to_string()));
+            }
+        };
+        if read == 0 && !loan.is_used_up() {
+            self.shared.streams.give_up(loan);
+            return Err(SourceError::Passing("the connection broke off".to_owned()));
+        }
+        let bytes = read as u64;
+        self.shared.downloaded.fetch_add(bytes, Ordering::Relaxed);
+        self.shared.limiter.pass(bytes);
+        if loan.is_used_up() {
+            self.shared.streams.give_back(loan);
+        } else {
+            self.loan = Some(loan);
+        }
+        if before < self.position {
+            return Ok(0);
+        }
+        self.position += bytes;
+        Ok(read)
+    }
+
+    fn wait_out(&mut self, reason: String) -> Result<(), SourceError> {
+        let now = Instant::now();
+        let since = *self.failing_since.get_or_insert(now);
+        if self.shared.stopping.load(Ordering::Relaxed) || now - since > PATIENCE {
+            return Err(SourceError::Passing(reason));
+        }
+        if since == now {
+            log::info!(error:% = reason, "bundle.position" = self.position;
+                "the download broke off and goes on from there");
+        }
+        std::thread::sleep(self.pause);
+        self.pause = (self.pause * 2).min(MAX_PAUSE);
+        Ok(())
+    }
+
+    fn finish(&mut self) {
+        if let Some(loan) = self.loan.take() {
+            self.shared.streams.give_back(loan);
+        }
+    }
+}
+
+impl Drop for Transfer<'_> {
+    /// RAUC hung up in the middle.
+    fn drop(&mut self) {
+        if let Some(loan) = self.loan.take() {
+            self.shared.streams.give_up(loan);
+        }
+    }
+}

@@ -1,0 +1,101 @@
+//! Where a bundle's bytes come from.
+
+use std::fs::File;
+use std::io::{self, Read, Seek as _, SeekFrom};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use ureq::http::{StatusCode, header};
+
+use crate::client::ControlPlane;
+
+/// A connection on which nothing comes for this long is given up and made anew.
+const SILENCE: Duration = Duration::from_secs(20);
+
+/// A bundle of a known size.
+#[derive(Debug, Clone)]
+pub struct BundleSource {
+    pub size_bytes: u64,
+    pub place: Place,
+}
+
+#[derive(Debug, Clone)]
+pub enum Place {
+    /// A path on the control plane.
+    ControlPlane { client: ControlPlane, path: String },
+    /// On this device.
+    File { path: PathBuf },
+}
+
+/// Why a range could not be opened.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SourceError {
+    /// Another try may do.
+    #[error("{0}")]
+    Passing(String),
+    /// It is not there, or not the bundle that it should be.
+    #[error("{0}")]
+    Wrong(String),
+}
+
+impl BundleSource {
+    /// The bytes `from..to`.
+    pub(super) fn open(&self, from: u64, to: u64) -> Result<Box<dyn Read + Send>, SourceError> {
+        match &self.place {
+            Place::File { path } => open_file(path, self.size_bytes, from, to)
+                .map_err(|e| SourceError::Wrong(format!("{}: {e}", path.display()))),
+            Place::ControlPlane { client, path } => {
+                open_remote(client, path, self.size_bytes, from, to)
+            }
+        }
+    }
+}
+
+fn open_file(
+    path: &std::path::Path,
+    size: u64,
+    from: u64,
+    to: u64,
+) -> io::Result<Box<dyn Read + Send>> {
+    let mut file = File::open(path)?;
+    let found = file.metadata()?.len();
+    if found != size {
+        let reason = format!("it is {found} bytes, the release says {size}");
+        return Err(io::Error::other(reason));
+    }
+    file.seek(SeekFrom::Start(from))?;
+    Ok(Box::new(file.take(to - from)))
+}
+
+fn open_remote(
+    client: &ControlPlane,
+    path: &str,
+    size: u64,
+    from: u64,
+    to: u64,
+) -> Result<Box<dyn Read + Send>, SourceError> {
+    let response = client
+        .bundle_range(path, from, to, SILENCE)
+        .map_err(|e| SourceError::Passing(e.to_string()))?;
+    let status = response.status();
+    match status {
+        StatusCode::PARTIAL_CONTENT => {}
+        StatusCode::OK => {
+            let reason = "the server ignores ranges; put no proxy between it and the devices";
+            return Err(SourceError::Wrong(reason.to_owned()));
+        }
+        StatusCode::NOT_FOUND | StatusCode::GONE | StatusCode::RANGE_NOT_SATISFIABLE => {
+            let reason = format!("the control plane does not have the bundle (HTTP {status})");
+            return Err(SourceError::Wrong(reason));
+        }
+        _ => return Err(SourceError::Passing(format!("HTTP {status}"))),
+    }
+    let range = response.headers().get(header::CONTENT_RANGE);
+    let range = range.and_then(|v| v.to_str().ok()).unwrap_or_default();
+    if range != format!("bytes {from}-{}/{size}", to - 1) {
+        let reason = format!("asked for {from}..{to} of {size} bytes, the server gives `{range}`");
+        return Err(SourceError::Wrong(reason));
+    }
+    let body = response.into_body().into_with_config().limit(u64::MAX);
+    Ok(Box::new(body.reader()))
+}
