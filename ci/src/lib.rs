@@ -5,12 +5,14 @@
 
 pub mod bundle;
 pub mod debian;
+pub mod demo;
 pub mod image;
 pub mod keys;
 pub mod kit;
 pub mod process;
 pub mod progress;
 pub mod setup;
+pub mod test;
 pub mod tools;
 pub mod virtual_machine;
 pub mod workspace;

@@ -7,10 +7,12 @@ use anyhow::Result;
 use clap::{Parser, Subcommand};
 
 use xtask::bundle;
+use xtask::demo::{self, DemoArguments};
 use xtask::image::{self, Access, DiskInputs, ImageBuilder, ReleaseInputs, Variant};
 use xtask::keys::BundleKeys;
 use xtask::progress::Progress;
 use xtask::setup::{self, Consent};
+use xtask::test::{self, TestArguments};
 use xtask::workspace::Workspace;
 
 /// Build, test and run Fleet.
@@ -34,6 +36,10 @@ enum Task {
     },
     /// Build the reference image: a disk, its parts and a manifest under target/fleet/images.
     Image(ImageArguments),
+    /// Show the main job end to end: a device in QEMU is enrolled, updated, and saves itself from a bad release.
+    Demo(DemoArguments),
+    /// Run all tests, those in virtual machines too.
+    Test(TestArguments),
 }
 
 #[derive(Debug, clap::Args)]
@@ -58,6 +64,9 @@ struct ImageArguments {
     /// Also build a signed bundle (with the throw-away keys).
     #[arg(long, conflicts_with = "keyring")]
     bundle: bool,
+    /// How the release is to turn out; anything but good is for tests.
+    #[arg(long, value_enum, default_value = "good")]
+    variant: Variant,
     /// Add a root shell on a virtio console. For tests, never for devices.
     #[arg(long)]
     test_shell: bool,
@@ -95,6 +104,8 @@ fn run(task: &Task) -> Result<()> {
             setup::run(&workspace, consent, progress)
         }
         Task::Image(ref arguments) => build_image(&workspace, arguments, progress),
+        Task::Demo(ref arguments) => demo::run(&workspace, arguments, progress),
+        Task::Test(ref arguments) => test::run(&workspace, arguments, progress),
     }
 }
 
@@ -115,7 +126,7 @@ fn build_image(
             Some(path) => path.clone(),
             None => builder.build_programs()?,
         },
-        variant: Variant::Good,
+        variant: arguments.variant,
         access: if arguments.test_shell {
             Access::TestShell
         } else {

@@ -158,6 +158,14 @@ impl Fleet {
         Ok(file)
     }
 
+    /// A link that opens the console and logs in.
+    pub fn console_link(&self) -> Result<String> {
+        let Some(control) = &self.control else {
+            return Ok(self.api.base().to_owned());
+        };
+        Ok(format!("{}/", control.url()))
+    }
+
     /// Writes the kit's image to a card (a file), with an enrolment in it, by the real `fleet flash`.
     pub fn flash(&self, name: &str) -> Result<PathBuf> {
         let provision = self.provision(name)?;
