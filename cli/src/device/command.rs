@@ -1,0 +1,290 @@
+//! `fleet device command`: one command to one device, and, if asked, its result.
+
+use std::time::Duration;
+
+use clap::{Args, Subcommand};
+use fleet_protocol::command::{
+    CommandKind, CommandOutcome, CommandStatus, CommandView, CreateCommand, LogLevel,
+};
+use fleet_protocol::device::Page;
+use fleet_protocol::{UnitName, Version};
+
+use super::resolve;
+use crate::client::Client;
+use crate::error::{CommandError, Result};
+use crate::output::{Output, Tone, printable};
+use crate::text::parse_duration;
+use crate::{clock, store};
+
+#[derive(Debug, Args)]
+pub struct CommandArgs {
+    /// Id or name
+    pub device: String,
+    #[command(subcommand)]
+    pub what: Option<What>,
+    /// Wait for the result; exit code 1 unless it succeeded
+    #[arg(long, short, global = true)]
+    pub wait: bool,
+    /// With --wait: give up after this long (the command itself goes on)
+    #[arg(long, global = true, default_value = "10m", value_parser = parse_duration, value_name = "DURATION")]
+    pub timeout: Duration,
+    /// Not begun later than this from now
+    #[arg(long, global = true, default_value = "1h", value_parser = parse_duration, value_name = "DURATION")]
+    pub expires: Duration,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum What {
+    /// Install what it is to run, now
+    Update {
+        /// Only if this is the version it is to run
+        #[arg(long, value_name = "VERSION")]
+        version: Option<Version>,
+        /// Ignore the maintenance window and an earlier failure of this version
+        #[arg(long)]
+        force: bool,
+    },
+    Reboot {
+        #[arg(long, default_value = "0", value_parser = parse_duration, value_name = "DURATION")]
+        delay: Duration,
+    },
+    /// Restart a unit that the device's role allows
+    RestartService { service: UnitName },
+    /// Collect a support bundle and upload it
+    Bundle {
+        #[arg(long)]
+        no_logs: bool,
+        #[arg(long)]
+        no_config: bool,
+    },
+    /// Change the device's own configuration
+    Config {
+        /// `section.key=value`; the value is JSON, or else text
+        #[arg(required_unless_present = "file")]
+        set: Vec<String>,
+        /// A JSON object of changes
+        #[arg(long, value_name = "FILE", conflicts_with = "set")]
+        file: Option<std::path::PathBuf>,
+    },
+    /// Poll everything now
+    Refresh,
+    LogLevel {
+        #[arg(value_parser = log_level)]
+        level: LogLevel,
+    },
+    /// Show a card on the screen that says which device this is
+    Identify {
+        #[arg(long, default_value = "30s", value_parser = parse_duration, value_name = "DURATION")]
+        duration: Duration,
+    },
+}
+
+fn log_level(text: &str) -> Result<LogLevel, String> {
+    serde_json::from_value(serde_json::Value::String(text.to_lowercase()))
+        .map_err(|_| "expected error, warn, info, debug or trace".to_owned())
+}
+
+pub(super) fn run(args: CommandArgs, client: &Client, output: Output) -> Result<()> {
+    let id = resolve(client, &args.device)?;
+    let path = format!("/v1/devices/{id}/commands");
+    let Some(what) = args.what else {
+        let page: Page<CommandView> = client.get(&path)?;
+        output.result(&page, |p| list_text(&p.items, output));
+        return Ok(());
+    };
+    let request = CreateCommand {
+        kind: kind(what)?,
+        expires_in_seconds: Some(args.expires.as_secs()),
+    };
+    let mut view: CommandView = client.post(&path, &request)?;
+    if args.wait {
+        view = wait(client, &path, view, args.timeout)?;
+    }
+    output.result(&view, |v| show(v, output));
+    match &view.result {
+        Some(result) if result.outcome != CommandOutcome::Succeeded => Err(CommandError::failed(
+            format!("the command did not succeed: {}", printable(&result.detail)),
+        )
+        .hint("see what happened around it: fleet device logs DEVICE")),
+        None if args.wait => Err(CommandError::failed(
+            "the command expired before the device began it",
+        )
+        .hint("is the device online? fleet device show DEVICE")),
+        _ => Ok(()),
+    }
+}
+
+fn seconds(duration: Duration) -> Result<u32> {
+    u32::try_from(duration.as_secs())
+        .map_err(|_| CommandError::usage("that is too long").hint("give at most 100 years"))
+}
+
+fn kind(what: What) -> Result<CommandKind> {
+    Ok(match what {
+        What::Update { version, force } => CommandKind::Update { version, force },
+        What::Reboot { delay } => CommandKind::Reboot {
+            delay_seconds: seconds(delay)?,
+        },
+        What::RestartService { service } => CommandKind::RestartService { service },
+        What::Bundle { no_logs, no_config } => CommandKind::Bundle {
+            include_logs: !no_logs,
+            include_config: !no_config,
+        },
+        What::Config { set, file } => CommandKind::Config {
+            changes: match file {
+                Some(file) => store::read_json(&file, "JSON object of changes")?,
+                None => changes(&set)?,
+            },
+        },
+        What::Refresh => CommandKind::Refresh {},
+        What::LogLevel { level } => CommandKind::LogLevel { level },
+        What::Identify { duration } => CommandKind::Identify {
+            seconds: seconds(duration)?,
+        },
+    })
+}
+
+/// `a.b=1` becomes `{"a": {"b": 1}}`.
+fn changes(set: &[String]) -> Result<serde_json::Map<String, serde_json::Value>> {
+    let mut root = serde_json::Map::new();
+    for item in set {
+        let wrong = |why: &str| {
+            CommandError::usage(format!("`{item}` is no change: {why}"))
+                .hint("write it like network.bandwidthLimit=500000")
+        };
+        let (path, value) = item.split_once('=').ok_or_else(|| wrong("it has no `=`"))?;
+        let value = serde_json::from_str(value)
+            .unwrap_or_else(|_| serde_json::Value::String(value.to_owned()));
+        let mut keys: Vec<&str> = path.split('.').collect();
+        if keys.iter().any(|k| k.is_empty()) || keys.len() > 16 {
+            return Err(wrong("a part of its name is empty"));
+        }
+        let last = keys.pop().expect("split gives at least one part");
+        let mut at = &mut root;
+        for key in keys {
+            at = at
+                .entry(key)
+                .or_insert_with(|| serde_json::Value::Object(serde_json::Map::new()))
+                .as_object_mut()
+                .ok_or_else(|| {
+                    wrong("another change sets a value where this one needs a section")
+                })?;
+        }
+        at.insert(last.to_owned(), value);
+    }
+    Ok(root)
+}
+
+fn wait(
+    client: &Client,
+    path: &str,
+    mut view: CommandView,
+    limit: Duration,
+) -> Result<CommandView> {
+    let mut waited = Duration::ZERO;
+    let step = Duration::from_secs(1);
+    loop {
+        let over = matches!(
+            view.status,
+            CommandStatus::Finished | CommandStatus::Expired | CommandStatus::Cancelled
+        );
+        if over {
+            return Ok(view);
+        }
+        if waited >= limit {
+            return Err(
+                CommandError::failed("no result yet; the command goes on").hint(format!(
+                    "look later with `fleet device command DEVICE` ({})",
+                    view.command.command_id
+                )),
+            );
+        }
+        clock::pause(step);
+        waited += step;
+        let page: Page<CommandView> = client.get(path)?;
+        view = page
+            .items
+            .into_iter()
+            .find(|v| v.command.command_id == view.command.command_id)
+            .ok_or_else(|| {
+                CommandError::not_found("the control plane does not list the command any more")
+                    .hint("send it again")
+            })?;
+    }
+}
+
+fn status(view: &CommandView, output: Output) -> String {
+    match &view.result {
+        Some(result) => {
+            let tone = if result.outcome == CommandOutcome::Succeeded {
+                Tone::Good
+            } else {
+                Tone::Bad
+            };
+            output.paint(tone, &format!("{:?}", result.outcome).to_lowercase())
+        }
+        None => output.paint(Tone::Busy, &format!("{:?}", view.status).to_lowercase()),
+    }
+}
+
+fn show(view: &CommandView, output: Output) -> String {
+    let detail = view
+        .result
+        .as_ref()
+        .map_or(String::new(), |r| format!(": {}", printable(&r.detail)));
+    format!(
+        "{} {} {}{detail}\n",
+        view.command.command_id,
+        view.command.kind.name(),
+        status(view, output)
+    )
+}
+
+fn list_text(commands: &[CommandView], output: Output) -> String {
+    if commands.is_empty() {
+        return "No commands were sent to this device.\n".to_owned();
+    }
+    let rows: Vec<Vec<String>> = commands
+        .iter()
+        .map(|v| {
+            vec![
+                v.command.command_id.to_string(),
+                v.command.kind.name().to_owned(),
+                status(v, output),
+                v.command
+                    .created_at
+                    .strftime("%Y-%m-%d %H:%M:%S")
+                    .to_string(),
+                v.result
+                    .as_ref()
+                    .map_or(String::new(), |r| printable(&r.detail)),
+            ]
+        })
+        .collect();
+    output.table(
+        &["command", "type", "status", "sent (UTC)", "detail"],
+        &rows,
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn changes_nest_by_their_dots() {
+        let set = ["a.b=1", "a.c=text", "d=true"].map(str::to_owned);
+        assert_eq!(
+            serde_json::Value::Object(changes(&set).unwrap()),
+            serde_json::json!({"a": {"b": 1, "c": "text"}, "d": true})
+        );
+    }
+
+    #[test]
+    fn changes_that_contradict_or_lack_a_name_are_refused() {
+        for bad in [vec!["a=1", "a.b=2"], vec!["=1"], vec!["a..b=1"], vec!["a"]] {
+            let bad: Vec<String> = bad.into_iter().map(str::to_owned).collect();
+            assert!(changes(&bad).is_err(), "{bad:?}");
+        }
+    }
+}

@@ -1,0 +1,34 @@
+//! The operator's command, as a library: `main` only reads the arguments and turns a result into an
+//! exit code.
+//!
+//! `text` and `flash::{bmap, gpt, plan}` parse what comes from outside as plain functions without
+//! I/O. Programs are started in `rauc` only, time is read in `clock` only, HTTP is spoken in
+//! `client` only, and everything printed goes through `output`.
+//!
+//! Invariants:
+//! - Nothing half-applied: files appear by rename, existing keys and bundles are never overwritten.
+//! - Every error says what to do next, and its kind decides the exit code (`error`).
+
+#![allow(
+    clippy::format_push_string,
+    reason = "texts for people are short, and `write!` into a String needs its result ignored"
+)]
+
+pub mod args;
+pub mod bundle;
+pub mod client;
+mod clock;
+pub mod context;
+pub mod device;
+pub mod error;
+pub mod flash;
+pub mod keys;
+pub mod output;
+pub mod rauc;
+pub mod release;
+pub mod rollout;
+mod run;
+mod store;
+pub mod text;
+
+pub use run::run;

@@ -1,0 +1,216 @@
+//! The small languages of the command line: durations, and the phases of a rollout.
+
+use std::time::Duration;
+
+use fleet_protocol::rollout::Phase;
+use fleet_protocol::{ParsePercentError, Percent};
+
+/// Longer than any rollout or release lives, and far from any overflow.
+const MAX_DURATION: Duration = Duration::from_hours(100 * 365 * 24);
+
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{text}` is no duration: {reason}; write it like 30m, 24h, 90d or 1h30m")]
+pub struct ParseDurationError {
+    pub text: String,
+    pub reason: &'static str,
+}
+
+/// `45s`, `30m`, `24h`, `90d`, `2w`, or several of them in a row (`1h30m`); a bare `0` too.
+///
+/// # Errors
+/// On anything else, and beyond a hundred years.
+pub fn parse_duration(text: &str) -> Result<Duration, ParseDurationError> {
+    let error = |reason| ParseDurationError {
+        text: text.chars().take(40).collect(),
+        reason,
+    };
+    let trimmed = text.trim();
+    if trimmed == "0" {
+        return Ok(Duration::ZERO);
+    }
+    if trimmed.is_empty() {
+        return Err(error("it is empty"));
+    }
+    let mut total = Duration::ZERO;
+    let mut rest = trimmed;
+    while !rest.is_empty() {
+        let digits = rest.bytes().take_while(u8::is_ascii_digit).count();
+        if digits == 0 {
+            return Err(error("a number is expected"));
+        }
+        let number: u64 = rest[..digits]
+            .parse()
+            .map_err(|_| error("the number is too large"))?;
+        rest = &rest[digits..];
+        let unit = match rest.chars().next() {
+            Some('s') => 1,
+            Some('m') => 60,
+            Some('h') => 3600,
+            Some('d') => 86_400,
+            Some('w') => 7 * 86_400,
+            Some(_) => return Err(error("the unit is none of s, m, h, d, w")),
+            None => return Err(error("the unit (s, m, h, d or w) is missing")),
+        };
+        rest = &rest[1..];
+        total = number
+            .checked_mul(unit)
+            .and_then(|seconds| total.checked_add(Duration::from_secs(seconds)))
+            .filter(|total| *total <= MAX_DURATION)
+            .ok_or_else(|| error("it is longer than a hundred years"))?;
+    }
+    Ok(total)
+}
+
+/// `1h 30m`, the two largest units: for people.
+pub fn human_duration(duration: Duration) -> String {
+    let mut seconds = duration.as_secs();
+    let mut parts = Vec::new();
+    for (unit, size) in [("d", 86_400), ("h", 3600), ("m", 60), ("s", 1)] {
+        if seconds >= size {
+            parts.push(format!("{}{unit}", seconds / size));
+            seconds %= size;
+        }
+    }
+    parts.truncate(2);
+    if parts.is_empty() {
+        "0s".to_owned()
+    } else {
+        parts.join(" ")
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum ParsePhasesError {
+    #[error("phase {position}: {source}")]
+    Percent {
+        position: usize,
+        source: ParsePercentError,
+    },
+    #[error("phase {position}: {source}")]
+    Wait {
+        position: usize,
+        source: ParseDurationError,
+    },
+    #[error(
+        "phase {position} ({percentage}) is not larger than the one before it: phases grow, such as 5%:24h,20%:48h,100%"
+    )]
+    NotGrowing {
+        position: usize,
+        percentage: Percent,
+    },
+    #[error("the last phase is {last}, but must be 100 %: add `,100%`")]
+    NotComplete { last: Percent },
+    #[error("more than 100 phases")]
+    TooMany,
+}
+
+/// `5%:24h,20%:48h,100%`: cumulative shares of the fleet, each with the wait after it.
+///
+/// # Errors
+/// When a share or wait does not parse, shares do not grow, or the last is not 100 %.
+pub fn parse_phases(text: &str) -> Result<Vec<Phase>, ParsePhasesError> {
+    let mut phases: Vec<Phase> = Vec::new();
+    for (index, part) in text.split(',').enumerate() {
+        let position = index + 1;
+        if position > 100 {
+            return Err(ParsePhasesError::TooMany);
+        }
+        let (share, wait) = part.split_once(':').unwrap_or((part, "0"));
+        let percentage: Percent = share
+            .trim()
+            .parse()
+            .map_err(|source| ParsePhasesError::Percent { position, source })?;
+        let wait =
+            parse_duration(wait).map_err(|source| ParsePhasesError::Wait { position, source })?;
+        let before = phases.last().map_or(Percent::ZERO, |p| p.percentage);
+        if percentage <= before {
+            return Err(ParsePhasesError::NotGrowing {
+                position,
+                percentage,
+            });
+        }
+        phases.push(Phase {
+            percentage,
+            wait_seconds: wait.as_secs(),
+        });
+    }
+    match phases.last() {
+        Some(phase) if phase.percentage == Percent::HUNDRED => Ok(phases),
+        last => Err(ParsePhasesError::NotComplete {
+            last: last.map_or(Percent::ZERO, |p| p.percentage),
+        }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn durations_add_up_over_their_units() {
+        let check =
+            |text, seconds| assert_eq!(parse_duration(text), Ok(Duration::from_secs(seconds)));
+        check("45s", 45);
+        check("24h", 86_400);
+        check("1h30m", 5400);
+        check("2w", 14 * 86_400);
+        check(" 0 ", 0);
+    }
+
+    #[test]
+    fn a_duration_without_unit_or_sense_is_refused() {
+        for bad in [
+            "",
+            "5",
+            "h",
+            "5x",
+            "-5m",
+            "1.5h",
+            "99999999999999999999d",
+            "9999999d",
+            "5µ",
+        ] {
+            assert!(parse_duration(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn the_phases_of_the_manual_parse() {
+        let phases = parse_phases("5%:24h,20%:48h,100%").unwrap();
+        let plain: Vec<_> = phases
+            .iter()
+            .map(|p| (f64::from(p.percentage), p.wait_seconds))
+            .collect();
+        assert_eq!(plain, [(5.0, 86_400), (20.0, 172_800), (100.0, 0)]);
+    }
+
+    #[test]
+    fn phases_that_shrink_or_stop_short_are_refused() {
+        assert!(matches!(
+            parse_phases("20%,5%,100%"),
+            Err(ParsePhasesError::NotGrowing { position: 2, .. })
+        ));
+        assert!(matches!(
+            parse_phases("5%,20%"),
+            Err(ParsePhasesError::NotComplete { .. })
+        ));
+        assert!(parse_phases("").is_err());
+        assert!(parse_phases("5%:later,100%").is_err());
+        assert!(parse_phases(&"0,".repeat(500)).is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_is_typed_gives_an_answer(text in "\\PC{0,60}") {
+            let _ = parse_duration(&text);
+            let _ = parse_phases(&text);
+        }
+
+        #[test]
+        fn a_shown_duration_below_an_hour_reads_back(seconds in 0u64..3600) {
+            let shown = human_duration(Duration::from_secs(seconds)).replace(' ', "");
+            prop_assert_eq!(parse_duration(&shown), Ok(Duration::from_secs(seconds)));
+        }
+    }
+}
