@@ -12,6 +12,7 @@ pub mod kit;
 pub mod process;
 pub mod progress;
 pub mod setup;
+pub mod soak;
 pub mod test;
 pub mod tools;
 pub mod virtual_machine;

@@ -12,6 +12,7 @@ use xtask::image::{self, Access, DiskInputs, ImageBuilder, ReleaseInputs, Varian
 use xtask::keys::BundleKeys;
 use xtask::progress::Progress;
 use xtask::setup::{self, Consent};
+use xtask::soak::{self, SoakArguments};
 use xtask::test::{self, TestArguments};
 use xtask::workspace::Workspace;
 
@@ -38,6 +39,8 @@ enum Task {
     Image(ImageArguments),
     /// Show the main job end to end: a device in QEMU is enrolled, updated, and saves itself from a bad release.
     Demo(DemoArguments),
+    /// Cut the power at random instants of the update cycle, many times, and count what came of it.
+    Soak(SoakArguments),
     /// Run all tests, those in virtual machines too.
     Test(TestArguments),
 }
@@ -105,6 +108,7 @@ fn run(task: &Task) -> Result<()> {
         }
         Task::Image(ref arguments) => build_image(&workspace, arguments, progress),
         Task::Demo(ref arguments) => demo::run(&workspace, arguments, progress),
+        Task::Soak(ref arguments) => soak::run(&workspace, arguments, progress),
         Task::Test(ref arguments) => test::run(&workspace, arguments, progress),
     }
 }

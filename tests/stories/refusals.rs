@@ -1,6 +1,7 @@
 //! Releases that a device must not install: it says why, and its slots stay as they are.
 
 use fleet_protocol::Version;
+use fleet_protocol::release::ReleaseStatus;
 use fleet_protocol::rollout::RolloutView;
 use fleet_protocol::trust::{Envelope, ReleaseMetadata};
 use fleet_protocol::update::{RefuseReason, Slot, UpdateState};
@@ -20,7 +21,9 @@ fn refused(
     version: &Version,
     expected: fn(&RefuseReason) -> bool,
 ) -> Told {
-    stage.fleet.publish_as(bundle, envelope)?;
+    stage
+        .fleet
+        .publish_as(bundle, envelope, ReleaseStatus::Stable)?;
     let rollout: RolloutView = stage.fleet.roll_out(version)?;
     let device = stage.device();
     let detail = device.wait_state(

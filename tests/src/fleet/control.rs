@@ -54,7 +54,10 @@ impl Control {
         // What an earlier one left would name its port.
         let endpoint = data.join("endpoint.json");
         let _ = fs::remove_file(&endpoint);
-        let child = host_command(program)
+        // Whatever becomes of us, it must not be left behind: the kernel ends it with the thread that started it.
+        let child = host_command(Path::new("setpriv"))
+            .args(["--pdeathsig", "KILL", "--"])
+            .arg(program)
             .args(["serve", "--listen", "127.0.0.1:0", "--data"])
             .arg(data)
             .args(["--public-url", &format!("https://{CONTROL_ADDRESS}")])

@@ -218,13 +218,15 @@ impl Fleet {
     }
 
     /// Publishes `bundle` under metadata of the story's own making, past the operator's command and its checks.
-    pub fn publish_as(&self, bundle: &BundleFile, metadata: Envelope) -> Result<()> {
+    pub fn publish_as(
+        &self,
+        bundle: &BundleFile,
+        metadata: Envelope,
+        status: ReleaseStatus,
+    ) -> Result<()> {
         self.api
             .put_file(&format!("/v1/bundles/{}", bundle.sha256), &bundle.path)?;
-        let release = CreateRelease {
-            metadata,
-            status: ReleaseStatus::Stable,
-        };
+        let release = CreateRelease { metadata, status };
         self.api.post::<Value>("/v1/releases", &release).map(drop)
     }
 
