@@ -49,6 +49,23 @@ pub struct EnrollResponse {
     pub server_time: Timestamp,
 }
 
+/// `POST /v1/device/certificate`: a new certificate before the present one expires.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RenewCertificate {
+    /// PKCS#10, PEM, of the same key: the device's id is derived from it.
+    pub csr_pem: String,
+}
+
+/// Its answer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct CertificateRenewed {
+    pub certificate_pem: String,
+    pub not_after: Timestamp,
+    pub server_time: Timestamp,
+}
+
 /// `POST /v1/enrolment-tokens`
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]

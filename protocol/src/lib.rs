@@ -11,6 +11,7 @@
 
 pub mod command;
 pub mod config;
+pub mod device;
 mod digest;
 pub mod enrolment;
 pub mod event;

@@ -34,6 +34,10 @@ pub struct CreateRollout {
     /// Only these devices; default: all of the release's compatible.
     #[serde(default)]
     pub devices: Option<Vec<DeviceId>>,
+    /// A device that began to update and shows no verified boot for this long has failed.
+    /// Default 86,400 (a day).
+    #[serde(default)]
+    pub deadline_seconds: Option<u64>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -111,6 +115,9 @@ pub struct RolloutMember {
     pub name: String,
     pub phase: u32,
     pub status: MemberStatus,
+    /// Why it failed, or what it waits for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub detail: Option<String>,
     #[serde(default)]
     pub update: Option<UpdateState>,
 }

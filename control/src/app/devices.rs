@@ -1,0 +1,186 @@
+//! The registry, and what devices say of themselves.
+
+use fleet_protocol::DeviceId;
+use fleet_protocol::device::{DeviceDetail, DeviceView, Page};
+use fleet_protocol::event::{Event, EventBatch, MAX_EVENTS_PER_BATCH};
+use fleet_protocol::heartbeat::{Heartbeat, HeartbeatAck};
+use fleet_protocol::update::UpdateReport;
+use jiff::Timestamp;
+
+use super::error::{Error, Refusal, no_such};
+use super::{App, PageRequest};
+use crate::domain::rollout::Reported;
+use crate::domain::why;
+use crate::store::{DeviceFilter, DeviceRow, ReportFacts, TenantContext};
+
+/// The fleet in a few numbers.
+#[derive(Debug, Clone)]
+pub struct Overview {
+    pub devices: u64,
+    pub online: u64,
+    /// Version, devices that run it.
+    pub versions: Vec<(String, u64)>,
+}
+
+impl App {
+    pub async fn devices(
+        &self,
+        ctx: &TenantContext,
+        filter: &DeviceFilter,
+        page: &PageRequest,
+    ) -> Result<Page<DeviceView>, Error> {
+        let since = self.online_since();
+        let (cursor, limit) = (page.cursor.as_deref(), page.with_one_more());
+        let rows = self
+            .store
+            .devices(ctx, filter, since, cursor, limit)
+            .await?;
+        Ok(page.page(rows, |d| d.device_id.to_string(), |d| d))
+    }
+
+    pub async fn overview(&self, ctx: &TenantContext) -> Result<Overview, Error> {
+        let rows = self.store.fleet_counts(ctx, self.online_since()).await?;
+        Ok(Overview {
+            devices: rows.iter().map(|r| r.1).sum(),
+            online: rows.iter().map(|r| r.2).sum(),
+            versions: rows
+                .into_iter()
+                .map(|(v, devices, _)| (v, devices))
+                .collect(),
+        })
+    }
+
+    pub(super) async fn device_row(
+        &self,
+        ctx: &TenantContext,
+        id: &DeviceId,
+    ) -> Result<DeviceRow, Error> {
+        let row = self.store.device(ctx, id, self.online_since()).await?;
+        row.ok_or_else(|| no_such("device", id, "GET /v1/devices"))
+    }
+
+    pub async fn device(&self, ctx: &TenantContext, id: &DeviceId) -> Result<DeviceDetail, Error> {
+        let row = self.device_row(ctx, id).await?;
+        let target = self.target(ctx, id).await?;
+        Ok(DeviceDetail {
+            device: row.view,
+            target_generation: target.generation,
+            rollout_id: target.release.as_ref().and_then(|r| r.rollout_id.clone()),
+            target_version: target.release.map(|r| r.version),
+            heartbeat: row.heartbeat,
+            update_report: row.report,
+        })
+    }
+
+    /// Takes a device's credentials away: its next request is refused.
+    pub async fn revoke_device(&self, ctx: &TenantContext, id: &DeviceId) -> Result<(), Error> {
+        let now = self.now();
+        if !self.store.revoke_device(ctx, id, Some(now)).await? {
+            return Err(no_such("device", id, "GET /v1/devices"));
+        }
+        tracing::warn!(device.id = %id, operator = ctx.actor_name(), "device revoked");
+        self.plan_soon();
+        Ok(())
+    }
+
+    /// Lets a revoked device in again.
+    pub async fn restore_device(&self, ctx: &TenantContext, id: &DeviceId) -> Result<(), Error> {
+        if !self.store.revoke_device(ctx, id, None).await? {
+            return Err(no_such("device", id, "GET /v1/devices"));
+        }
+        tracing::info!(device.id = %id, operator = ctx.actor_name(), "device restored");
+        Ok(())
+    }
+
+    pub async fn heartbeat(
+        &self,
+        ctx: &TenantContext,
+        id: &DeviceId,
+        heartbeat: &Heartbeat,
+    ) -> Result<HeartbeatAck, Error> {
+        let now = self.now();
+        self.store.put_heartbeat(ctx, id, heartbeat, now).await?;
+        Ok(HeartbeatAck {
+            ack: true,
+            commands_pending: self.store.commands_pending(ctx, id, now).await?,
+            target_generation: self.target(ctx, id).await?.generation,
+            server_time: now,
+        })
+    }
+
+    /// The heartbeats that were kept, newest first.
+    pub async fn heartbeats(
+        &self,
+        ctx: &TenantContext,
+        id: &DeviceId,
+        page: &PageRequest,
+    ) -> Result<Page<Heartbeat>, Error> {
+        self.device_row(ctx, id).await?;
+        let (before, limit) = (page.number()?, page.with_one_more());
+        let rows = self.store.heartbeats(ctx, id, before, limit).await?;
+        let cursor = |row: &(Timestamp, Heartbeat)| row.0.as_millisecond().to_string();
+        Ok(page.page(rows, cursor, |row| row.1))
+    }
+
+    /// Keeps a report if it is newer than the last, and lets the planner look.
+    pub async fn update_report(
+        &self,
+        ctx: &TenantContext,
+        id: &DeviceId,
+        report: &UpdateReport,
+    ) -> Result<(), Error> {
+        let state = Reported::of(&report.state);
+        let facts = ReportFacts {
+            state: state.name(),
+            version: why::version_of(&report.state).map(ToString::to_string),
+            begun: state == Reported::Begun,
+            detail: why::failure_sentence(&report.state),
+        };
+        if self
+            .store
+            .put_report(ctx, id, report, &facts, self.now())
+            .await?
+        {
+            tracing::info!(
+                device.id = %id, update.state = report.state.name(),
+                update.version = facts.version, slot.name = %report.booted.slot,
+                "device reported"
+            );
+            self.plan_soon();
+        }
+        Ok(())
+    }
+
+    pub async fn add_events(
+        &self,
+        ctx: &TenantContext,
+        id: &DeviceId,
+        batch: &EventBatch,
+    ) -> Result<(), Error> {
+        let count = batch.events.len();
+        if count > MAX_EVENTS_PER_BATCH {
+            return Err(Refusal::field(
+                "events",
+                format!("holds {count} events, more than {MAX_EVENTS_PER_BATCH}"),
+                format!("send at most {MAX_EVENTS_PER_BATCH} at a time"),
+            )
+            .into());
+        }
+        self.store
+            .add_events(ctx, id, &batch.events, self.now())
+            .await?;
+        Ok(())
+    }
+
+    pub async fn events(
+        &self,
+        ctx: &TenantContext,
+        id: &DeviceId,
+        page: &PageRequest,
+    ) -> Result<Page<Event>, Error> {
+        self.device_row(ctx, id).await?;
+        let (before, limit) = (page.number()?, page.with_one_more());
+        let rows = self.store.events(ctx, id, before, limit).await?;
+        Ok(page.page(rows, |e| e.position.to_string(), |e| e.event))
+    }
+}

@@ -1,0 +1,174 @@
+//! What the control plane does: one function for each operation, shared by API and console.
+//!
+//! Each takes the caller's [`TenantContext`] first and answers with wire types or an [`Error`] that
+//! carries a hint.
+
+mod bundles;
+mod commands;
+mod config;
+mod devices;
+mod enrolment;
+mod error;
+mod executor;
+mod limiter;
+mod releases;
+mod rollouts;
+mod support;
+mod target;
+mod upload;
+mod wakeup;
+mod why;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use fleet_protocol::device::Page;
+use jiff::{SignedDuration, Timestamp};
+use tokio::sync::{Notify, watch};
+
+use crate::clock::Clock;
+use crate::pki::Authority;
+use crate::store::{Store, TenantContext};
+
+pub use bundles::BundleFile;
+pub use devices::Overview;
+pub use error::{Error, Kind, Refusal};
+pub use limiter::Limiter;
+pub use upload::BodyError;
+pub use wakeup::{WakeupReason, Wakeups};
+
+/// What an installation may be told at its start.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// How devices reach this control plane: `https://host:port`.
+    pub public_url: String,
+    /// A device that was heard within this time is online.
+    pub online_after: SignedDuration,
+    /// How long heartbeats, events and finished commands are kept.
+    pub keep_history: SignedDuration,
+    pub max_bundle_bytes: u64,
+    pub max_support_bundle_bytes: u64,
+    /// Newest support bundles that are kept of one device.
+    pub support_bundles_kept: usize,
+    /// Wrong credentials from one address within ten minutes before it has to wait.
+    pub max_failures: u32,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            public_url: "https://127.0.0.1:8443".to_owned(),
+            online_after: SignedDuration::from_mins(3),
+            keep_history: SignedDuration::from_hours(7 * 24),
+            max_bundle_bytes: 8 << 30,
+            max_support_bundle_bytes: 64 << 20,
+            support_bundles_kept: 10,
+            max_failures: 20,
+        }
+    }
+}
+
+/// Everything that operations need.
+#[derive(Debug)]
+pub struct App {
+    pub store: Store,
+    pub settings: Settings,
+    pub limiter: Limiter,
+    pub wakeups: Wakeups,
+    authority: Authority,
+    clock: Clock,
+    data: PathBuf,
+    plan_now: Notify,
+    shutdown: watch::Sender<bool>,
+}
+
+impl App {
+    pub fn new(
+        store: Store,
+        authority: Authority,
+        data: &Path,
+        settings: Settings,
+        clock: Clock,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            limiter: Limiter::new(settings.max_failures),
+            store,
+            settings,
+            authority,
+            clock,
+            wakeups: Wakeups::default(),
+            data: data.to_owned(),
+            plan_now: Notify::new(),
+            shutdown: watch::Sender::new(false),
+        })
+    }
+
+    pub fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    pub fn authority(&self) -> &Authority {
+        &self.authority
+    }
+
+    fn online_since(&self) -> Timestamp {
+        self.now() - self.settings.online_after
+    }
+
+    /// Ends streams and background work.
+    pub fn shut_down(&self) {
+        self.shutdown.send_replace(true);
+    }
+
+    /// Becomes true when the control plane is asked to end.
+    pub fn shutdown_signal(&self) -> watch::Receiver<bool> {
+        self.shutdown.subscribe()
+    }
+
+    fn tenant_folder(&self, ctx: &TenantContext, kind: &str) -> PathBuf {
+        self.data.join(kind).join(ctx.tenant().as_str())
+    }
+}
+
+/// Which page of a list is asked for.
+#[derive(Debug, Clone, Default)]
+pub struct PageRequest {
+    pub cursor: Option<String>,
+    pub limit: u32,
+}
+
+impl PageRequest {
+    pub const MAX: u32 = 200;
+
+    /// The cursor as the number that it is in lists ordered by one.
+    fn number(&self) -> Result<Option<i64>, Error> {
+        let number = self.cursor.as_deref().map(str::parse).transpose();
+        number.map_err(|_| {
+            Refusal::field(
+                "cursor",
+                "is none that a list gave out",
+                "take `nextCursor` of the page before, or leave it out to begin at the start",
+            )
+            .into()
+        })
+    }
+
+    /// A page of rows that were asked for with one more than the limit.
+    fn page<R, T>(
+        &self,
+        mut rows: Vec<R>,
+        cursor: impl Fn(&R) -> String,
+        item: impl Fn(R) -> T,
+    ) -> Page<T> {
+        let more = rows.len() > self.limit as usize;
+        rows.truncate(self.limit as usize);
+        Page {
+            next_cursor: rows.last().filter(|_| more).map(cursor),
+            items: rows.into_iter().map(item).collect(),
+        }
+    }
+
+    fn with_one_more(&self) -> u32 {
+        self.limit + 1
+    }
+}

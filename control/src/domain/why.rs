@@ -1,0 +1,429 @@
+//! "Why not?": what holds a device's update back, step by step, in the order in which the steps
+//! are taken. The control plane's own steps come first, then what the device reported.
+
+use fleet_protocol::rollout::{MemberStatus, RolloutStatus};
+use fleet_protocol::update::{DeferReason, FailureReason, RefuseReason, UpdateState};
+use fleet_protocol::why::{Verdict, WhyStep, WhyTrace};
+use fleet_protocol::{RolloutId, Version};
+use jiff::Timestamp;
+
+/// What is known of the device and of its place in a rollout.
+#[derive(Debug, Clone)]
+pub struct Known<'a> {
+    pub running: &'a Version,
+    pub place: Option<Place<'a>>,
+    pub online: bool,
+    pub revoked: bool,
+    pub last_seen: Option<Timestamp>,
+    pub update: Option<&'a UpdateState>,
+}
+
+/// The newest rollout that has the device.
+#[derive(Debug, Clone)]
+pub struct Place<'a> {
+    pub rollout_id: &'a RolloutId,
+    pub version: &'a Version,
+    pub status: RolloutStatus,
+    pub summary: &'a str,
+    pub member: MemberStatus,
+    /// Counted from 0.
+    pub phase: u32,
+    pub phases: usize,
+    pub detail: Option<&'a str>,
+}
+
+/// Steps in order, with what is said of one that is passed.
+const STEPS: [(&str, &str); 12] = [
+    ("target", "a rollout has this device"),
+    ("phase", "it is the device's turn"),
+    ("online", "the device is online"),
+    ("admission", "the device accepts the release"),
+    ("window", "updates are allowed at this time"),
+    ("disk", "there is room on the data partition"),
+    (
+        "versionFloor",
+        "the version is not below the device's floor",
+    ),
+    ("clock", "the device's clock can be trusted"),
+    ("penalty", "this version has not failed on the device"),
+    ("install", "the release is installed into the other slot"),
+    ("reboot", "the device has booted the other slot"),
+    ("trial", "the health checks held, and the slot is committed"),
+];
+
+struct Halt {
+    step: &'static str,
+    verdict: Verdict,
+    detail: String,
+    until: Option<Timestamp>,
+    hint: Option<String>,
+}
+
+fn wait(step: &'static str, detail: impl Into<String>) -> Halt {
+    Halt {
+        step,
+        verdict: Verdict::Wait,
+        detail: detail.into(),
+        until: None,
+        hint: None,
+    }
+}
+
+fn hold(step: &'static str, detail: impl Into<String>, hint: impl Into<String>) -> Halt {
+    Halt {
+        step,
+        verdict: Verdict::Hold,
+        detail: detail.into(),
+        until: None,
+        hint: Some(hint.into()),
+    }
+}
+
+impl Halt {
+    fn until(mut self, at: Timestamp) -> Self {
+        self.until = Some(at);
+        self
+    }
+}
+
+/// The trace, with the answer in one sentence.
+pub fn trace(known: &Known<'_>) -> WhyTrace {
+    let halt = control_side(known).or_else(|| {
+        known
+            .place
+            .as_ref()
+            .and_then(|place| device_side(known, place))
+    });
+    let Some(halt) = halt else {
+        return WhyTrace {
+            summary: format!("up to date: the device runs {}", known.running),
+            steps: STEPS.map(|(step, passed)| passes(step, passed)).to_vec(),
+        };
+    };
+    let at = STEPS.iter().position(|(step, _)| *step == halt.step);
+    let at = at.expect("every halt names one of the steps");
+    let mut steps: Vec<_> = STEPS[..at].iter().map(|(s, p)| passes(s, p)).collect();
+    let summary = match &halt.hint {
+        Some(hint) => format!("{}; {hint}", halt.detail),
+        None => halt.detail.clone(),
+    };
+    steps.push(WhyStep {
+        step: halt.step.to_owned(),
+        verdict: halt.verdict,
+        detail: halt.detail,
+        until: halt.until,
+        hint: halt.hint,
+    });
+    steps.extend(STEPS[at + 1..].iter().map(|(step, _)| WhyStep {
+        step: (*step).to_owned(),
+        verdict: Verdict::NotReached,
+        detail: "not reached".to_owned(),
+        until: None,
+        hint: None,
+    }));
+    WhyTrace { summary, steps }
+}
+
+fn passes(step: &str, detail: &str) -> WhyStep {
+    WhyStep {
+        step: step.to_owned(),
+        verdict: Verdict::Pass,
+        detail: detail.to_owned(),
+        until: None,
+        hint: None,
+    }
+}
+
+fn control_side(known: &Known<'_>) -> Option<Halt> {
+    let Some(place) = &known.place else {
+        let hint = "start a rollout: fleet rollout start VERSION";
+        return Some(hold("target", "no rollout has this device", hint));
+    };
+    if known.revoked {
+        let hint = "restore it: POST /v1/devices/{id}/restore";
+        return Some(hold("online", "the device was revoked", hint));
+    }
+    if place.member == MemberStatus::Verified {
+        return None;
+    }
+    let (id, version) = (place.rollout_id, place.version);
+    let phase = || match (place.phase as usize) < place.phases {
+        true => format!("phase {} of {}", place.phase + 1, place.phases),
+        false => "no phase".to_owned(),
+    };
+    match (place.status, place.member) {
+        (RolloutStatus::Paused, MemberStatus::Waiting | MemberStatus::Offered) => Some(hold(
+            "phase",
+            format!("the rollout of {version} is paused"),
+            format!("go on with it: fleet rollout resume {id}"),
+        )),
+        (
+            RolloutStatus::Aborted
+            | RolloutStatus::Failed
+            | RolloutStatus::RolledBack
+            | RolloutStatus::RollingBack,
+            MemberStatus::Waiting | MemberStatus::Offered | MemberStatus::RolledBack,
+        ) => Some(hold(
+            "phase",
+            format!("the rollout of {version} was stopped: {}", place.summary),
+            "find the cause, then roll out a release without it",
+        )),
+        (RolloutStatus::Completed, MemberStatus::Waiting) => Some(hold(
+            "phase",
+            format!("the rollout of {version} is complete without this device"),
+            "start another one that reaches it",
+        )),
+        (_, MemberStatus::Waiting) => Some(wait(
+            "phase",
+            format!(
+                "the device is in {} of the rollout: {}",
+                phase(),
+                place.summary
+            ),
+        )),
+        _ if !known.online => {
+            let heard = known.last_seen.map_or("was never heard".to_owned(), |at| {
+                format!(
+                    "was last heard at {}",
+                    at.round(jiff::Unit::Second).unwrap_or(at)
+                )
+            });
+            let hint = "see to its power and network; it goes on by itself";
+            Some(hold(
+                "online",
+                format!("the device is offline: it {heard}"),
+                hint,
+            ))
+        }
+        _ => None,
+    }
+}
+
+fn device_side(known: &Known<'_>, place: &Place<'_>) -> Option<Halt> {
+    if place.member == MemberStatus::Verified {
+        return None;
+    }
+    if place.member == MemberStatus::RollingBack {
+        return Some(wait(
+            "reboot",
+            "the device was told to go back to its old version",
+        ));
+    }
+    let reported = known
+        .update
+        .filter(|u| version_of(u).is_none_or(|v| v == place.version))
+        .and_then(reported);
+    let retry = format!(
+        "try again: fleet device command {{id}} update --force, or roll out a newer release than {}",
+        place.version
+    );
+    match (reported, place.member) {
+        (Some(halt), _) => Some(halt),
+        (None, MemberStatus::Failed) => {
+            let detail = place.detail.unwrap_or("it failed");
+            Some(hold(
+                "penalty",
+                format!("{} failed: {detail}", place.version),
+                retry,
+            ))
+        }
+        (None, _) => Some(wait(
+            "admission",
+            "the device has yet to take up its new target",
+        )),
+    }
+}
+
+fn reported(state: &UpdateState) -> Option<Halt> {
+    match state {
+        UpdateState::Idle => None,
+        UpdateState::Deferred { why, .. } => Some(deferred(why)),
+        UpdateState::Refused { why, .. } => Some(refused(why)),
+        UpdateState::Installing {
+            percent, message, ..
+        } => Some(wait(
+            "install",
+            format!("installing, {percent} %: {message}"),
+        )),
+        UpdateState::RebootPending { slot, .. } => Some(wait(
+            "reboot",
+            format!("installed in slot {slot}; the reboot is next"),
+        )),
+        UpdateState::Trial {
+            healthy_for_s,
+            window_s,
+            ..
+        } => Some(wait(
+            "trial",
+            format!("on trial: healthy for {healthy_for_s} of {window_s} seconds"),
+        )),
+        UpdateState::Committed { .. } => Some(wait(
+            "trial",
+            "committed; the root hash is yet to be confirmed",
+        )),
+        UpdateState::RolledBack { version, why } => Some(hold(
+            "penalty",
+            format!("{version} failed on this device: {}", failure(why)),
+            "find the cause, then roll out a newer release, or force this one once more",
+        )),
+    }
+}
+
+fn deferred(why: &DeferReason) -> Halt {
+    match why {
+        DeferReason::MaintenanceWindow { opens_at } => wait(
+            "window",
+            format!("the maintenance window opens at {opens_at}"),
+        )
+        .until(*opens_at),
+        DeferReason::Backoff {
+            until,
+            attempts,
+            last_error,
+        } => wait("install", format!("try {attempts} failed: {last_error}")).until(*until),
+        DeferReason::DiskSpace {
+            free_bytes,
+            needed_bytes,
+        } => hold(
+            "disk",
+            format!("{free_bytes} bytes are free, {needed_bytes} are needed"),
+            "free some room on the data partition",
+        ),
+        DeferReason::FailedBefore { version, why } => hold(
+            "penalty",
+            format!("{version} failed on this device before: {}", failure(why)),
+            "find the cause, then roll out a newer release, or force this one once more",
+        ),
+        DeferReason::TrialRunning => wait("trial", "the running slot is itself on trial"),
+        DeferReason::Clock { at, floor } => wait(
+            "clock",
+            format!("the device's clock says {at}, which is before {floor}"),
+        ),
+        DeferReason::Paused => hold(
+            "admission",
+            "updates are paused on this device",
+            "set `updates.paused` to false in its configuration",
+        ),
+        DeferReason::Power { detail } => wait("admission", format!("not the moment: {detail}")),
+    }
+}
+
+fn refused(why: &RefuseReason) -> Halt {
+    let step = match why {
+        RefuseReason::Older { .. }
+        | RefuseReason::BelowRollbackFloor { .. }
+        | RefuseReason::BaseTooOld { .. } => "versionFloor",
+        RefuseReason::Expired { .. } => "clock",
+        _ => "admission",
+    };
+    let (detail, hint) = refusal(why);
+    hold(
+        step,
+        format!("the device refuses the release: {detail}"),
+        hint,
+    )
+}
+
+fn refusal(why: &RefuseReason) -> (String, &'static str) {
+    match why {
+        RefuseReason::Unsigned => ("it is not signed".to_owned(), "sign and publish it again"),
+        RefuseReason::ForeignSignature { detail } => (
+            format!("its signatures are not trusted: {detail}"),
+            "sign it with keys of the device's key set, or publish the next key set",
+        ),
+        RefuseReason::Malformed { detail } => (
+            format!("it is malformed: {detail}"),
+            "make and publish it again",
+        ),
+        RefuseReason::Expired { not_after, now } => (
+            format!("it expired at {not_after} and the device's clock says {now}"),
+            "sign and publish it again with a later end",
+        ),
+        RefuseReason::Older { current } => (
+            format!("the device runs {current}, which is newer"),
+            "publish a release that allows the downgrade",
+        ),
+        RefuseReason::BelowRollbackFloor { floor } => (
+            format!("the device never goes below {floor} again"),
+            "roll out a release at or above that version",
+        ),
+        RefuseReason::WrongCompatible { expected, found } => (
+            format!("it is for {found}, and the device is {expected}"),
+            "roll out a release that is made for this device",
+        ),
+        RefuseReason::WrongHardware { model, supported } => (
+            format!(
+                "it does not run on {model}, only on {}",
+                supported.join(", ")
+            ),
+            "roll out a release that is made for this board",
+        ),
+        RefuseReason::BaseTooOld { current, needed } => (
+            format!("the device runs {current} and has to be at {needed} first"),
+            "roll out that intermediate release first",
+        ),
+        RefuseReason::BundleMismatch { detail } => (
+            format!("the bundle is not the one that was signed: {detail}"),
+            "upload the right bundle and publish the release again",
+        ),
+        RefuseReason::BundleRejected { detail } => (
+            format!("RAUC does not accept the bundle: {detail}"),
+            "build and sign the bundle again",
+        ),
+        RefuseReason::NothingToRollBackTo { other } => (
+            match other {
+                Some(other) => format!("its other slot holds {other}"),
+                None => "its other slot holds nothing that boots".to_owned(),
+            },
+            "publish the older release with the downgrade allowed, and roll it out",
+        ),
+    }
+}
+
+fn failure(why: &FailureReason) -> String {
+    match why {
+        FailureReason::InstallFailed { detail } => format!("installing failed: {detail}"),
+        FailureReason::DidNotBoot { attempts } => format!("it did not boot in {attempts} attempts"),
+        FailureReason::Unhealthy { failed_checks } => {
+            format!(
+                "the health checks did not hold: {}",
+                failed_checks.join(", ")
+            )
+        }
+        FailureReason::RootHashMismatch { expected, found } => {
+            format!("it booted with the root hash {found}, not {expected}")
+        }
+        FailureReason::Crashed { reset } => format!("it crashed while on trial ({reset})"),
+        FailureReason::RolledBackByOperator => "an operator took it back".to_owned(),
+    }
+}
+
+/// The version that a state is about.
+pub fn version_of(state: &UpdateState) -> Option<&Version> {
+    match state {
+        UpdateState::Idle => None,
+        UpdateState::Refused { version, .. } => version.as_ref(),
+        UpdateState::Deferred { version, .. }
+        | UpdateState::Installing { version, .. }
+        | UpdateState::RebootPending { version, .. }
+        | UpdateState::Trial { version, .. }
+        | UpdateState::Committed { version, .. }
+        | UpdateState::RolledBack { version, .. } => Some(version),
+    }
+}
+
+/// What went wrong, if the state says that something did.
+pub fn failure_sentence(state: &UpdateState) -> Option<String> {
+    match state {
+        UpdateState::RolledBack { why, .. }
+        | UpdateState::Deferred {
+            why: DeferReason::FailedBefore { why, .. },
+            ..
+        } => Some(failure(why)),
+        UpdateState::Refused { why, .. } => Some(refusal(why).0),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,19 @@
+//! Fleet's control plane.
+//!
+//! `domain` decides (pure: no clock, disk or network), `store` remembers (all SQL, tenant-scoped),
+//! `app` performs operations, `api` and `console` speak HTTP, `server` speaks TLS.
+//!
+//! Invariants:
+//! - Every query takes a [`store::TenantContext`]; one can only be had by presenting credentials.
+//! - A rollout advances on verified boots alone (`domain::rollout`).
+//! - Secrets are stored as SHA-256 only, and never logged.
+
+pub mod api;
+pub mod app;
+pub mod clock;
+mod console;
+pub mod disk;
+pub mod domain;
+pub mod pki;
+pub mod server;
+pub mod store;

@@ -1,0 +1,244 @@
+//! The running server: opens the data folder, listens, speaks TLS 1.3, ends gracefully.
+
+mod connection;
+mod tls;
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use fleet_protocol::Sha256;
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+
+use crate::app::{App, Settings};
+use crate::clock::{Clock, random_secret};
+use crate::disk::{self, Access, DiskError};
+use crate::pki::{Authority, PkiError};
+use crate::store::{DEFAULT_TENANT, Store, StoreError};
+
+/// How to run.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Database, keys, bundles: everything that is to be backed up.
+    pub data: PathBuf,
+    pub listen: SocketAddr,
+    /// As devices reach it; default: the address that it listens on.
+    pub public_url: Option<PublicUrl>,
+    /// More names and addresses for the server's certificate.
+    pub names: Vec<String>,
+    pub settings: Settings,
+    pub clock: Clock,
+}
+
+/// `https://host[:port]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PublicUrl {
+    text: String,
+    host: String,
+}
+
+impl std::str::FromStr for PublicUrl {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let wrong = || format!("`{text}` is no https://host[:port] without a path");
+        let rest = text.strip_prefix("https://").ok_or_else(wrong)?;
+        let uri: axum::http::Uri = text.parse().map_err(|_| wrong())?;
+        let host = uri
+            .host()
+            .ok_or_else(wrong)?
+            .trim_matches(['[', ']'])
+            .to_owned();
+        check_name(&host)?;
+        match rest.trim_end_matches('/') {
+            plain if plain.contains(['/', '?', '#', '@']) => Err(wrong()),
+            plain => Ok(Self {
+                text: format!("https://{plain}"),
+                host,
+            }),
+        }
+    }
+}
+
+/// A name or address that a certificate can carry.
+pub fn check_name(name: &str) -> Result<String, String> {
+    rustls_pki_types::ServerName::try_from(name)
+        .map(|_| name.to_owned())
+        .map_err(|_| format!("`{name}` is neither a host name nor an address"))
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    #[error(transparent)]
+    Disk(#[from] DiskError),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error(transparent)]
+    Pki(#[from] PkiError),
+    #[error("set up TLS")]
+    Tls(#[from] tls::TlsError),
+    #[error("listen on {address}: is another program using the port?")]
+    Listen {
+        address: SocketAddr,
+        #[source]
+        source: std::io::Error,
+    },
+    #[error("clean up after the last run")]
+    Sweep(#[source] crate::app::Error),
+    #[error("{} is in use by another fleet-control", data.display())]
+    Locked { data: PathBuf },
+}
+
+/// A control plane that answers.
+#[derive(Debug)]
+pub struct Running {
+    /// The real one, also when port 0 was asked for.
+    pub address: SocketAddr,
+    pub admin_token: String,
+    /// Whether this was the first start, which made the token.
+    pub first_start: bool,
+    pub app: Arc<App>,
+    connections: JoinHandle<()>,
+    background: JoinHandle<()>,
+    _lock: std::fs::File,
+}
+
+impl Running {
+    /// Stops accepting, lets requests finish for a while, and closes the database.
+    pub async fn stop(self) {
+        self.app.shut_down();
+        let _ = self.connections.await;
+        let _ = self.background.await;
+        self.app.store.close().await;
+    }
+}
+
+/// Opens everything and begins to answer.
+pub async fn start(config: Config) -> Result<Running, StartError> {
+    let data = &config.data;
+    let now = config.clock.now();
+    disk::create_folder(data)?;
+    let lock = lock(data)?;
+    let authority = Authority::open(&data.join("pki"), now)?;
+    let listen_failed = |source| StartError::Listen {
+        address: config.listen,
+        source,
+    };
+    let listener = TcpListener::bind(config.listen)
+        .await
+        .map_err(listen_failed)?;
+    let address = listener.local_addr().map_err(listen_failed)?;
+    let mut settings = config.settings;
+    settings.public_url = match &config.public_url {
+        Some(url) => url.text.clone(),
+        None => format!("https://{}", reachable(address)),
+    };
+    let names = names(config.public_url.as_ref(), address, config.names);
+    let tls = tls::acceptor(&authority, &data.join("pki"), &names, now)?;
+
+    let store = Store::open(&data.join("fleet.db")).await?;
+    let (admin_token, first_start) = admin_token(data)?;
+    let tenant = DEFAULT_TENANT.parse().expect("a constant");
+    store
+        .put_operator(&tenant, "admin", &Sha256::of(&admin_token), now)
+        .await?;
+    let app = App::new(store, authority, data, settings, config.clock);
+    app.sweep_uploads().await.map_err(StartError::Sweep)?;
+
+    disk::write(
+        &data.join("address"),
+        address.to_string().as_bytes(),
+        Access::Everyone,
+    )?;
+    let ca = app.authority().certificate_pem().as_bytes();
+    disk::write(&data.join("ca.pem"), ca, Access::Everyone)?;
+    let background = tokio::spawn(Arc::clone(&app).run_background());
+    let connections = tokio::spawn(connection::accept(listener, tls, Arc::clone(&app)));
+    Ok(Running {
+        address,
+        admin_token,
+        first_start,
+        app,
+        connections,
+        background,
+        _lock: lock,
+    })
+}
+
+/// Two servers on one folder would both plan rollouts; the second one is refused.
+fn lock(data: &Path) -> Result<std::fs::File, StartError> {
+    let path = data.join("lock");
+    let file = std::fs::OpenOptions::new()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(&path)
+        .map_err(disk::failed("open", &path))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(std::fs::TryLockError::WouldBlock) => Err(StartError::Locked {
+            data: data.to_owned(),
+        }),
+        Err(std::fs::TryLockError::Error(e)) => Err(disk::failed("lock", &path)(e).into()),
+    }
+}
+
+/// The token in `admin-token`, made at the first start. Whoever replaces the file and restarts has
+/// changed it.
+fn admin_token(data: &Path) -> Result<(String, bool), StartError> {
+    let path = data.join("admin-token");
+    if let Some(text) = disk::read_text(&path)?
+        && text.trim().len() >= 32
+    {
+        return Ok((text.trim().to_owned(), false));
+    }
+    let token = random_secret();
+    disk::write(&path, token.as_bytes(), Access::Owner)?;
+    Ok((token, true))
+}
+
+fn reachable(address: SocketAddr) -> SocketAddr {
+    let mut address = address;
+    if address.ip().is_unspecified() {
+        address.set_ip(IpAddr::V4(Ipv4Addr::LOCALHOST));
+    }
+    address
+}
+
+fn names(url: Option<&PublicUrl>, address: SocketAddr, more: Vec<String>) -> Vec<String> {
+    let mut names: Vec<String> = ["localhost", "127.0.0.1", "::1"]
+        .map(str::to_owned)
+        .to_vec();
+    names.push(reachable(address).ip().to_string());
+    names.extend(url.map(|u| u.host.clone()));
+    names.extend(more);
+    names.sort();
+    names.dedup();
+    names
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_public_url_is_https_and_has_no_path() {
+        for good in [
+            "https://fleet.example:8443",
+            "https://10.0.2.100:8443/",
+            "https://[::1]:1",
+        ] {
+            good.parse::<PublicUrl>().unwrap();
+        }
+        for bad in [
+            "http://a",
+            "https://a/b",
+            "fleet.example",
+            "https://",
+            "https://u@h",
+        ] {
+            assert!(bad.parse::<PublicUrl>().is_err(), "{bad}");
+        }
+    }
+}

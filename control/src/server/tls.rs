@@ -1,0 +1,52 @@
+//! TLS 1.3 alone, with the fleet's own CA on both sides. A client certificate is optional here:
+//! enrolment has none yet, and operators have tokens. Routes for devices demand one.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use rustls::RootCertStore;
+use rustls::server::WebPkiClientVerifier;
+use rustls_pki_types::pem::PemObject as _;
+use rustls_pki_types::{CertificateDer, PrivateKeyDer};
+use tokio_rustls::TlsAcceptor;
+
+use crate::pki::{Authority, PkiError};
+
+#[derive(Debug, thiserror::Error)]
+pub enum TlsError {
+    #[error(transparent)]
+    Pki(#[from] PkiError),
+    #[error("the server's certificate or key does not parse: {0}")]
+    Pem(String),
+    #[error("the TLS library refuses certificate or key")]
+    Rustls(#[from] rustls::Error),
+    #[error("the CA can't verify clients: {0}")]
+    Verifier(String),
+}
+
+pub(super) fn acceptor(
+    authority: &Authority,
+    folder: &Path,
+    names: &[String],
+    now: Timestamp,
+) -> Result<TlsAcceptor, TlsError> {
+    let (certificate, key) = authority.server_certificate(folder, names, now)?;
+    let pem = |e: rustls_pki_types::pem::Error| TlsError::Pem(e.to_string());
+    let certificate = CertificateDer::from_pem_slice(certificate.as_bytes()).map_err(pem)?;
+    let key = PrivateKeyDer::from_pem_slice(key.as_bytes()).map_err(pem)?;
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let mut roots = RootCertStore::empty();
+    roots.add(CertificateDer::from(authority.certificate_der().to_vec()))?;
+    let verifier =
+        WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider))
+            .allow_unauthenticated()
+            .build()
+            .map_err(|e| TlsError::Verifier(e.to_string()))?;
+    let mut config = rustls::ServerConfig::builder_with_provider(provider)
+        .with_protocol_versions(&[&rustls::version::TLS13])?
+        .with_client_cert_verifier(verifier)
+        .with_single_cert(vec![certificate], key)?;
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    Ok(TlsAcceptor::from(Arc::new(config)))
+}

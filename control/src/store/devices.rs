@@ -1,0 +1,275 @@
+//! The registry and the signs of life.
+
+use fleet_protocol::device::DeviceView;
+use fleet_protocol::heartbeat::Heartbeat;
+use fleet_protocol::update::UpdateReport;
+use fleet_protocol::{DeviceId, RoleName};
+use jiff::{SignedDuration, Timestamp};
+use sqlx::Row as _;
+use sqlx::sqlite::SqliteRow;
+
+use super::{Store, StoreError, TenantContext, count, from_json, instant, ms, parse, to_json};
+
+/// A heartbeat goes into the history when the last one there is this old, or says otherwise.
+const HISTORY_STEP_MS: i64 = 5 * 60 * 1000;
+
+/// Which devices a list shows.
+#[derive(Debug, Default, Clone)]
+pub struct DeviceFilter {
+    /// Part of a name, id, version, serial number or hardware.
+    pub text: Option<String>,
+    pub online: Option<bool>,
+    /// Name of an update state.
+    pub update_state: Option<String>,
+}
+
+/// One device with everything that it last said.
+#[derive(Debug, Clone)]
+pub struct DeviceRow {
+    pub view: DeviceView,
+    pub target_generation: u64,
+    pub heartbeat: Option<Heartbeat>,
+    pub report: Option<UpdateReport>,
+}
+
+const COLUMNS: &str = "device_id, name, compatible, hardware, serial_number, role, enrolled_ms,
+    revoked_ms, last_seen_ms, version, root_hash, update_state";
+
+fn view(row: &SqliteRow, online_since: Timestamp) -> Result<DeviceView, StoreError> {
+    let last_seen_at = row
+        .try_get::<Option<i64>, _>("last_seen_ms")?
+        .map(instant)
+        .transpose()?;
+    let role: Option<String> = row.try_get("role")?;
+    let root_hash: Option<String> = row.try_get("root_hash")?;
+    Ok(DeviceView {
+        device_id: parse("a device id", row.try_get("device_id")?)?,
+        name: row.try_get("name")?,
+        compatible: parse("a compatible", row.try_get("compatible")?)?,
+        hardware: row.try_get("hardware")?,
+        serial_number: row.try_get("serial_number")?,
+        role: role.map(|r| parse("a role", &r)).transpose()?,
+        enrolled_at: instant(row.try_get("enrolled_ms")?)?,
+        last_seen_at,
+        online: last_seen_at.is_some_and(|at| at >= online_since),
+        revoked: row.try_get::<Option<i64>, _>("revoked_ms")?.is_some(),
+        version: parse("a version", row.try_get("version")?)?,
+        root_hash: root_hash.map(|h| parse("a root hash", &h)).transpose()?,
+        update_state: row.try_get("update_state")?,
+    })
+}
+
+impl Store {
+    /// One page ordered by id; `online_since`: who was heard after it counts as online.
+    pub async fn devices(
+        &self,
+        ctx: &TenantContext,
+        filter: &DeviceFilter,
+        online_since: Timestamp,
+        after: Option<&str>,
+        limit: u32,
+    ) -> Result<Vec<DeviceView>, StoreError> {
+        let sql = format!(
+            "SELECT {COLUMNS} FROM devices
+             WHERE tenant_id = ?1 AND (?2 IS NULL OR device_id > ?2)
+               AND (?3 IS NULL OR instr(lower(name || ' ' || device_id || ' ' || version || ' ' ||
+                    hardware || ' ' || coalesce(serial_number, '')), lower(?3)) > 0)
+               AND (?4 IS NULL OR (coalesce(last_seen_ms, 0) >= ?5) = ?4)
+               AND (?6 IS NULL OR update_state = ?6)
+             ORDER BY device_id LIMIT ?7"
+        );
+        let rows = sqlx::query(sqlx::AssertSqlSafe(sql))
+            .bind(ctx.key())
+            .bind(after)
+            .bind(&filter.text)
+            .bind(filter.online)
+            .bind(ms(online_since))
+            .bind(&filter.update_state)
+            .bind(limit)
+            .fetch_all(&self.read)
+            .await?;
+        rows.iter().map(|row| view(row, online_since)).collect()
+    }
+
+    pub async fn device(
+        &self,
+        ctx: &TenantContext,
+        id: &DeviceId,
+        online_since: Timestamp,
+    ) -> Result<Option<DeviceRow>, StoreError> {
+        let sql = format!(
+            "SELECT {COLUMNS}, target_generation, heartbeat, report FROM devices
+             WHERE tenant_id = ? AND device_id = ?"
+        );
+        let row = sqlx::query(sqlx::AssertSqlSafe(sql))
+            .bind(ctx.key())
+            .bind(id.as_str())
+            .fetch_optional(&self.read)
+            .await?;
+        let Some(row) = row else { return Ok(None) };
+        let heartbeat: Option<String> = row.try_get("heartbeat")?;
+        let report: Option<String> = row.try_get("report")?;
+        Ok(Some(DeviceRow {
+            view: view(&row, online_since)?,
+            target_generation: count(row.try_get("target_generation")?),
+            heartbeat: heartbeat
+                .map(|h| from_json("a heartbeat", &h))
+                .transpose()?,
+            report: report
+                .map(|r| from_json("an update report", &r))
+                .transpose()?,
+        }))
+    }
+
+    /// How many devices there are, how many of them are online, and how many run each version.
+    pub async fn fleet_counts(
+        &self,
+        ctx: &TenantContext,
+        online_since: Timestamp,
+    ) -> Result<Vec<(String, u64, u64)>, StoreError> {
+        let rows = sqlx::query(
+            "SELECT version, count(*) AS devices,
+                    sum(coalesce(last_seen_ms, 0) >= ?2) AS online
+             FROM devices WHERE tenant_id = ?1 AND revoked_ms IS NULL
+             GROUP BY version ORDER BY devices DESC, version",
+        )
+        .bind(ctx.key())
+        .bind(ms(online_since))
+        .fetch_all(&self.read)
+        .await?;
+        rows.iter()
+            .map(|row| {
+                Ok((
+                    row.try_get("version")?,
+                    count(row.try_get("devices")?),
+                    count(row.try_get("online")?),
+                ))
+            })
+            .collect()
+    }
+
+    /// Takes the device's credentials away (or gives them back). False: no such device.
+    pub async fn revoke_device(
+        &self,
+        ctx: &TenantContext,
+        id: &DeviceId,
+        at: Option<Timestamp>,
+    ) -> Result<bool, StoreError> {
+        let done =
+            sqlx::query("UPDATE devices SET revoked_ms = ? WHERE tenant_id = ? AND device_id = ?")
+                .bind(at.map(ms))
+                .bind(ctx.key())
+                .bind(id.as_str())
+                .execute(&self.write)
+                .await?;
+        Ok(done.rows_affected() == 1)
+    }
+
+    /// Keeps the heartbeat as the device's last one, and in the history if it is due there.
+    pub async fn put_heartbeat(
+        &self,
+        ctx: &TenantContext,
+        id: &DeviceId,
+        heartbeat: &Heartbeat,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        let text = to_json(heartbeat);
+        let state = heartbeat.update.name();
+        let mut tx = self.write.begin().await?;
+        let due: bool = sqlx::query_scalar(
+            "SELECT history_ms <= ? OR update_state IS NOT ? OR version IS NOT ?
+             FROM devices WHERE tenant_id = ? AND device_id = ?",
+        )
+        .bind(ms(now) - HISTORY_STEP_MS)
+        .bind(state)
+        .bind(heartbeat.booted.version.to_string())
+        .bind(ctx.key())
+        .bind(id.as_str())
+        .fetch_one(&mut *tx)
+        .await?;
+        sqlx::query(
+            "UPDATE devices SET heartbeat = ?1, last_seen_ms = ?2, version = ?3, root_hash = ?4,
+                 update_state = ?5, compatible = ?6, hardware = ?7, role = ?8,
+                 history_ms = CASE WHEN ?9 THEN ?2 ELSE history_ms END
+             WHERE tenant_id = ?10 AND device_id = ?11",
+        )
+        .bind(&text)
+        .bind(ms(now))
+        .bind(heartbeat.booted.version.to_string())
+        .bind(heartbeat.booted.root_hash.to_string())
+        .bind(state)
+        .bind(heartbeat.compatible.as_str())
+        .bind(&heartbeat.hardware)
+        .bind(RoleName::as_str(&heartbeat.role))
+        .bind(due)
+        .bind(ctx.key())
+        .bind(id.as_str())
+        .execute(&mut *tx)
+        .await?;
+        if due {
+            sqlx::query(
+                "INSERT INTO heartbeats (tenant_id, device_id, received_ms, heartbeat)
+                 VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING",
+            )
+            .bind(ctx.key())
+            .bind(id.as_str())
+            .bind(ms(now))
+            .bind(&text)
+            .execute(&mut *tx)
+            .await?;
+        }
+        tx.commit().await?;
+        Ok(())
+    }
+
+    /// The history, newest first, as `(received, heartbeat)`.
+    pub async fn heartbeats(
+        &self,
+        ctx: &TenantContext,
+        id: &DeviceId,
+        before: Option<i64>,
+        limit: u32,
+    ) -> Result<Vec<(Timestamp, Heartbeat)>, StoreError> {
+        let rows = sqlx::query(
+            "SELECT received_ms, heartbeat FROM heartbeats
+             WHERE tenant_id = ?1 AND device_id = ?2 AND (?3 IS NULL OR received_ms < ?3)
+             ORDER BY received_ms DESC LIMIT ?4",
+        )
+        .bind(ctx.key())
+        .bind(id.as_str())
+        .bind(before)
+        .bind(limit)
+        .fetch_all(&self.read)
+        .await?;
+        rows.iter()
+            .map(|row| {
+                let at = instant(row.try_get("received_ms")?)?;
+                Ok((at, from_json("a heartbeat", row.try_get("heartbeat")?)?))
+            })
+            .collect()
+    }
+
+    /// Forgets heartbeats, events and finished commands from before `now - keep`.
+    pub async fn prune(
+        &self,
+        ctx: &TenantContext,
+        now: Timestamp,
+        keep: SignedDuration,
+    ) -> Result<u64, StoreError> {
+        let before = ms(now - keep);
+        let mut gone = 0;
+        for sql in [
+            "DELETE FROM heartbeats WHERE tenant_id = ? AND received_ms < ?",
+            "DELETE FROM events WHERE tenant_id = ? AND received_ms < ?",
+            "DELETE FROM commands WHERE tenant_id = ? AND expires_ms < ?",
+        ] {
+            let done = sqlx::query(sql)
+                .bind(ctx.key())
+                .bind(before)
+                .execute(&self.write)
+                .await?;
+            gone += done.rows_affected();
+        }
+        Ok(gone)
+    }
+}

@@ -1,0 +1,179 @@
+//! Enrolment tokens and the devices that they let in.
+
+use fleet_protocol::enrolment::EnrolmentTokenView;
+use fleet_protocol::{Compatible, DeviceId, RoleName, Sha256, TokenId, Version};
+use jiff::Timestamp;
+use sqlx::Row as _;
+
+use super::{Store, StoreError, TenantContext, instant, ms, parse};
+
+#[derive(Debug)]
+pub struct NewEnrolmentToken {
+    pub token_id: TokenId,
+    pub secret: Sha256,
+    pub expires_at: Timestamp,
+    pub max_uses: u32,
+    pub device_name: Option<String>,
+    pub role: Option<RoleName>,
+}
+
+/// A device that enrols.
+#[derive(Debug)]
+pub struct NewDevice {
+    pub device_id: DeviceId,
+    pub compatible: Compatible,
+    pub hardware: String,
+    pub serial_number: Option<String>,
+    pub version: Version,
+    pub device_token: Sha256,
+}
+
+/// What an enrolment token said to the device that used it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TokenGrant {
+    Enrolled,
+    /// The device was known; it has new credentials.
+    Renewed,
+    Expired,
+    UsedUp,
+    /// Revoked devices stay out until an operator lets them in again.
+    Revoked,
+    /// The key belongs to a device of another tenant.
+    Foreign,
+}
+
+impl Store {
+    pub async fn add_enrolment_token(
+        &self,
+        ctx: &TenantContext,
+        token: &NewEnrolmentToken,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        sqlx::query(
+            "INSERT INTO enrolment_tokens (tenant_id, token_id, token_sha256, expires_ms, max_uses,
+                                           device_name, role, created_ms)
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+        )
+        .bind(ctx.key())
+        .bind(token.token_id.as_str())
+        .bind(token.secret.to_string())
+        .bind(ms(token.expires_at))
+        .bind(token.max_uses)
+        .bind(&token.device_name)
+        .bind(token.role.as_ref().map(RoleName::as_str))
+        .bind(ms(now))
+        .execute(&self.write)
+        .await?;
+        Ok(())
+    }
+
+    /// Newest first, from after `cursor`.
+    pub async fn enrolment_tokens(
+        &self,
+        ctx: &TenantContext,
+        after: Option<&str>,
+        limit: u32,
+    ) -> Result<Vec<EnrolmentTokenView>, StoreError> {
+        let rows = sqlx::query(
+            "SELECT token_id, expires_ms, max_uses, used, device_name FROM enrolment_tokens
+             WHERE tenant_id = ?1 AND (?2 IS NULL OR token_id > ?2)
+             ORDER BY token_id LIMIT ?3",
+        )
+        .bind(ctx.key())
+        .bind(after)
+        .bind(limit)
+        .fetch_all(&self.read)
+        .await?;
+        rows.iter()
+            .map(|row| {
+                Ok(EnrolmentTokenView {
+                    token_id: parse("a token id", row.try_get("token_id")?)?,
+                    expires_at: instant(row.try_get("expires_ms")?)?,
+                    max_uses: row.try_get("max_uses")?,
+                    used: row.try_get("used")?,
+                    device_name: row.try_get("device_name")?,
+                })
+            })
+            .collect()
+    }
+
+    /// Uses the token for this device, in one transaction. A device that enrolled before gets new
+    /// credentials and keeps its history; that uses the token too.
+    pub async fn enrol(
+        &self,
+        ctx: &TenantContext,
+        secret: &Sha256,
+        device: &NewDevice,
+        now: Timestamp,
+    ) -> Result<TokenGrant, StoreError> {
+        let mut tx = self.write.begin().await?;
+        let token = sqlx::query(
+            "SELECT expires_ms, max_uses, used, device_name, role FROM enrolment_tokens
+             WHERE tenant_id = ? AND token_sha256 = ?",
+        )
+        .bind(ctx.key())
+        .bind(secret.to_string())
+        .fetch_one(&mut *tx)
+        .await?;
+        let known = sqlx::query("SELECT tenant_id, revoked_ms FROM devices WHERE device_id = ?")
+            .bind(device.device_id.as_str())
+            .fetch_optional(&mut *tx)
+            .await?;
+        if let Some(known) = &known {
+            if known.try_get::<&str, _>("tenant_id")? != ctx.key() {
+                return Ok(TokenGrant::Foreign);
+            }
+            if known.try_get::<Option<i64>, _>("revoked_ms")?.is_some() {
+                return Ok(TokenGrant::Revoked);
+            }
+        }
+        if token.try_get::<i64, _>("expires_ms")? <= ms(now) {
+            return Ok(TokenGrant::Expired);
+        }
+        let used: i64 = token.try_get("used")?;
+        let max_uses: i64 = token.try_get("max_uses")?;
+        if used >= max_uses {
+            return Ok(TokenGrant::UsedUp);
+        }
+        let prefix: Option<String> = token.try_get("device_name")?;
+        let name = match prefix {
+            Some(name) if max_uses == 1 => name,
+            Some(prefix) => format!("{prefix}-{}", used + 1),
+            None => device.device_id.to_string(),
+        };
+        sqlx::query(
+            "INSERT INTO devices (tenant_id, device_id, name, compatible, hardware, serial_number,
+                                  role, token_sha256, enrolled_ms, version)
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+             ON CONFLICT (tenant_id, device_id) DO UPDATE SET
+                 compatible = excluded.compatible, hardware = excluded.hardware,
+                 serial_number = excluded.serial_number, role = coalesce(excluded.role, role),
+                 token_sha256 = excluded.token_sha256, report_sequence = 0",
+        )
+        .bind(ctx.key())
+        .bind(device.device_id.as_str())
+        .bind(name)
+        .bind(device.compatible.as_str())
+        .bind(&device.hardware)
+        .bind(&device.serial_number)
+        .bind(token.try_get::<Option<String>, _>("role")?)
+        .bind(device.device_token.to_string())
+        .bind(ms(now))
+        .bind(device.version.to_string())
+        .execute(&mut *tx)
+        .await?;
+        sqlx::query(
+            "UPDATE enrolment_tokens SET used = used + 1 WHERE tenant_id = ? AND token_sha256 = ?",
+        )
+        .bind(ctx.key())
+        .bind(secret.to_string())
+        .execute(&mut *tx)
+        .await?;
+        tx.commit().await?;
+        Ok(if known.is_some() {
+            TokenGrant::Renewed
+        } else {
+            TokenGrant::Enrolled
+        })
+    }
+}

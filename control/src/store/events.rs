@@ -1,0 +1,74 @@
+//! Events that devices delivered.
+
+use fleet_protocol::DeviceId;
+use fleet_protocol::event::Event;
+use jiff::Timestamp;
+use sqlx::Row as _;
+
+use super::{Store, StoreError, TenantContext, from_json, ms, to_json};
+
+/// An event with its place in the order of arrival.
+#[derive(Debug, Clone)]
+pub struct StoredEvent {
+    pub position: i64,
+    pub event: Event,
+}
+
+impl Store {
+    /// Keeps those that are not there yet, and says how many that were.
+    pub async fn add_events(
+        &self,
+        ctx: &TenantContext,
+        id: &DeviceId,
+        events: &[Event],
+        now: Timestamp,
+    ) -> Result<u64, StoreError> {
+        let mut tx = self.write.begin().await?;
+        let mut added = 0;
+        for event in events {
+            let done = sqlx::query(
+                "INSERT INTO events (tenant_id, device_id, event_id, received_ms, event)
+                 VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
+            )
+            .bind(ctx.key())
+            .bind(id.as_str())
+            .bind(event.event_id.as_str())
+            .bind(ms(now))
+            .bind(to_json(event))
+            .execute(&mut *tx)
+            .await?;
+            added += done.rows_affected();
+        }
+        tx.commit().await?;
+        Ok(added)
+    }
+
+    /// Last arrived first, below position `before`.
+    pub async fn events(
+        &self,
+        ctx: &TenantContext,
+        id: &DeviceId,
+        before: Option<i64>,
+        limit: u32,
+    ) -> Result<Vec<StoredEvent>, StoreError> {
+        let rows = sqlx::query(
+            "SELECT position, event FROM events
+             WHERE tenant_id = ?1 AND device_id = ?2 AND (?3 IS NULL OR position < ?3)
+             ORDER BY position DESC LIMIT ?4",
+        )
+        .bind(ctx.key())
+        .bind(id.as_str())
+        .bind(before)
+        .bind(limit)
+        .fetch_all(&self.read)
+        .await?;
+        rows.iter()
+            .map(|row| {
+                Ok(StoredEvent {
+                    position: row.try_get("position")?,
+                    event: from_json("an event", row.try_get("event")?)?,
+                })
+            })
+            .collect()
+    }
+}

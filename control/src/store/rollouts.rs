@@ -1,0 +1,562 @@
+//! Rollouts and their members.
+
+use std::collections::HashMap;
+
+use fleet_protocol::rollout::{MemberStatus, Phase, RolloutCounts, RolloutStatus, RolloutView};
+use fleet_protocol::update::{UpdateReport, UpdateState};
+use fleet_protocol::{DeviceId, Percent, RolloutId, Sha256, Version};
+use jiff::{SignedDuration, Timestamp};
+use sqlx::Row as _;
+use sqlx::sqlite::SqliteRow;
+
+use super::{
+    Store, StoreError, TenantContext, count, from_json, instant, ms, parse, signed, to_json,
+};
+use crate::domain::rollout::{DeviceFacts, Plan, Report, RolloutState};
+
+/// A rollout that is to be made.
+#[derive(Debug)]
+pub struct NewRollout {
+    pub rollout_id: RolloutId,
+    pub version: Version,
+    pub phases: Vec<Phase>,
+    pub failure_threshold: Percent,
+    pub rollback_on_failure: bool,
+    pub deadline: SignedDuration,
+    /// In cohort order, with their phases.
+    pub members: Vec<(DeviceId, u32)>,
+    pub summary: String,
+}
+
+#[derive(Debug, Clone)]
+pub struct RolloutRow {
+    pub view: RolloutView,
+    pub number: i64,
+    pub generation: u64,
+}
+
+#[derive(Debug, Clone)]
+pub struct MemberRow {
+    pub device_id: DeviceId,
+    pub name: String,
+    pub phase: u32,
+    pub status: MemberStatus,
+    pub detail: Option<String>,
+    pub update: Option<UpdateState>,
+}
+
+/// Whether a change was made, or was meant for another generation of the rollout.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Applied {
+    Done,
+    Stale,
+}
+
+pub(super) fn rollout_status(text: &str) -> Result<RolloutStatus, StoreError> {
+    from_json("a rollout status", &format!("\"{text}\""))
+}
+
+pub(super) fn member_status(text: &str) -> Result<MemberStatus, StoreError> {
+    from_json("a member status", &format!("\"{text}\""))
+}
+
+const fn member_name(status: MemberStatus) -> &'static str {
+    match status {
+        MemberStatus::Waiting => "waiting",
+        MemberStatus::Offered => "offered",
+        MemberStatus::Verified => "verified",
+        MemberStatus::Failed => "failed",
+        MemberStatus::RollingBack => "rollingBack",
+        MemberStatus::RolledBack => "rolledBack",
+    }
+}
+
+const ROLLOUT: &str = "SELECT rollout_id, number, version, phases, failure_threshold,
+        rollback_on_failure, status, current_phase, generation, created_ms, finished_ms, summary
+    FROM rollouts WHERE tenant_id = ?1";
+
+fn percent(row: &SqliteRow) -> Result<Percent, StoreError> {
+    Ok(Percent::from_hundredths(row.try_get("failure_threshold")?))
+}
+
+fn rollout(row: &SqliteRow, counts: RolloutCounts) -> Result<RolloutRow, StoreError> {
+    let finished: Option<i64> = row.try_get("finished_ms")?;
+    Ok(RolloutRow {
+        number: row.try_get("number")?,
+        generation: count(row.try_get("generation")?),
+        view: RolloutView {
+            rollout_id: parse("a rollout id", row.try_get("rollout_id")?)?,
+            version: parse("a version", row.try_get("version")?)?,
+            status: rollout_status(row.try_get("status")?)?,
+            phases: from_json("phases", row.try_get("phases")?)?,
+            current_phase: row.try_get("current_phase")?,
+            failure_threshold: percent(row)?,
+            rollback_on_failure: row.try_get("rollback_on_failure")?,
+            counts,
+            created_at: instant(row.try_get("created_ms")?)?,
+            finished_at: finished.map(instant).transpose()?,
+            summary: row.try_get("summary")?,
+            members: Vec::new(),
+        },
+    })
+}
+
+impl Store {
+    /// Makes the rollout and takes its devices over from finished ones, in one transaction.
+    ///
+    /// Answers with an unfinished rollout that has some of these devices, if there is one; then
+    /// nothing was made.
+    pub async fn add_rollout(
+        &self,
+        ctx: &TenantContext,
+        new: &NewRollout,
+        now: Timestamp,
+    ) -> Result<Option<RolloutId>, StoreError> {
+        let mut tx = self.write.begin().await?;
+        let busy: HashMap<String, String> = sqlx::query(
+            "SELECT m.device_id, m.rollout_id FROM rollout_members m
+             JOIN rollouts r ON r.tenant_id = m.tenant_id AND r.rollout_id = m.rollout_id
+             WHERE m.tenant_id = ? AND m.superseded = 0
+               AND r.status IN ('running', 'paused', 'rollingBack')",
+        )
+        .bind(ctx.key())
+        .fetch_all(&mut *tx)
+        .await?
+        .iter()
+        .map(|row| Ok((row.try_get("device_id")?, row.try_get("rollout_id")?)))
+        .collect::<Result<_, StoreError>>()?;
+        let taken = new.members.iter().find_map(|(d, _)| busy.get(d.as_str()));
+        if let Some(other) = taken {
+            return Ok(Some(parse("a rollout id", other)?));
+        }
+        let number: i64 = sqlx::query_scalar(
+            "INSERT INTO rollouts (tenant_id, rollout_id, number, version, phases,
+                 failure_threshold, rollback_on_failure, deadline_s, status, current_phase,
+                 generation, created_ms, summary)
+             VALUES (?1, ?2, (SELECT coalesce(max(number), 0) + 1 FROM rollouts WHERE tenant_id = ?1),
+                 ?3, ?4, ?5, ?6, ?7, 'running', 0, 1, ?8, ?9)
+             RETURNING number",
+        )
+        .bind(ctx.key())
+        .bind(new.rollout_id.as_str())
+        .bind(new.version.to_string())
+        .bind(to_json(&new.phases))
+        .bind(new.failure_threshold.hundredths())
+        .bind(new.rollback_on_failure)
+        .bind(new.deadline.as_secs())
+        .bind(ms(now))
+        .bind(&new.summary)
+        .fetch_one(&mut *tx)
+        .await?;
+        for (device, phase) in &new.members {
+            sqlx::query(
+                "UPDATE rollout_members SET superseded = 1
+                 WHERE tenant_id = ? AND device_id = ? AND superseded = 0",
+            )
+            .bind(ctx.key())
+            .bind(device.as_str())
+            .execute(&mut *tx)
+            .await?;
+            // A new rollout of a version that failed before asks the device to try it once more.
+            sqlx::query(
+                "INSERT INTO rollout_members (tenant_id, rollout_id, device_id, number, phase,
+                     status, attempt)
+                 SELECT ?1, ?2, ?3, ?4, ?5, 'waiting',
+                     1 + coalesce((SELECT max(m.attempt) FROM rollout_members m
+                         JOIN rollouts r ON r.tenant_id = m.tenant_id
+                             AND r.rollout_id = m.rollout_id
+                         WHERE m.tenant_id = ?1 AND m.device_id = ?3 AND r.version = ?6), 0)",
+            )
+            .bind(ctx.key())
+            .bind(new.rollout_id.as_str())
+            .bind(device.as_str())
+            .bind(number)
+            .bind(phase)
+            .bind(new.version.to_string())
+            .execute(&mut *tx)
+            .await?;
+        }
+        tx.commit().await?;
+        Ok(None)
+    }
+
+    /// Devices that a rollout of `version` could be for: of its compatible, not revoked, and not
+    /// already running it with this root hash.
+    pub async fn rollout_candidates(
+        &self,
+        ctx: &TenantContext,
+        compatible: &str,
+        version: &Version,
+        root_hash: &Sha256,
+    ) -> Result<Vec<DeviceId>, StoreError> {
+        let rows: Vec<String> = sqlx::query_scalar(
+            "SELECT device_id FROM devices WHERE tenant_id = ? AND compatible = ?
+             AND revoked_ms IS NULL AND NOT (version = ? AND root_hash IS ?)",
+        )
+        .bind(ctx.key())
+        .bind(compatible)
+        .bind(version.to_string())
+        .bind(root_hash.to_string())
+        .fetch_all(&self.read)
+        .await?;
+        rows.iter().map(|d| parse("a device id", d)).collect()
+    }
+
+    pub async fn rollout(
+        &self,
+        ctx: &TenantContext,
+        id: &RolloutId,
+    ) -> Result<Option<RolloutRow>, StoreError> {
+        let row = sqlx::query(sqlx::AssertSqlSafe(format!(
+            "{ROLLOUT} AND rollout_id = ?2"
+        )))
+        .bind(ctx.key())
+        .bind(id.as_str())
+        .fetch_optional(&self.read)
+        .await?;
+        let Some(row) = row else { return Ok(None) };
+        rollout(&row, self.counts(ctx, id).await?).map(Some)
+    }
+
+    /// Newest first, below number `before`.
+    pub async fn rollouts(
+        &self,
+        ctx: &TenantContext,
+        status: Option<&str>,
+        before: Option<i64>,
+        limit: u32,
+    ) -> Result<Vec<RolloutRow>, StoreError> {
+        let sql = format!(
+            "{ROLLOUT} AND (?2 IS NULL OR status = ?2) AND (?3 IS NULL OR number < ?3)
+             ORDER BY number DESC LIMIT ?4"
+        );
+        let rows = sqlx::query(sqlx::AssertSqlSafe(sql))
+            .bind(ctx.key())
+            .bind(status)
+            .bind(before)
+            .bind(limit)
+            .fetch_all(&self.read)
+            .await?;
+        let mut rollouts = Vec::with_capacity(rows.len());
+        for row in &rows {
+            let id: RolloutId = parse("a rollout id", row.try_get("rollout_id")?)?;
+            rollouts.push(rollout(row, self.counts(ctx, &id).await?)?);
+        }
+        Ok(rollouts)
+    }
+
+    async fn counts(
+        &self,
+        ctx: &TenantContext,
+        id: &RolloutId,
+    ) -> Result<RolloutCounts, StoreError> {
+        let rows = sqlx::query(
+            "SELECT status, count(*) AS devices FROM rollout_members
+             WHERE tenant_id = ? AND rollout_id = ? GROUP BY status",
+        )
+        .bind(ctx.key())
+        .bind(id.as_str())
+        .fetch_all(&self.read)
+        .await?;
+        let mut counts = RolloutCounts::default();
+        for row in &rows {
+            let devices = count(row.try_get("devices")?);
+            counts.total += devices;
+            let slot = match member_status(row.try_get("status")?)? {
+                MemberStatus::Waiting => &mut counts.waiting,
+                MemberStatus::Offered => &mut counts.offered,
+                MemberStatus::Verified => &mut counts.verified,
+                MemberStatus::Failed => &mut counts.failed,
+                MemberStatus::RollingBack => &mut counts.rolling_back,
+                MemberStatus::RolledBack => &mut counts.rolled_back,
+            };
+            *slot += devices;
+        }
+        Ok(counts)
+    }
+
+    /// Members in the order of phases, after `after` (phase and device).
+    pub async fn members(
+        &self,
+        ctx: &TenantContext,
+        id: &RolloutId,
+        limit: u32,
+    ) -> Result<Vec<MemberRow>, StoreError> {
+        let rows = sqlx::query(
+            "SELECT m.device_id, d.name, m.phase, m.status, m.detail, d.report
+             FROM rollout_members m
+             JOIN devices d ON d.tenant_id = m.tenant_id AND d.device_id = m.device_id
+             WHERE m.tenant_id = ? AND m.rollout_id = ?
+             ORDER BY m.phase, m.status = 'waiting', d.name, m.device_id LIMIT ?",
+        )
+        .bind(ctx.key())
+        .bind(id.as_str())
+        .bind(limit)
+        .fetch_all(&self.read)
+        .await?;
+        rows.iter()
+            .map(|row| {
+                let report: Option<String> = row.try_get("report")?;
+                let report: Option<UpdateReport> = report
+                    .map(|r| from_json("an update report", &r))
+                    .transpose()?;
+                Ok(MemberRow {
+                    device_id: parse("a device id", row.try_get("device_id")?)?,
+                    name: row.try_get("name")?,
+                    phase: row.try_get("phase")?,
+                    status: member_status(row.try_get("status")?)?,
+                    detail: row.try_get("detail")?,
+                    update: report.map(|r| r.state),
+                })
+            })
+            .collect()
+    }
+
+    /// Rollouts that the planner may still have something to say about: unfinished ones, and
+    /// finished ones with devices that are on their way, forward or back.
+    pub async fn rollouts_to_plan(
+        &self,
+        ctx: &TenantContext,
+    ) -> Result<Vec<RolloutId>, StoreError> {
+        let rows: Vec<String> = sqlx::query_scalar(
+            "SELECT rollout_id FROM rollouts r WHERE tenant_id = ?
+               AND (status IN ('running', 'paused', 'rollingBack')
+                 OR EXISTS (SELECT 1 FROM rollout_members m
+                     JOIN devices d ON d.tenant_id = m.tenant_id AND d.device_id = m.device_id
+                     WHERE m.tenant_id = r.tenant_id AND m.rollout_id = r.rollout_id
+                       AND m.superseded = 0
+                       AND (m.status IN ('offered', 'rollingBack')
+                         OR (r.status = 'rolledBack' AND m.previous_version IS NOT NULL
+                           AND m.status <> 'failed'
+                           AND (d.version = r.version
+                             OR (d.begun_ms IS NOT NULL AND d.report_version = r.version))))))
+             ORDER BY number",
+        )
+        .bind(ctx.key())
+        .fetch_all(&self.read)
+        .await?;
+        rows.iter().map(|r| parse("a rollout id", r)).collect()
+    }
+
+    /// Everything that the planner needs, of one moment.
+    pub async fn planning_facts(
+        &self,
+        ctx: &TenantContext,
+        id: &RolloutId,
+    ) -> Result<Option<(RolloutState, Vec<DeviceFacts>)>, StoreError> {
+        let mut tx = self.read.begin().await?;
+        let row = sqlx::query(
+            "SELECT r.*, (SELECT root_hash FROM releases
+                 WHERE tenant_id = r.tenant_id AND version = r.version) AS root_hash
+             FROM rollouts r WHERE tenant_id = ? AND rollout_id = ?",
+        )
+        .bind(ctx.key())
+        .bind(id.as_str())
+        .fetch_optional(&mut *tx)
+        .await?;
+        let Some(row) = row else { return Ok(None) };
+        let done: Option<i64> = row.try_get("phase_done_ms")?;
+        let state = RolloutState {
+            rollout_id: id.clone(),
+            version: parse("a version", row.try_get("version")?)?,
+            root_hash: parse("a root hash", row.try_get("root_hash")?)?,
+            phases: from_json("phases", row.try_get("phases")?)?,
+            failure_threshold: percent(&row)?,
+            rollback_on_failure: row.try_get("rollback_on_failure")?,
+            deadline: SignedDuration::from_secs(row.try_get("deadline_s")?),
+            status: rollout_status(row.try_get("status")?)?,
+            current_phase: row.try_get("current_phase")?,
+            phase_done_at: done.map(instant).transpose()?,
+            generation: count(row.try_get("generation")?),
+        };
+        let rows = sqlx::query(
+            "SELECT m.device_id, m.status, m.superseded, m.offered_ms, m.previous_version,
+                 d.revoked_ms, d.version, d.root_hash, d.report_state, d.report_version,
+                 d.report_rollout, d.report_ms, d.report_detail, d.begun_ms
+             FROM rollout_members m
+             JOIN devices d ON d.tenant_id = m.tenant_id AND d.device_id = m.device_id
+             WHERE m.tenant_id = ? AND m.rollout_id = ?",
+        )
+        .bind(ctx.key())
+        .bind(id.as_str())
+        .fetch_all(&mut *tx)
+        .await?;
+        let facts = rows.iter().map(facts).collect::<Result<_, _>>()?;
+        Ok(Some((state, facts)))
+    }
+
+    /// Applies the plan if the rollout is still at the generation that it was made for.
+    pub async fn apply_plan(
+        &self,
+        ctx: &TenantContext,
+        id: &RolloutId,
+        plan: &Plan,
+        now: Timestamp,
+    ) -> Result<Applied, StoreError> {
+        let mut tx = self.write.begin().await?;
+        let done = sqlx::query(
+            "UPDATE rollouts SET status = ?1, current_phase = ?2, phase_done_ms = ?3, summary = ?4,
+                 generation = generation + 1,
+                 finished_ms = CASE WHEN ?5 THEN coalesce(finished_ms, ?6) END
+             WHERE tenant_id = ?7 AND rollout_id = ?8 AND generation = ?9",
+        )
+        .bind(plan.status.name())
+        .bind(plan.current_phase)
+        .bind(plan.phase_done_at.map(ms))
+        .bind(&plan.summary)
+        .bind(plan.status.is_final())
+        .bind(ms(now))
+        .bind(ctx.key())
+        .bind(id.as_str())
+        .bind(signed(plan.base_generation))
+        .execute(&mut *tx)
+        .await?;
+        if done.rows_affected() == 0 {
+            return Ok(Applied::Stale);
+        }
+        for transition in &plan.transitions {
+            sqlx::query(
+                "UPDATE rollout_members SET status = ?1,
+                     previous_version = coalesce(previous_version, ?2),
+                     offered_ms = coalesce(?3, offered_ms), detail = ?4
+                 WHERE tenant_id = ?5 AND rollout_id = ?6 AND device_id = ?7",
+            )
+            .bind(member_name(transition.to))
+            .bind(
+                transition
+                    .previous_version
+                    .as_ref()
+                    .map(ToString::to_string),
+            )
+            .bind(transition.offered_at.map(ms))
+            .bind(&transition.detail)
+            .bind(ctx.key())
+            .bind(id.as_str())
+            .bind(transition.device_id.as_str())
+            .execute(&mut *tx)
+            .await?;
+        }
+        tx.commit().await?;
+        Ok(Applied::Done)
+    }
+
+    /// An operator's change of status, if the rollout is still at `generation`.
+    pub async fn set_rollout_status(
+        &self,
+        ctx: &TenantContext,
+        id: &RolloutId,
+        generation: u64,
+        status: RolloutStatus,
+        now: Timestamp,
+    ) -> Result<Applied, StoreError> {
+        let done = sqlx::query(
+            "UPDATE rollouts SET status = ?1, generation = generation + 1,
+                 finished_ms = CASE WHEN ?2 THEN coalesce(finished_ms, ?3) END
+             WHERE tenant_id = ?4 AND rollout_id = ?5 AND generation = ?6",
+        )
+        .bind(status.name())
+        .bind(status.is_final())
+        .bind(ms(now))
+        .bind(ctx.key())
+        .bind(id.as_str())
+        .bind(signed(generation))
+        .execute(&self.write)
+        .await?;
+        Ok(match done.rows_affected() {
+            0 => Applied::Stale,
+            _ => Applied::Done,
+        })
+    }
+
+    /// Asks a device that failed to try again, if the rollout that it failed in still lives.
+    pub async fn retry_member(
+        &self,
+        ctx: &TenantContext,
+        device: &DeviceId,
+        now: Timestamp,
+    ) -> Result<bool, StoreError> {
+        let mut tx = self.write.begin().await?;
+        let rollout: Option<String> = sqlx::query_scalar(
+            "UPDATE rollout_members AS m SET status = 'offered', attempt = attempt + 1,
+                 offered_ms = ?1, detail = NULL
+             WHERE tenant_id = ?2 AND device_id = ?3 AND superseded = 0 AND status = 'failed'
+               AND EXISTS (SELECT 1 FROM rollouts r WHERE r.tenant_id = m.tenant_id
+                   AND r.rollout_id = m.rollout_id
+                   AND r.status IN ('running', 'paused', 'completed'))
+             RETURNING rollout_id",
+        )
+        .bind(ms(now))
+        .bind(ctx.key())
+        .bind(device.as_str())
+        .fetch_optional(&mut *tx)
+        .await?;
+        if let Some(rollout) = &rollout {
+            sqlx::query(
+                "UPDATE rollouts SET generation = generation + 1
+                 WHERE tenant_id = ? AND rollout_id = ?",
+            )
+            .bind(ctx.key())
+            .bind(rollout)
+            .execute(&mut *tx)
+            .await?;
+        }
+        tx.commit().await?;
+        Ok(rollout.is_some())
+    }
+
+    /// An unfinished rollout of this version: its release can't be withdrawn under it.
+    pub async fn unfinished_rollout_of(
+        &self,
+        ctx: &TenantContext,
+        version: &Version,
+    ) -> Result<Option<RolloutId>, StoreError> {
+        let id: Option<String> = sqlx::query_scalar(
+            "SELECT rollout_id FROM rollouts WHERE tenant_id = ? AND version = ?
+             AND status IN ('running', 'paused', 'rollingBack') LIMIT 1",
+        )
+        .bind(ctx.key())
+        .bind(version.to_string())
+        .fetch_optional(&self.read)
+        .await?;
+        id.map(|id| parse("a rollout id", &id)).transpose()
+    }
+}
+
+fn facts(row: &SqliteRow) -> Result<DeviceFacts, StoreError> {
+    let text = |column| row.try_get::<Option<&str>, _>(column);
+    let at = |column| -> Result<Option<Timestamp>, StoreError> {
+        row.try_get::<Option<i64>, _>(column)?
+            .map(instant)
+            .transpose()
+    };
+    let reported = match (text("report_state")?, at("report_ms")?) {
+        (Some(state), Some(at)) => Some(Report {
+            state: parse("a reported state", state)?,
+            version: text("report_version")?
+                .map(|v| parse("a version", v))
+                .transpose()?,
+            rollout_id: text("report_rollout")?
+                .map(|r| parse("a rollout id", r))
+                .transpose()?,
+            at,
+            detail: text("report_detail")?.map(str::to_owned),
+        }),
+        _ => None,
+    };
+    Ok(DeviceFacts {
+        device_id: parse("a device id", row.try_get("device_id")?)?,
+        status: member_status(row.try_get("status")?)?,
+        superseded: row.try_get("superseded")?,
+        revoked: row.try_get::<Option<i64>, _>("revoked_ms")?.is_some(),
+        offered_at: at("offered_ms")?,
+        previous_version: text("previous_version")?
+            .map(|v| parse("a version", v))
+            .transpose()?,
+        booted_version: parse("a version", row.try_get("version")?)?,
+        booted_root_hash: text("root_hash")?
+            .map(|h| parse("a root hash", h))
+            .transpose()?,
+        reported,
+        begun_at: at("begun_ms")?,
+    })
+}

@@ -1,0 +1,85 @@
+//! Devices as the control plane shows them to an operator.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::heartbeat::Heartbeat;
+use crate::update::UpdateReport;
+use crate::{Compatible, DeviceId, RoleName, RolloutId, Sha256, Version};
+
+/// One page of a list; `next_cursor` goes into `?cursor=` for the next.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Page<T> {
+    pub items: Vec<T>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next_cursor: Option<String>,
+}
+
+/// One row of `GET /v1/devices`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct DeviceView {
+    pub device_id: DeviceId,
+    pub name: String,
+    pub compatible: Compatible,
+    pub hardware: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub serial_number: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub role: Option<RoleName>,
+    pub enrolled_at: Timestamp,
+    /// When anything of it was last heard.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_seen_at: Option<Timestamp>,
+    pub online: bool,
+    /// Its credentials are no longer accepted.
+    #[serde(default)]
+    pub revoked: bool,
+    /// What it last reported as booted; before that, what it enrolled with.
+    pub version: Version,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub root_hash: Option<Sha256>,
+    /// Name of the update engine's state, such as `committed`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub update_state: Option<String>,
+}
+
+/// `GET /v1/devices/{id}`
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct DeviceDetail {
+    #[serde(flatten)]
+    pub device: DeviceView,
+    pub target_generation: u64,
+    /// The version that the control plane wants it to run, if any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub target_version: Option<Version>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rollout_id: Option<RolloutId>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub heartbeat: Option<Heartbeat>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub update_report: Option<UpdateReport>,
+}
+
+/// One row of `GET /v1/devices/{id}/support-bundles`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SupportBundleView {
+    pub name: String,
+    pub size_bytes: u64,
+    pub sha256: Sha256,
+    pub received_at: Timestamp,
+}
+
+/// One scope of `GET /v1/config/{scope}`; `PUT` takes the bare document.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ConfigView {
+    /// `default`, or a device id.
+    pub scope: String,
+    pub version: u64,
+    pub document: serde_json::Map<String, serde_json::Value>,
+    pub created_at: Timestamp,
+}
