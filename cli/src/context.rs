@@ -136,13 +136,6 @@ pub fn parse_server(text: &str) -> Result<String> {
     Ok(format!("https://{rest}"))
 }
 
-/// What a control plane leaves in its data folder for operators on the same machine.
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Endpoint {
-    server_url: String,
-}
-
 /// `fleet login`: finds address, CA and token, tries them, and writes the context file.
 ///
 /// # Errors
@@ -202,9 +195,10 @@ fn from_data_folder(data: &Path) -> Result<Context> {
             Err(CommandError::not_found(format!("{} does not exist", path.display())).hint(hint))
         }
     };
-    let endpoint: Endpoint = store::read_json(&present("endpoint.json")?, "endpoint file")?;
+    let address = store::read_small(&present("address")?, 256)?;
+    let address = String::from_utf8_lossy(&address);
     Ok(Context {
-        server: parse_server(&endpoint.server_url)?,
+        server: parse_server(&format!("https://{}", address.trim()))?,
         ca: present("ca.pem")?,
         token_file: present("admin-token")?,
     })
