@@ -6,8 +6,6 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use serde::Deserialize;
-
 use super::error::{FleetError, Result};
 use crate::vm::CONTROL_ADDRESS;
 
@@ -20,13 +18,6 @@ pub struct Control {
     child: Child,
     port: u16,
     data: PathBuf,
-}
-
-/// What it leaves in its data folder for operators on the same machine.
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Endpoint {
-    server_url: String,
 }
 
 /// A command of this host; the module that owns starting them.
@@ -52,8 +43,8 @@ impl Control {
             .try_clone()
             .map_err(FleetError::io("sharing the control plane's log"))?;
         // What an earlier one left would name its port.
-        let endpoint = data.join("endpoint.json");
-        let _ = fs::remove_file(&endpoint);
+        let address = data.join("address");
+        let _ = fs::remove_file(&address);
         // Whatever becomes of us, it must not be left behind: the kernel ends it with the thread that started it.
         let child = host_command(Path::new("setpriv"))
             .args(["--pdeathsig", "KILL", "--"])
@@ -71,20 +62,19 @@ impl Control {
             port: 0,
             data: data.to_owned(),
         };
-        control.port = control.wait_ready(&endpoint, &log)?;
+        control.port = control.wait_ready(&address, &log)?;
         Ok(control)
     }
 
-    fn wait_ready(&mut self, endpoint: &Path, log: &Path) -> Result<u16> {
+    fn wait_ready(&mut self, address: &Path, log: &Path) -> Result<u16> {
         let began = Instant::now();
         let failed = |reason: String| FleetError::Control {
             reason,
             log: log.to_owned(),
         };
         loop {
-            if let Ok(text) = fs::read_to_string(endpoint)
-                && let Ok(found) = serde_json::from_str::<Endpoint>(&text)
-                && let Some(port) = port_of(&found.server_url)
+            if let Ok(text) = fs::read_to_string(address)
+                && let Some(port) = port_of(&text)
                 && TcpStream::connect(("127.0.0.1", port)).is_ok()
             {
                 return Ok(port);
@@ -121,6 +111,14 @@ impl Control {
         self.data.join("admin-token")
     }
 
+    /// A link that opens the console and logs in.
+    pub fn console_link(&self) -> Result<String> {
+        let file = self.token_file();
+        let token = fs::read_to_string(&file)
+            .map_err(FleetError::io(format!("reading {}", file.display())))?;
+        Ok(format!("{}/login?token={}", self.url(), token.trim()))
+    }
+
     /// Kills it, as a crash of its host would.
     pub fn kill(mut self) {
         self.end();
@@ -154,8 +152,8 @@ impl Drop for Control {
     }
 }
 
-fn port_of(url: &str) -> Option<u16> {
-    url.trim_end_matches('/').rsplit_once(':')?.1.parse().ok()
+fn port_of(address: &str) -> Option<u16> {
+    address.trim().rsplit_once(':')?.1.parse().ok()
 }
 
 #[cfg(test)]
@@ -163,8 +161,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_port_is_the_urls_last_part() {
-        assert_eq!(port_of("https://127.0.0.1:8443/"), Some(8443));
-        assert_eq!(port_of("https://host"), None);
+    fn the_port_is_the_addresses_last_part() {
+        assert_eq!(port_of("127.0.0.1:8443\n"), Some(8443));
+        assert_eq!(port_of("half-writ"), None);
     }
 }

@@ -160,10 +160,10 @@ impl Fleet {
 
     /// A link that opens the console and logs in.
     pub fn console_link(&self) -> Result<String> {
-        let Some(control) = &self.control else {
-            return Ok(self.api.base().to_owned());
-        };
-        Ok(format!("{}/", control.url()))
+        match &self.control {
+            Some(control) => control.console_link(),
+            None => Ok(self.api.base().to_owned()),
+        }
     }
 
     /// Writes the kit's image to a card (a file), with an enrolment in it, by the real `fleet flash`.
