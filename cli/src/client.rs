@@ -93,11 +93,10 @@ impl Client {
         self.json(path, response)
     }
 
-    /// `None` when there is no such thing.
-    pub fn find<T: DeserializeOwned>(&self, path: &str) -> Result<Option<T>> {
-        match self.get(path) {
-            Ok(value) => Ok(Some(value)),
-            Err(error) if error.kind == Kind::NotFound => Ok(None),
+    pub fn exists(&self, path: &str) -> Result<bool> {
+        match self.send(Method::HEAD, path, &[], SendBody::none()) {
+            Ok(_) => Ok(true),
+            Err(error) if error.kind == Kind::NotFound => Ok(false),
             Err(error) => Err(error),
         }
     }

@@ -196,12 +196,28 @@ fn from_data_folder(data: &Path) -> Result<Context> {
         }
     };
     let address = store::read_small(&present("address")?, 256)?;
-    let address = String::from_utf8_lossy(&address);
+    let address = String::from_utf8_lossy(&address).trim().to_owned();
+    let address: std::net::SocketAddr = address.parse().map_err(|e| {
+        CommandError::failed(format!(
+            "{} holds no address",
+            data.join("address").display()
+        ))
+        .because(e)
+        .hint("start `fleet-control serve` again: it writes the file")
+    })?;
     Ok(Context {
-        server: parse_server(&format!("https://{}", address.trim()))?,
+        server: format!("https://{}", reachable(address)),
         ca: present("ca.pem")?,
         token_file: present("admin-token")?,
     })
+}
+
+/// Who listens everywhere is reached on this machine by the loopback address.
+fn reachable(mut address: std::net::SocketAddr) -> std::net::SocketAddr {
+    if address.ip().is_unspecified() {
+        address.set_ip(std::net::Ipv4Addr::LOCALHOST.into());
+    }
+    address
 }
 
 fn absolute(path: &Path) -> Result<PathBuf> {
@@ -225,6 +241,14 @@ mod tests {
         ] {
             assert_eq!(parse_server(bad).unwrap_err().kind, Kind::Usage, "{bad}");
         }
+    }
+
+    #[test]
+    fn a_control_plane_that_listens_everywhere_is_reached_by_loopback() {
+        let reach = |text: &str| reachable(text.parse().unwrap()).to_string();
+        assert_eq!(reach("0.0.0.0:8443"), "127.0.0.1:8443");
+        assert_eq!(reach("[::]:8443"), "127.0.0.1:8443");
+        assert_eq!(reach("192.0.2.7:1"), "192.0.2.7:1");
     }
 
     #[test]

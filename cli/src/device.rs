@@ -79,13 +79,15 @@ pub fn run(command: DeviceCommand, global: &Global, output: Output) -> Result<()
 /// Every device, over all pages.
 fn all(client: &Client) -> Result<Vec<DeviceView>> {
     let mut devices = Vec::new();
-    let mut path = "/v1/devices".to_owned();
+    let mut path = "/v1/devices?limit=200".to_owned();
     loop {
         let page: Page<DeviceView> = client.get(&path)?;
         let empty = page.items.is_empty();
         devices.extend(page.items);
         match page.next_cursor {
-            Some(cursor) if !empty => path = format!("/v1/devices?cursor={}", encode(&cursor)),
+            Some(cursor) if !empty => {
+                path = format!("/v1/devices?limit=200&cursor={}", encode(&cursor))
+            }
             _ => return Ok(devices),
         }
     }

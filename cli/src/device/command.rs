@@ -201,7 +201,7 @@ fn wait(
         }
         clock::pause(step);
         waited += step;
-        let page: Page<CommandView> = client.get(path)?;
+        let page: Page<CommandView> = client.get(&format!("{path}?limit=200"))?;
         view = page
             .items
             .into_iter()

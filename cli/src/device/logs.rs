@@ -24,16 +24,17 @@ pub struct LogsArgs {
     #[arg(long, short)]
     pub follow: bool,
     /// At most so many of the newest
-    #[arg(long, short = 'n', default_value_t = 50, value_name = "N")]
-    pub lines: usize,
+    #[arg(long, short = 'n', default_value_t = 50, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=200))]
+    pub lines: u8,
 }
 
 pub(super) fn run(args: &LogsArgs, client: &Client, output: Output) -> Result<()> {
     let id = resolve(client, &args.device)?;
-    let path = format!("/v1/devices/{id}/events");
+    // Newest first, 200 at most.
+    let path = format!("/v1/devices/{id}/events?limit=200");
     let mut page: Page<Event> = client.get(&path)?;
     page.items.sort_by_key(|e| e.event_time_utc);
-    let skip = page.items.len().saturating_sub(args.lines);
+    let skip = page.items.len().saturating_sub(usize::from(args.lines));
     let shown = page.items.split_off(skip);
     if !args.follow {
         let page = Page {

@@ -54,7 +54,17 @@ pub(super) fn publish(args: &PublishArgs, client: &Client, output: Output) -> Re
             key_sets_published,
         });
     }
-    upload(args, client, &metadata, output)?;
+    let bundle_path = format!("/v1/bundles/{}", metadata.bundle.sha256);
+    let bundle_uploaded = !client.exists(&bundle_path)?;
+    if bundle_uploaded {
+        upload(
+            args,
+            client,
+            &bundle_path,
+            metadata.bundle.size_bytes,
+            output,
+        )?;
+    }
     let request = CreateRelease {
         metadata: envelope,
         status: args.status,
@@ -64,7 +74,7 @@ pub(super) fn publish(args: &PublishArgs, client: &Client, output: Output) -> Re
         version: metadata.version,
         status: args.status,
         created: true,
-        bundle_uploaded: true,
+        bundle_uploaded,
         key_sets_published,
     })
 }
@@ -114,9 +124,11 @@ fn enough_signatures(trusted: &TrustedKeys, envelope: &Envelope) -> Result<()> {
 /// The release of this version that is there already; refused if it is another one.
 fn published(client: &Client, metadata: &ReleaseMetadata) -> Result<Option<ReleaseView>> {
     let releases: Page<ReleaseView> = client.get("/v1/releases")?;
-    let Some(existing) = releases.items.into_iter().find(|r| {
-        r.metadata.version == metadata.version && r.metadata.compatible == metadata.compatible
-    }) else {
+    let Some(existing) = releases
+        .items
+        .into_iter()
+        .find(|r| r.metadata.version == metadata.version)
+    else {
         return Ok(None);
     };
     if same_release(&existing.metadata, metadata) {
@@ -141,16 +153,15 @@ fn same_release(a: &ReleaseMetadata, b: &ReleaseMetadata) -> bool {
 fn upload(
     args: &PublishArgs,
     client: &Client,
-    metadata: &ReleaseMetadata,
+    path: &str,
+    size: u64,
     output: Output,
 ) -> Result<()> {
     let file = File::open(&args.bundle)
         .map_err(|e| CommandError::io(format!("cannot read {}", args.bundle.display()), e))?;
-    let size = metadata.bundle.size_bytes;
     let bar = output.byte_bar(size, "Uploading");
     let mut reader = bar.wrap_read(file);
-    let path = format!("/v1/bundles/{}", metadata.bundle.sha256);
-    let result = client.upload(&path, size, &mut reader);
+    let result = client.upload(path, size, &mut reader);
     bar.finish_and_clear();
     result
 }
