@@ -85,7 +85,7 @@ pub(super) fn content(card: &Card) -> Content {
                 lines.push(format!("Also: {}", others.join(", ")));
             }
             if card.pin.is_none() {
-                lines.push("Ask your operator for the PIN.".to_owned());
+                lines.push("PIN: on the label, or press a key at the device.".to_owned());
             }
             Content {
                 accent: AMBER,

@@ -22,7 +22,9 @@ pub use screen::{Screen, ScreenError};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Card {
     /// The system is starting.
-    Boot { version: String },
+    Boot {
+        version: String,
+    },
     /// The device is joining its fleet, or waits for somebody to let it.
     Pairing {
         /// One sentence: what happens now.

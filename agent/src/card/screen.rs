@@ -103,7 +103,10 @@ impl Screen {
         let bytes = match self.bytes_per_pixel {
             4 => row,
             3 => {
-                converted = row.chunks_exact(4).flat_map(|p| [p[0], p[1], p[2]]).collect();
+                converted = row
+                    .chunks_exact(4)
+                    .flat_map(|p| [p[0], p[1], p[2]])
+                    .collect();
                 &converted
             }
             _ => {

@@ -19,29 +19,34 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use tokio::net::TcpListener;
 
 pub use normal::router;
+pub(crate) use view::{bytes, duration};
 
 use crate::daemon::status::SharedStatus;
 
-/// Port of the local page.
-pub const PORT: u16 = 80;
-
-/// Serves the read-only page until the process ends.
+/// Serves the read-only page at `address` until the process ends.
 ///
 /// # Errors
-/// When the port cannot be listened on.
-pub async fn serve(status: SharedStatus) -> std::io::Result<()> {
-    let listener = listen(PORT).await?;
+/// When the address cannot be listened on.
+pub async fn serve(status: SharedStatus, address: SocketAddr) -> std::io::Result<()> {
+    let listener = listen(address).await?;
     axum::serve(listener, router(status)).await
 }
 
-/// On every address, IPv6 and IPv4 by one socket; on IPv4 alone where the kernel has no IPv6.
-pub async fn listen(port: u16) -> std::io::Result<TcpListener> {
-    let both = SocketAddr::from((Ipv6Addr::UNSPECIFIED, port));
-    match TcpListener::bind(both).await {
-        Ok(listener) => Ok(listener),
-        Err(_) => TcpListener::bind(SocketAddr::from((Ipv4Addr::UNSPECIFIED, port))).await,
+/// "All of IPv4" is widened to all of IPv6 as well, by one socket, where the kernel has it.
+pub(crate) async fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
+    if address.ip() == Ipv4Addr::UNSPECIFIED {
+        let both = SocketAddr::from((Ipv6Addr::UNSPECIFIED, address.port()));
+        if let Ok(listener) = TcpListener::bind(both).await {
+            return Ok(listener);
+        }
     }
+    TcpListener::bind(address).await
+}
+
+/// An update state as one sentence.
+pub(crate) fn update_sentence(state: &fleet_protocol::update::UpdateState) -> String {
+    view::update(state).0
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

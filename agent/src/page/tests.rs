@@ -6,7 +6,9 @@ use axum::Router;
 use axum::body::Body;
 use axum::http::{Request, StatusCode, header};
 use fleet_protocol::event::{Event, EventKind, Severity};
-use fleet_protocol::heartbeat::{HealthCheck, Metrics, Network, NetworkType, OperatingMode, ResetReason};
+use fleet_protocol::heartbeat::{
+    HealthCheck, Metrics, Network, NetworkType, OperatingMode, ResetReason,
+};
 use fleet_protocol::update::{BootedSystem, DeferReason, Slot, UpdateState};
 use fleet_protocol::why::{Verdict, WhyStep, WhyTrace};
 use fleet_protocol::{Sha256, Version};
@@ -52,9 +54,24 @@ pub(crate) fn status() -> Status {
         why: WhyTrace {
             summary: "Version 1.5.0 waits for the maintenance window at 02:00.".to_owned(),
             steps: vec![
-                step("target", Verdict::Pass, "Rollout rol_7 wants version 1.5.0.", None),
-                step("versionFloor", Verdict::Pass, "1.5.0 is newer than 1.4.0.", None),
-                step("window", Verdict::Wait, "The window 02:00 to 04:00 is closed.", Some("force the update, or wait")),
+                step(
+                    "target",
+                    Verdict::Pass,
+                    "Rollout rol_7 wants version 1.5.0.",
+                    None,
+                ),
+                step(
+                    "versionFloor",
+                    Verdict::Pass,
+                    "1.5.0 is newer than 1.4.0.",
+                    None,
+                ),
+                step(
+                    "window",
+                    Verdict::Wait,
+                    "The window 02:00 to 04:00 is closed.",
+                    Some("force the update, or wait"),
+                ),
                 step("disk", Verdict::NotReached, "Not asked yet.", None),
             ],
         },
@@ -99,9 +116,17 @@ pub(crate) fn status() -> Status {
         recent_events: (0..20)
             .map(|n| Event {
                 event_id: format!("evt_{n}").parse().unwrap(),
-                event_type: if n % 3 == 0 { EventKind::UnderVoltage } else { EventKind::UpdateStateChanged },
+                event_type: if n % 3 == 0 {
+                    EventKind::UnderVoltage
+                } else {
+                    EventKind::UpdateStateChanged
+                },
                 event_time_utc: Timestamp::UNIX_EPOCH,
-                severity: if n % 3 == 0 { Severity::Warning } else { Severity::Info },
+                severity: if n % 3 == 0 {
+                    Severity::Warning
+                } else {
+                    Severity::Info
+                },
                 payload: serde_json::json!({"state": "deferred", "version": "1.5.0"}),
             })
             .collect(),
@@ -114,7 +139,10 @@ fn router() -> Router {
 }
 
 async fn get(path: &str, host: &str) -> (StatusCode, axum::http::HeaderMap, String) {
-    let request = Request::get(path).header(header::HOST, host).body(Body::empty()).unwrap();
+    let request = Request::get(path)
+        .header(header::HOST, host)
+        .body(Body::empty())
+        .unwrap();
     let response = router().oneshot(request).await.unwrap();
     let (status, headers) = (response.status(), response.headers().clone());
     let bytes = response.into_body().collect().await.unwrap().to_bytes();
@@ -125,7 +153,11 @@ async fn get(path: &str, host: &str) -> (StatusCode, axum::http::HeaderMap, Stri
 pub(crate) fn keep_for_a_person(name: &str, page: &str) {
     if let Some(folder) = std::env::var_os("FLEET_PAGES") {
         let folder = std::path::PathBuf::from(folder);
-        std::fs::write(folder.join("style.css"), include_str!("templates/style.css")).unwrap();
+        std::fs::write(
+            folder.join("style.css"),
+            include_str!("templates/style.css"),
+        )
+        .unwrap();
         let page = page.replace("href=\"/style.css\"", "href=\"style.css\"");
         let page = page.replace("http-equiv=\"refresh\"", "name=\"refresh\"");
         std::fs::write(folder.join(name), page).unwrap();
@@ -136,7 +168,14 @@ pub(crate) fn keep_for_a_person(name: &str, page: &str) {
 pub(crate) fn assert_light_and_without_script(page: &str) {
     let size = page.len() + include_str!("templates/style.css").len();
     assert!(size < 50_000, "{size} bytes");
-    for forbidden in ["<script", "javascript:", " onclick", " onload", " style=", "http-equiv=\"Content"] {
+    for forbidden in [
+        "<script",
+        "javascript:",
+        " onclick",
+        " onload",
+        " style=",
+        "http-equiv=\"Content",
+    ] {
         assert!(!page.contains(forbidden), "{forbidden}");
     }
 }
@@ -146,10 +185,21 @@ async fn the_page_says_what_runs_and_why_the_update_waits() {
     let (status, headers, page) = get("/", "192.168.178.120").await;
     keep_for_a_person("status.html", &page);
     assert_eq!(status, StatusCode::OK);
-    for expected in ["dev_4f2a9c0d11e07b3a", "1.4.0", "The window 02:00 to 04:00 is closed.", "version floor", "54 °C", "1.2 GB", "1 d 1 h"] {
+    for expected in [
+        "dev_4f2a9c0d11e07b3a",
+        "1.4.0",
+        "The window 02:00 to 04:00 is closed.",
+        "version floor",
+        "54 °C",
+        "1.2 GB",
+        "1 d 1 h",
+    ] {
         assert!(page.contains(expected), "{expected}");
     }
-    assert!(page.contains("&#60;script&#62;"), "text of the device is escaped");
+    assert!(
+        page.contains("&#60;script&#62;"),
+        "text of the device is escaped"
+    );
     assert_light_and_without_script(&page);
     let policy = headers[header::CONTENT_SECURITY_POLICY].to_str().unwrap();
     assert!(policy.starts_with("default-src 'none'"));
@@ -174,8 +224,14 @@ async fn a_foreign_host_name_gets_nothing() {
 #[tokio::test]
 async fn in_normal_mode_nothing_can_be_posted() {
     for path in ["/", "/login", "/reboot", "/install"] {
-        let request = Request::post(path).header(header::HOST, "10.0.0.1").body(Body::empty()).unwrap();
+        let request = Request::post(path)
+            .header(header::HOST, "10.0.0.1")
+            .body(Body::empty())
+            .unwrap();
         let code = router().oneshot(request).await.unwrap().status();
-        assert!(matches!(code, StatusCode::METHOD_NOT_ALLOWED | StatusCode::NOT_FOUND), "{path}");
+        assert!(
+            matches!(code, StatusCode::METHOD_NOT_ALLOWED | StatusCode::NOT_FOUND),
+            "{path}"
+        );
     }
 }

@@ -81,7 +81,9 @@ impl StatusView {
             at: time(status.at),
             busy: matches!(
                 status.update,
-                UpdateState::Installing { .. } | UpdateState::RebootPending { .. } | UpdateState::Trial { .. }
+                UpdateState::Installing { .. }
+                    | UpdateState::RebootPending { .. }
+                    | UpdateState::Trial { .. }
             ),
             version: status.booted.version.to_string(),
             slot: status.booted.slot.to_string(),
@@ -98,7 +100,11 @@ impl StatusView {
                 .health
                 .iter()
                 .map(|check| HealthLine {
-                    badge: if check.ok { badge("good", "OK") } else { badge("bad", "Failing") },
+                    badge: if check.ok {
+                        badge("good", "OK")
+                    } else {
+                        badge("bad", "Failing")
+                    },
                     name: check.name.clone(),
                     detail: check.detail.clone(),
                 })
@@ -122,7 +128,10 @@ fn overall(status: &Status) -> Badge {
     }
     let failing = status.health.iter().filter(|check| !check.ok).count();
     if failing > 0 {
-        badge("bad", format!("{failing} of {} checks failing", status.health.len()))
+        badge(
+            "bad",
+            format!("{failing} of {} checks failing", status.health.len()),
+        )
     } else if !status.control_plane.reachable {
         badge("wait", "Running, control plane away")
     } else {
@@ -213,7 +222,12 @@ fn network(status: &Status) -> Vec<(&'static str, String)> {
                 (Some(url), false) => format!("{url}, not reached"),
             },
         ),
-        ("Last contact", control.last_contact_at.map_or_else(|| "never".to_owned(), time)),
+        (
+            "Last contact",
+            control
+                .last_contact_at
+                .map_or_else(|| "never".to_owned(), time),
+        ),
     ];
     if let Some(error) = &control.last_error {
         lines.push(("Last error", error.clone()));
@@ -228,21 +242,44 @@ fn machine(status: &Status) -> Vec<(&'static str, String)> {
     let metrics = &status.metrics;
     let mut lines = vec![
         ("Board", status.hardware.clone()),
-        ("Serial number", or_dash(status.serial_number.clone().unwrap_or_default())),
-        ("Role", or_dash(status.role.as_ref().map(ToString::to_string).unwrap_or_default())),
+        (
+            "Serial number",
+            or_dash(status.serial_number.clone().unwrap_or_default()),
+        ),
+        (
+            "Role",
+            or_dash(
+                status
+                    .role
+                    .as_ref()
+                    .map(ToString::to_string)
+                    .unwrap_or_default(),
+            ),
+        ),
         (
             "Temperature",
-            metrics.temperature_c.map_or_else(|| "no sensor".to_owned(), |c| format!("{c:.0} °C")),
+            metrics
+                .temperature_c
+                .map_or_else(|| "no sensor".to_owned(), |c| format!("{c:.0} °C")),
         ),
     ];
     if metrics.throttled == Some(true) {
         lines.push(("Processor", "slowed down by heat or weak supply".to_owned()));
     }
     if metrics.under_voltage == Some(true) {
-        lines.push(("Supply", "voltage too low: check power supply and cable".to_owned()));
+        lines.push((
+            "Supply",
+            "voltage too low: check power supply and cable".to_owned(),
+        ));
     }
     lines.extend([
-        ("Load", format!("{:.0} % processor, {:.0} % memory", metrics.cpu_percent, metrics.mem_percent)),
+        (
+            "Load",
+            format!(
+                "{:.0} % processor, {:.0} % memory",
+                metrics.cpu_percent, metrics.mem_percent
+            ),
+        ),
         ("Free on data", bytes(metrics.disk_free_bytes)),
         ("Up for", duration(status.uptime_seconds)),
         ("Last start", reset_reason(status.reset_reason).to_owned()),
@@ -251,15 +288,18 @@ fn machine(status: &Status) -> Vec<(&'static str, String)> {
     if let Some(problem) = &status.config_problem {
         lines.push(("Configuration", problem.clone()));
     } else {
-        lines.push(("Configuration", match status.config_version {
-            0 => "the image's own".to_owned(),
-            version => format!("version {version}"),
-        }));
+        lines.push((
+            "Configuration",
+            match status.config_version {
+                0 => "the image's own".to_owned(),
+                version => format!("version {version}"),
+            },
+        ));
     }
     lines
 }
 
-pub(crate) const fn reset_reason(reason: ResetReason) -> &'static str {
+const fn reset_reason(reason: ResetReason) -> &'static str {
     match reason {
         ResetReason::Orderly => "after an orderly shutdown",
         ResetReason::Power => "after power came back",
@@ -271,7 +311,11 @@ pub(crate) const fn reset_reason(reason: ResetReason) -> &'static str {
 
 fn event_line(event: &Event) -> EventLine {
     let kind = serde_json::to_value(&event.event_type).unwrap_or_default();
-    let kind = kind.as_str().unwrap_or("EVENT").to_lowercase().replace('_', " ");
+    let kind = kind
+        .as_str()
+        .unwrap_or("EVENT")
+        .to_lowercase()
+        .replace('_', " ");
     let mut what = kind;
     if let Some(first) = what.get_mut(..1) {
         first.make_ascii_uppercase();
@@ -321,10 +365,14 @@ fn words(name: &str) -> String {
 }
 
 fn or_dash(text: String) -> String {
-    if text.is_empty() { "–".to_owned() } else { text }
+    if text.is_empty() {
+        "–".to_owned()
+    } else {
+        text
+    }
 }
 
-pub(crate) fn time(at: Timestamp) -> String {
+fn time(at: Timestamp) -> String {
     at.strftime("%Y-%m-%d %H:%M:%S UTC").to_string()
 }
 

@@ -58,7 +58,10 @@ fn host_is_ours(headers: &HeaderMap) -> bool {
     };
     let name = name.trim_end_matches('.').to_ascii_lowercase();
     let is_local = !name.is_empty() && !name.contains('.');
-    name.parse::<IpAddr>().is_ok() || is_local || name.ends_with(".local") || name.ends_with(".home.arpa")
+    name.parse::<IpAddr>().is_ok()
+        || is_local
+        || name.ends_with(".local")
+        || name.ends_with(".home.arpa")
 }
 
 /// A rendered template, or a plain error: a template that cannot be rendered is a programming error
@@ -68,7 +71,11 @@ pub(crate) fn html(status: StatusCode, template: &impl askama::Template) -> Resp
         Ok(text) => (status, Html(text)).into_response(),
         Err(error) => {
             log::error!(error:% = error; "a page could not be rendered");
-            (StatusCode::INTERNAL_SERVER_ERROR, "The page could not be drawn.\n").into_response()
+            (
+                StatusCode::INTERNAL_SERVER_ERROR,
+                "The page could not be drawn.\n",
+            )
+                .into_response()
         }
     }
 }

@@ -101,21 +101,28 @@ impl NetworkForm {
     }
 
     fn static_addressing(&self) -> Result<Addressing, FieldError> {
-        let (address, prefix) = self
-            .address
-            .trim()
-            .split_once('/')
-            .ok_or_else(|| wrong("address", "write it with its prefix, like 192.168.1.20/24"))?;
+        let (address, prefix) =
+            self.address.trim().split_once('/').ok_or_else(|| {
+                wrong("address", "write it with its prefix, like 192.168.1.20/24")
+            })?;
         let prefix: u8 = prefix
             .parse()
             .ok()
             .filter(|prefix| (1..=30).contains(prefix))
-            .ok_or_else(|| wrong("address", "the prefix after the slash is a number from 1 to 30"))?;
+            .ok_or_else(|| {
+                wrong(
+                    "address",
+                    "the prefix after the slash is a number from 1 to 30",
+                )
+            })?;
         let address = host("address", address)?;
         let mask = u32::MAX << (32 - u32::from(prefix));
         let host_part = address.to_bits() & !mask;
         if host_part == 0 || host_part == !mask {
-            return Err(wrong("address", "that is the address of the network itself, not of a device in it"));
+            return Err(wrong(
+                "address",
+                "that is the address of the network itself, not of a device in it",
+            ));
         }
         let gateway = match self.gateway.trim() {
             "" => None,
@@ -151,7 +158,10 @@ impl NetworkForm {
             return if self.passphrase.is_empty() {
                 Ok(None)
             } else {
-                Err(wrong("ssid", "a Wi-Fi password needs the name of its network"))
+                Err(wrong(
+                    "ssid",
+                    "a Wi-Fi password needs the name of its network",
+                ))
             };
         }
         if self.ssid.len() > 32 {
@@ -160,10 +170,16 @@ impl NetworkForm {
         let passphrase = match self.passphrase.as_str() {
             "" => None,
             text if !(8..=63).contains(&text.len()) => {
-                return Err(wrong("passphrase", "a Wi-Fi password has 8 to 63 characters"));
+                return Err(wrong(
+                    "passphrase",
+                    "a Wi-Fi password has 8 to 63 characters",
+                ));
             }
             text if !text.bytes().all(|b| (0x20..0x7f).contains(&b)) => {
-                return Err(wrong("passphrase", "only letters, digits and signs of ASCII"));
+                return Err(wrong(
+                    "passphrase",
+                    "only letters, digits and signs of ASCII",
+                ));
             }
             text => Some(text.to_owned()),
         };
@@ -175,12 +191,24 @@ impl NetworkForm {
 }
 
 fn host(field: &'static str, text: &str) -> Result<Ipv4Addr, FieldError> {
-    let address: Ipv4Addr = text
-        .trim()
-        .parse()
-        .map_err(|_| wrong(field, format!("`{}` is no IPv4 address", text.chars().take(40).collect::<String>())))?;
-    if address.is_unspecified() || address.is_loopback() || address.is_multicast() || address.is_broadcast() {
-        return Err(wrong(field, format!("{address} can't be the address of a device")));
+    let address: Ipv4Addr = text.trim().parse().map_err(|_| {
+        wrong(
+            field,
+            format!(
+                "`{}` is no IPv4 address",
+                text.chars().take(40).collect::<String>()
+            ),
+        )
+    })?;
+    if address.is_unspecified()
+        || address.is_loopback()
+        || address.is_multicast()
+        || address.is_broadcast()
+    {
+        return Err(wrong(
+            field,
+            format!("{address} can't be the address of a device"),
+        ));
     }
     Ok(address)
 }
@@ -281,7 +309,11 @@ pub fn wpa_file(interface: &str) -> String {
 
 /// Where settings lie while they are in force; networkd reads this folder.
 pub fn active_folder(paths: &Paths) -> PathBuf {
-    paths.run.parent().unwrap_or(&paths.run).join("systemd/network")
+    paths
+        .run
+        .parent()
+        .unwrap_or(&paths.run)
+        .join("systemd/network")
 }
 
 fn kept_folder(paths: &Paths) -> PathBuf {
@@ -303,14 +335,26 @@ pub struct Trial {
 }
 
 /// Puts the settings in force on trial. networkd has to be told to read them.
-pub fn begin(paths: &Paths, settings: &NetworkSettings, now: Monotonic) -> Result<Trial, FileError> {
+pub fn begin(
+    paths: &Paths,
+    settings: &NetworkSettings,
+    now: Monotonic,
+) -> Result<Trial, FileError> {
     // A trial on top of a trial goes back to what was there before both.
     undo(paths)?;
     let folder = active_folder(paths);
-    let names = [network_file(&settings.interface), wpa_file(&settings.interface)];
+    let names = [
+        network_file(&settings.interface),
+        wpa_file(&settings.interface),
+    ];
     let before = names
         .iter()
-        .map(|name| (name.clone(), std::fs::read_to_string(folder.join(name)).ok()))
+        .map(|name| {
+            (
+                name.clone(),
+                std::fs::read_to_string(folder.join(name)).ok(),
+            )
+        })
         .collect();
     let trial = Trial {
         interface: settings.interface.clone(),
@@ -321,7 +365,10 @@ pub fn begin(paths: &Paths, settings: &NetworkSettings, now: Monotonic) -> Resul
     files::write_json(&trial_file(paths), &trial, Access::Secret)?;
     let new = settings.files();
     for name in &names {
-        let content = new.iter().find(|f| f.name == *name).map(|f| f.content.as_str());
+        let content = new
+            .iter()
+            .find(|f| f.name == *name)
+            .map(|f| f.content.as_str());
         put(&folder.join(name), content)?;
     }
     Ok(trial)
@@ -370,13 +417,17 @@ pub fn keep(paths: &Paths) -> Result<bool, FileError> {
 /// Wi-Fi has to be started.
 pub fn restore(paths: &Paths) -> Result<Vec<String>, FileError> {
     let mut wifi = Vec::new();
-    for entry in std::fs::read_dir(kept_folder(paths)).into_iter().flatten().flatten() {
+    for entry in std::fs::read_dir(kept_folder(paths))
+        .into_iter()
+        .flatten()
+        .flatten()
+    {
         let name = entry.file_name().to_string_lossy().into_owned();
         let interface = name
             .strip_prefix("wpa-")
             .and_then(|rest| rest.strip_suffix(".conf"));
-        let is_ours = interface.is_some()
-            || (name.starts_with("05-fleet-") && name.ends_with(".network"));
+        let is_ours =
+            interface.is_some() || (name.starts_with("05-fleet-") && name.ends_with(".network"));
         if !is_ours {
             continue;
         }
@@ -390,11 +441,19 @@ pub fn restore(paths: &Paths) -> Result<Vec<String>, FileError> {
 
 fn put(path: &Path, content: Option<&str>) -> Result<(), FileError> {
     let Some(content) = content else {
-        return if path.exists() { files::remove(path) } else { Ok(()) };
+        return if path.exists() {
+            files::remove(path)
+        } else {
+            Ok(())
+        };
     };
     // networkd runs as its own user and must be able to read its files; a Wi-Fi key is for root.
     let is_network = path.extension().is_some_and(|e| e == "network");
-    let access = if is_network { Access::Public } else { Access::Secret };
+    let access = if is_network {
+        Access::Public
+    } else {
+        Access::Secret
+    };
     files::write_atomic(path, content.as_bytes(), access)
 }
 
@@ -406,7 +465,8 @@ pub fn interfaces(paths: &Paths) -> Vec<(String, bool)> {
         .flatten()
         .flatten()
         .map(|entry| {
-            let wireless = entry.path().join("wireless").exists() || entry.path().join("phy80211").exists();
+            let wireless =
+                entry.path().join("wireless").exists() || entry.path().join("phy80211").exists();
             (entry.file_name().to_string_lossy().into_owned(), wireless)
         })
         .filter(|(name, _)| is_interface(name))

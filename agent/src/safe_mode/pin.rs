@@ -58,7 +58,9 @@ impl Pin {
         let difference = own
             .iter()
             .zip(other.iter().chain(std::iter::repeat(&0)))
-            .fold(own.len() ^ other.len(), |sum, (a, b)| sum | usize::from(a ^ b));
+            .fold(own.len() ^ other.len(), |sum, (a, b)| {
+                sum | usize::from(a ^ b)
+            });
         difference == 0
     }
 
@@ -106,7 +108,10 @@ pub fn ensure(paths: &Paths) -> Result<(Pin, Origin), getrandom::Error> {
     for path in &places {
         // The folder of the identity is not made here: on a missing data partition it would land on
         // the mount point.
-        let home_exists = path.parent().and_then(std::path::Path::parent).is_some_and(std::path::Path::is_dir);
+        let home_exists = path
+            .parent()
+            .and_then(std::path::Path::parent)
+            .is_some_and(std::path::Path::is_dir);
         if read(path).as_ref() == Some(&pin) {
             kept = true;
         } else if home_exists {
@@ -117,7 +122,11 @@ pub fn ensure(paths: &Paths) -> Result<(Pin, Origin), getrandom::Error> {
         }
     }
     if kept {
-        let origin = if origin == Origin::ThisBootOnly { Origin::Made } else { origin };
+        let origin = if origin == Origin::ThisBootOnly {
+            Origin::Made
+        } else {
+            origin
+        };
         return Ok((pin, origin));
     }
     if let Err(error) = files::write_atomic(&volatile, pin.digits().as_bytes(), Access::Secret) {
@@ -172,7 +181,10 @@ mod tests {
         std::fs::create_dir_all(&paths.data).unwrap();
         std::fs::remove_file(paths.esp.join("fleet/pin")).unwrap();
         files::write_atomic(&files(&paths)[1], pin.digits().as_bytes(), Access::Secret).unwrap();
-        assert_eq!(ensure(&paths).unwrap(), (pin.clone(), Origin::DataPartition));
+        assert_eq!(
+            ensure(&paths).unwrap(),
+            (pin.clone(), Origin::DataPartition)
+        );
         assert_eq!(ensure(&paths).unwrap(), (pin, Origin::BootPartition));
     }
 
@@ -182,7 +194,10 @@ mod tests {
         std::fs::create_dir_all(paths.esp.join("fleet")).unwrap();
         std::fs::write(paths.esp.join("fleet/pin"), "1234 5678\n").unwrap();
         let (pin, origin) = ensure(&paths).unwrap();
-        assert_eq!((pin.for_people().as_str(), origin), ("1234 5678", Origin::BootPartition));
+        assert_eq!(
+            (pin.for_people().as_str(), origin),
+            ("1234 5678", Origin::BootPartition)
+        );
     }
 
     #[test]

@@ -101,7 +101,10 @@ mod tests {
         let start = Monotonic::from_secs(1);
         sessions.open(token(1), token(2), start);
         let later = start.plus_ms((IDLE_S - 1) * 1_000);
-        assert_eq!(sessions.form_token(token(1).as_str(), later), Some(token(2)));
+        assert_eq!(
+            sessions.form_token(token(1).as_str(), later),
+            Some(token(2))
+        );
         let much_later = later.plus_ms(IDLE_S * 1_000);
         assert_eq!(sessions.form_token(token(1).as_str(), much_later), None);
     }

@@ -134,7 +134,10 @@ mod tests {
         check(&format!("{good}\n{good}"), SshKeyError::Lines);
         check(&format!("command=\"sh\" {good}"), SshKeyError::Type);
         check("ssh-ed25519 AAAA", SshKeyError::Blob);
-        check(&good.replacen("ssh-ed25519", "ssh-rsa", 1), SshKeyError::Blob);
+        check(
+            &good.replacen("ssh-ed25519", "ssh-rsa", 1),
+            SshKeyError::Blob,
+        );
         check(&key("ssh-rsa", &[&[1, 0, 1], &[3; 128]]), SshKeyError::Weak);
         check(&"a".repeat(9_000), SshKeyError::TooLong);
     }

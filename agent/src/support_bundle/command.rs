@@ -71,10 +71,16 @@ pub fn run(program: &str, arguments: &[&str], limits: Limits) -> Result<Output, 
     let stderr = child.stderr.take();
     let out_sender = sender.clone();
     std::thread::spawn(move || {
-        let _ = out_sender.send((true, stdout.map_or((Vec::new(), false), |s| drain(s, limits.max_bytes))));
+        let _ = out_sender.send((
+            true,
+            stdout.map_or((Vec::new(), false), |s| drain(s, limits.max_bytes)),
+        ));
     });
     std::thread::spawn(move || {
-        let _ = sender.send((false, stderr.map_or((Vec::new(), false), |s| drain(s, 4_096))));
+        let _ = sender.send((
+            false,
+            stderr.map_or((Vec::new(), false), |s| drain(s, 4_096)),
+        ));
     });
     let late = |child: &mut Child| {
         // Its readers end with it; a grandchild that keeps the pipe open keeps only its thread.
@@ -120,7 +126,10 @@ pub fn run(program: &str, arguments: &[&str], limits: Limits) -> Result<Output, 
     })
 }
 
-#[expect(clippy::disallowed_methods, reason = "the module that starts processes, with a deadline")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the module that starts processes, with a deadline"
+)]
 fn spawn(program: &str, arguments: &[&str]) -> Result<Child, CommandError> {
     Command::new(program)
         .args(arguments)
@@ -163,7 +172,10 @@ fn drain(mut source: impl Read, max_bytes: usize) -> (Vec<u8>, bool) {
 
 /// Without the last, possibly incomplete line: half a secret would escape redaction.
 pub(super) fn whole_lines(mut bytes: Vec<u8>) -> Vec<u8> {
-    let end = bytes.iter().rposition(|b| *b == b'\n').map_or(0, |at| at + 1);
+    let end = bytes
+        .iter()
+        .rposition(|b| *b == b'\n')
+        .map_or(0, |at| at + 1);
     bytes.truncate(end);
     bytes
 }
@@ -184,7 +196,10 @@ mod tests {
             max_bytes: 10,
         };
         let output = run("printf", &["one\\ntwo\\nthree\\n"], limits).unwrap();
-        assert_eq!((output.text().as_str(), output.truncated), ("one\ntwo\n", true));
+        assert_eq!(
+            (output.text().as_str(), output.truncated),
+            ("one\ntwo\n", true)
+        );
     }
 
     #[test]

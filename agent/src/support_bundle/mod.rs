@@ -122,7 +122,11 @@ pub fn write(
                     append(&mut tar, part.name, text.as_bytes(), at)?;
                     tar.get_mut().flush()?;
                     summary.parts += 1;
-                    let cut = if content.truncated { ", cut at its limit" } else { "" };
+                    let cut = if content.truncated {
+                        ", cut at its limit"
+                    } else {
+                        ""
+                    };
                     format!("{} bytes{cut}", text.len())
                 }
                 Err(reason) => {

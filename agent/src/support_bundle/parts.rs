@@ -3,9 +3,9 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use super::Contents;
 use super::command::{self, Limits, whole_lines};
 use super::redact::Secrets;
-use super::Contents;
 use crate::platform::paths::Paths;
 
 /// One member of the archive.
@@ -150,36 +150,101 @@ pub fn standard_parts(paths: &Paths, contents: Contents, summary: String) -> Vec
         file("versions/os-release", paths.lib.join("../os-release")),
         file("versions/kernel", paths.proc.join("version")),
         file("versions/cmdline", paths.proc.join("cmdline")),
-        program("rauc/status.json", "rauc", &["status", "--detailed", "--output-format=json"]),
-        file("rauc/slots", paths.data_partition().join("rauc/central.raucs")),
-        program("boot/grubenv", "grub-editenv", &[&grub_environment(paths), "list"]),
+        program(
+            "rauc/status.json",
+            "rauc",
+            &["status", "--detailed", "--output-format=json"],
+        ),
+        file(
+            "rauc/slots",
+            paths.data_partition().join("rauc/central.raucs"),
+        ),
+        program(
+            "boot/grubenv",
+            "grub-editenv",
+            &[&grub_environment(paths), "list"],
+        ),
         folder("state", paths.state()),
-        program("systemd/failed", "systemctl", &["--failed", "--no-pager", "--full"]),
-        program("systemd/units", "systemctl", &["list-units", "--all", "--no-pager", "fleet-*", "rauc*", "data.mount"]),
+        program(
+            "systemd/failed",
+            "systemctl",
+            &["--failed", "--no-pager", "--full"],
+        ),
+        program(
+            "systemd/units",
+            "systemctl",
+            &[
+                "list-units",
+                "--all",
+                "--no-pager",
+                "fleet-*",
+                "rauc*",
+                "data.mount",
+            ],
+        ),
         file("disk/mounts", paths.proc.join("self/mounts")),
         program("disk/free", "df", &["-h"]),
         file("disk/partitions", paths.proc.join("partitions")),
         file("memory", paths.proc.join("meminfo")),
         program("network/addresses", "ip", &["address"]),
         program("network/routes", "ip", &["route", "show", "table", "all"]),
-        file("network/resolv.conf", paths.run.join("../systemd/resolve/resolv.conf")),
-        program("network/links", "networkctl", &["status", "--all", "--no-pager", "--lines=0"]),
+        file(
+            "network/resolv.conf",
+            paths.run.join("../systemd/resolve/resolv.conf"),
+        ),
+        program(
+            "network/links",
+            "networkctl",
+            &["status", "--all", "--no-pager", "--lines=0"],
+        ),
         program("clock", "timedatectl", &["show"]),
         Part {
             name: "thermal",
             source: thermal(paths),
         },
         folder("kernel/pstore", paths.sys.join("fs/pstore")),
-        folder("kernel/pstore-kept", paths.data_partition().join("systemd/pstore")),
+        folder(
+            "kernel/pstore-kept",
+            paths.data_partition().join("systemd/pstore"),
+        ),
     ];
     if contents.config {
         parts.push(folder("config", paths.config()));
         parts.push(file("config-defaults", paths.default_config()));
     }
     if contents.logs {
-        parts.push(program("journal/warnings", "journalctl", &["-b", "-p", "warning", "-n", "2000", "-o", "short-precise", "--no-pager"]));
-        parts.push(program("journal/current", "journalctl", &["-b", "-n", "6000", "-o", "short-precise", "--no-pager"]));
-        parts.push(program("journal/previous", "journalctl", &["-b", "-1", "-n", "6000", "-o", "short-precise", "--no-pager"]));
+        parts.push(program(
+            "journal/warnings",
+            "journalctl",
+            &[
+                "-b",
+                "-p",
+                "warning",
+                "-n",
+                "2000",
+                "-o",
+                "short-precise",
+                "--no-pager",
+            ],
+        ));
+        parts.push(program(
+            "journal/current",
+            "journalctl",
+            &["-b", "-n", "6000", "-o", "short-precise", "--no-pager"],
+        ));
+        parts.push(program(
+            "journal/previous",
+            "journalctl",
+            &[
+                "-b",
+                "-1",
+                "-n",
+                "6000",
+                "-o",
+                "short-precise",
+                "--no-pager",
+            ],
+        ));
         parts.push(program("kernel/dmesg", "dmesg", &[]));
     }
     parts
@@ -201,7 +266,9 @@ fn thermal(paths: &Paths) -> Source {
     names.sort();
     for zone in names {
         let read = |name: &str| crate::platform::files::read_trimmed(&zone.join(name));
-        if let (Some(kind), Some(value)) = (read("type"), read("temp").or_else(|| read("cur_state"))) {
+        if let (Some(kind), Some(value)) =
+            (read("type"), read("temp").or_else(|| read("cur_state")))
+        {
             text.push_str(&format!("{} {kind} {value}\n", zone.display()));
         }
     }
@@ -224,7 +291,11 @@ pub(super) fn secrets(paths: &Paths) -> Secrets {
         let path = entry.path();
         let name = entry.file_name().to_string_lossy().into_owned();
         // Certificates and ids are public, and telling.
-        if path.is_file() && !name.contains("cert") && !name.starts_with("ca.") && name != "identity.json" {
+        if path.is_file()
+            && !name.contains("cert")
+            && !name.starts_with("ca.")
+            && name != "identity.json"
+        {
             add(&path);
         }
     }

@@ -49,7 +49,8 @@ impl Secrets {
             }
         }
         // Longest first: a secret that contains another one goes as a whole.
-        self.0.sort_by(|a, b| b.len().cmp(&a.len()).then_with(|| a.cmp(b)));
+        self.0
+            .sort_by(|a, b| b.len().cmp(&a.len()).then_with(|| a.cmp(b)));
         self.0.dedup();
     }
 
@@ -107,7 +108,9 @@ fn is_secret(text: &str) -> bool {
     let text = text.trim_end_matches(['"', '\'', ' ', '\t']);
     let start = text
         .rfind(|c: char| !c.is_ascii_alphanumeric() && c != '_' && c != '-')
-        .map_or(0, |at| at + text[at..].chars().next().map_or(1, char::len_utf8));
+        .map_or(0, |at| {
+            at + text[at..].chars().next().map_or(1, char::len_utf8)
+        });
     let name: String = text[start..]
         .chars()
         .filter(char::is_ascii_alphanumeric)
@@ -152,9 +155,18 @@ mod tests {
         );
         check("X-Device-Token: abc def\n", "X-Device-Token: [redacted]\n");
         check("authorization: Bearer abc\n", "authorization: [redacted]\n");
-        check("a\n-----BEGIN PRIVATE KEY-----\nxx\n-----END PRIVATE KEY-----\nb\n", "a\n[redacted]\nb\n");
-        check("the key is fine: 12:30 = noon", "the key is fine: 12:30 = noon");
-        check("-----BEGIN CERTIFICATE-----\nAA\n", "-----BEGIN CERTIFICATE-----\nAA\n");
+        check(
+            "a\n-----BEGIN PRIVATE KEY-----\nxx\n-----END PRIVATE KEY-----\nb\n",
+            "a\n[redacted]\nb\n",
+        );
+        check(
+            "the key is fine: 12:30 = noon",
+            "the key is fine: 12:30 = noon",
+        );
+        check(
+            "-----BEGIN CERTIFICATE-----\nAA\n",
+            "-----BEGIN CERTIFICATE-----\nAA\n",
+        );
     }
 
     #[test]

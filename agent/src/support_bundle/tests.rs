@@ -33,7 +33,14 @@ fn text(name: &'static str, text: &str) -> Part {
 
 fn bundle(parts: Vec<Part>, limits: BundleLimits) -> (Vec<u8>, super::Summary) {
     let mut out = Vec::new();
-    let summary = write(parts, &super::Secrets::default(), limits, jiff::Timestamp::UNIX_EPOCH, &mut out).unwrap();
+    let summary = write(
+        parts,
+        &super::Secrets::default(),
+        limits,
+        jiff::Timestamp::UNIX_EPOCH,
+        &mut out,
+    )
+    .unwrap();
     assert_eq!(summary.size_bytes, out.len() as u64);
     (out, summary)
 }
@@ -59,8 +66,15 @@ fn a_part_that_fails_is_named_in_the_index_and_the_others_are_there() {
     let (out, summary) = bundle(parts, BundleLimits::default());
     let files = unpack(&out);
     assert_eq!((summary.parts, summary.missing), (2, 2));
-    assert_eq!((files["first"].as_str(), files["last"].as_str()), ("1", "2"));
-    assert!(files["INDEX"].contains("absent: missing: /no/such/file"), "{}", files["INDEX"]);
+    assert_eq!(
+        (files["first"].as_str(), files["last"].as_str()),
+        ("1", "2")
+    );
+    assert!(
+        files["INDEX"].contains("absent: missing: /no/such/file"),
+        "{}",
+        files["INDEX"]
+    );
     assert!(files["INDEX"].contains("hanging: missing: sleep did not end"));
 }
 
@@ -82,7 +96,9 @@ fn a_bundle_stays_within_its_size_whatever_goes_in() {
     let mut noise = || {
         let mut text = String::new();
         while text.len() < 200_000 {
-            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            state = state
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1);
             text.push_str(&format!("{state:x}\n"));
         }
         text

@@ -47,11 +47,20 @@ fn each_mistake_names_its_field() {
     check(|f| f.gateway = "10.0.0.1".to_owned(), "gateway");
     check(|f| f.gateway = "192.168.1.20".to_owned(), "gateway");
     check(|f| f.dns = "one.one".to_owned(), "dns");
-    check(|f| f.dns = "1.1.1.1 1.1.1.2 1.1.1.3 1.1.1.4".to_owned(), "dns");
+    check(
+        |f| f.dns = "1.1.1.1 1.1.1.2 1.1.1.3 1.1.1.4".to_owned(),
+        "dns",
+    );
     check(|f| f.passphrase = "secret-secret".to_owned(), "ssid");
     check(|f| f.ssid = "x".repeat(33), "ssid");
-    check(|f| (f.ssid, f.passphrase) = ("x".to_owned(), "short".to_owned()), "passphrase");
-    check(|f| (f.ssid, f.passphrase) = ("x".to_owned(), "with\nnewline".to_owned()), "passphrase");
+    check(
+        |f| (f.ssid, f.passphrase) = ("x".to_owned(), "short".to_owned()),
+        "passphrase",
+    );
+    check(
+        |f| (f.ssid, f.passphrase) = ("x".to_owned(), "with\nnewline".to_owned()),
+        "passphrase",
+    );
 }
 
 #[test]
@@ -64,7 +73,10 @@ fn a_wifi_name_cannot_break_out_of_its_file() {
         ..NetworkForm::default()
     };
     let files = parse(&form).unwrap().files();
-    let expected = format!("\tssid={}\n\tpsk=\"pass\"word#1\"\n", hex::encode(&form.ssid));
+    let expected = format!(
+        "\tssid={}\n\tpsk=\"pass\"word#1\"\n",
+        hex::encode(&form.ssid)
+    );
     assert!(files[1].content.contains(&expected), "{}", files[1].content);
     assert!(!format!("{:?}", parse(&form)).contains("pass\"word"));
 }
@@ -83,9 +95,17 @@ fn active(paths: &Paths, name: &str) -> Option<String> {
 fn a_trial_that_nobody_keeps_is_undone_to_the_last_file() {
     let (_folder, paths) = device();
     let name = network_file("eth0");
-    files::write_atomic(&active_folder(&paths).join(&name), b"before", Access::Public).unwrap();
+    files::write_atomic(
+        &active_folder(&paths).join(&name),
+        b"before",
+        Access::Public,
+    )
+    .unwrap();
     begin(&paths, &parse(&form()).unwrap(), Monotonic(0)).unwrap();
-    let dhcp = NetworkForm { mode: "dhcp".to_owned(), ..form() };
+    let dhcp = NetworkForm {
+        mode: "dhcp".to_owned(),
+        ..form()
+    };
     begin(&paths, &parse(&dhcp).unwrap(), Monotonic(5)).unwrap();
     assert!(active(&paths, &name).unwrap().contains("DHCP=yes"));
     assert!(undo(&paths).unwrap());
@@ -108,7 +128,11 @@ fn kept_settings_come_back_after_a_restart() {
     assert!(trial(&paths).is_none());
     std::fs::remove_dir_all(active_folder(&paths)).unwrap();
     assert_eq!(restore(&paths).unwrap(), ["wlan0"]);
-    assert!(active(&paths, "wpa-wlan0.conf").unwrap().contains("correct horse"));
+    assert!(
+        active(&paths, "wpa-wlan0.conf")
+            .unwrap()
+            .contains("correct horse")
+    );
 }
 
 proptest! {

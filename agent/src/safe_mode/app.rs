@@ -1,0 +1,460 @@
+//! The page of safe mode: what it shows, and the forms that act.
+//!
+//! Every form but the login goes through [`Gate::allows`] first. An action answers with a page that
+//! says what was done, or what was not and what to do next; nothing is done by GET.
+
+use std::sync::{Arc, Mutex};
+
+use axum::extract::{DefaultBodyLimit, Form, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse as _, Response};
+use axum::routing::{get, post};
+use axum::{Router, middleware};
+use fleet_protocol::trust::VerifiedRelease;
+use serde::Deserialize;
+use tokio::sync::mpsc;
+
+use super::actions::{ActionError, Actions, Repair};
+use super::gate::{Gate, same_origin};
+use super::install::InstallState;
+use super::network::{self, NetworkForm};
+use super::pages::{self, Outcome};
+use super::ssh_key::SshKey;
+use super::usb::MAX_METADATA_BYTES;
+use crate::page::web;
+use crate::platform::paths::Paths;
+use crate::platform::{clock, files};
+
+/// A form is small; uploads have their own limit.
+const MAX_FORM_BYTES: usize = 32 * 1024;
+
+/// What handlers share.
+#[derive(Debug)]
+pub struct App<A> {
+    pub(super) actions: A,
+    pub(super) paths: Paths,
+    pub(super) gate: Gate,
+    install: Mutex<InstallState>,
+}
+
+type Shared<A> = State<Arc<App<A>>>;
+
+impl<A> App<A> {
+    pub fn new(actions: A, paths: Paths, gate: Gate) -> Self {
+        Self {
+            actions,
+            paths,
+            gate,
+            install: Mutex::new(InstallState::None),
+        }
+    }
+
+    pub(super) fn install_state(&self) -> std::sync::MutexGuard<'_, InstallState> {
+        // Assigned whole; a poisoned state is as good as any.
+        self.install
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+}
+
+/// All routes of safe mode.
+pub fn router<A: Actions>(app: Arc<App<A>>) -> Router {
+    Router::new()
+        .route("/", get(home::<A>))
+        .route("/login", post(log_in::<A>))
+        .route("/logout", post(log_out::<A>))
+        .route("/retry", post(retry::<A>))
+        .route("/rollback", post(roll_back::<A>))
+        .route("/reboot", post(reboot::<A>))
+        .route("/network", post(set_network::<A>))
+        .route("/network/keep", post(keep_network::<A>))
+        .route("/network/undo", post(undo_network::<A>))
+        .route("/usb", post(install_from_usb::<A>))
+        .route("/ssh", post(open_ssh::<A>))
+        .route("/ssh/close", post(close_ssh::<A>))
+        .route("/data", post(repair_data::<A>))
+        .route("/support-bundle", get(super::download::support_bundle::<A>))
+        .layer(DefaultBodyLimit::max(MAX_FORM_BYTES))
+        .route(
+            "/upload",
+            post(super::upload::upload::<A>).layer(DefaultBodyLimit::disable()),
+        )
+        .route("/style.css", get(web::style))
+        .with_state(app)
+        .layer(middleware::from_fn(web::guard))
+}
+
+async fn home<A: Actions>(State(app): Shared<A>, headers: HeaderMap) -> Response {
+    let token = app.gate.form_token(&headers, clock::monotonic());
+    let facts = app.actions.facts().await;
+    let Some(token) = token else {
+        return pages::door(StatusCode::OK, &facts, None);
+    };
+    let bundles = app.actions.usb_bundles().await;
+    let install = app.install_state().clone();
+    let trial = network::trial(&app.paths);
+    let interfaces = network::interfaces(&app.paths);
+    pages::home(
+        &facts,
+        token.as_str(),
+        &bundles,
+        &install,
+        trial.as_ref(),
+        &interfaces,
+    )
+}
+
+#[derive(Deserialize)]
+struct LoginForm {
+    pin: String,
+}
+
+async fn log_in<A: Actions>(
+    State(app): Shared<A>,
+    headers: HeaderMap,
+    Form(form): Form<LoginForm>,
+) -> Response {
+    let entered = if same_origin(&headers) {
+        app.gate
+            .log_in(&form.pin, clock::monotonic())
+            .map_err(|e| e.to_string())
+    } else {
+        Err("Open this page by the device's own address.".to_owned())
+    };
+    match entered {
+        Ok(cookie) => {
+            let headers = [
+                (header::SET_COOKIE, cookie),
+                (header::LOCATION, "/".to_owned()),
+            ];
+            (StatusCode::SEE_OTHER, headers).into_response()
+        }
+        Err(problem) => {
+            let facts = app.actions.facts().await;
+            pages::door(StatusCode::FORBIDDEN, &facts, Some(problem))
+        }
+    }
+}
+
+/// A form that only needs to be allowed.
+#[derive(Deserialize)]
+struct PlainForm {
+    token: String,
+}
+
+impl<A: Actions> App<A> {
+    /// `Err`: the answer to a form that may not act.
+    #[expect(clippy::result_large_err, reason = "the answer itself, once a request")]
+    pub(super) fn check(&self, headers: &HeaderMap, token: &str) -> Result<(), Response> {
+        if self.gate.allows(headers, token, clock::monotonic()) {
+            Ok(())
+        } else {
+            Err(pages::expired())
+        }
+    }
+}
+
+async fn log_out<A: Actions>(
+    State(app): Shared<A>,
+    headers: HeaderMap,
+    Form(form): Form<PlainForm>,
+) -> Result<Response, Response> {
+    app.check(&headers, &form.token)?;
+    app.gate.log_out(&headers);
+    Ok((StatusCode::SEE_OTHER, [(header::LOCATION, "/")]).into_response())
+}
+
+async fn retry<A: Actions>(
+    State(app): Shared<A>,
+    headers: HeaderMap,
+    Form(form): Form<PlainForm>,
+) -> Result<Response, Response> {
+    app.check(&headers, &form.token)?;
+    let done = app.actions.retry().await;
+    Ok(pages::outcome(done.map(|()| {
+        Outcome::reboots("The device restarts and tries again.")
+    })))
+}
+
+async fn roll_back<A: Actions>(
+    State(app): Shared<A>,
+    headers: HeaderMap,
+    Form(form): Form<PlainForm>,
+) -> Result<Response, Response> {
+    app.check(&headers, &form.token)?;
+    let done = app.actions.roll_back().await;
+    Ok(pages::outcome(done.map(|slot| {
+        Outcome::reboots(format!("The device restarts into slot {slot}."))
+    })))
+}
+
+async fn reboot<A: Actions>(
+    State(app): Shared<A>,
+    headers: HeaderMap,
+    Form(form): Form<PlainForm>,
+) -> Result<Response, Response> {
+    app.check(&headers, &form.token)?;
+    let done = app.actions.reboot().await;
+    Ok(pages::outcome(
+        done.map(|()| Outcome::reboots("The device restarts.")),
+    ))
+}
+
+#[derive(Deserialize)]
+struct SetNetworkForm {
+    token: String,
+    #[serde(flatten)]
+    network: NetworkForm,
+}
+
+async fn set_network<A: Actions>(
+    State(app): Shared<A>,
+    headers: HeaderMap,
+    Form(form): Form<SetNetworkForm>,
+) -> Result<Response, Response> {
+    app.check(&headers, &form.token)?;
+    Ok(pages::outcome(app.try_network(&form.network).await))
+}
+
+impl<A: Actions> App<A> {
+    async fn try_network(&self, form: &NetworkForm) -> Result<Outcome, ActionError> {
+        let names: Vec<String> = network::interfaces(&self.paths)
+            .into_iter()
+            .map(|(name, _)| name)
+            .collect();
+        let settings = form.parse(&names).map_err(|e| {
+            ActionError::new(&e, "go back and correct that field; nothing was changed")
+        })?;
+        network::begin(&self.paths, &settings, clock::monotonic())
+            .map_err(|e| ActionError::new(&e, e.hint()))?;
+        if let Err(error) = self.actions.reload_network(settings.interface()).await {
+            self.undo().await?;
+            return Err(error);
+        }
+        Ok(Outcome::new(
+            "The new settings are in force",
+            format!(
+                "If the device is not told to keep them within {} minutes, it goes back to the old ones. \
+                 Its address may have changed: look at its screen, open the page there, give the PIN and \
+                 choose “Keep”.",
+                network::TRIAL_S / 60
+            ),
+        ))
+    }
+
+    /// Back to the settings before; nothing on trial is no error.
+    pub(super) async fn undo(&self) -> Result<(), ActionError> {
+        let Some(trial) = network::trial(&self.paths) else {
+            return Ok(());
+        };
+        network::undo(&self.paths).map_err(|e| ActionError::new(&e, e.hint()))?;
+        self.actions.reload_network(&trial.interface).await
+    }
+}
+
+async fn keep_network<A: Actions>(
+    State(app): Shared<A>,
+    headers: HeaderMap,
+    Form(form): Form<PlainForm>,
+) -> Result<Response, Response> {
+    app.check(&headers, &form.token)?;
+    let kept = match network::keep(&app.paths) {
+        Ok(true) => Ok(Outcome::new(
+            "Kept",
+            "The network settings stay as they are now.",
+        )),
+        Ok(false) => Err(ActionError::new(
+            "no settings are on trial any more",
+            "set them again",
+        )),
+        Err(error) => Err(ActionError::new(
+            format!("in force until the next restart only: {error}"),
+            error.hint(),
+        )),
+    };
+    Ok(pages::outcome(kept))
+}
+
+async fn undo_network<A: Actions>(
+    State(app): Shared<A>,
+    headers: HeaderMap,
+    Form(form): Form<PlainForm>,
+) -> Result<Response, Response> {
+    app.check(&headers, &form.token)?;
+    let done = app.undo().await;
+    Ok(pages::outcome(done.map(|()| {
+        Outcome::new("Undone", "The old network settings are back.")
+    })))
+}
+
+#[derive(Deserialize)]
+struct UsbForm {
+    token: String,
+    /// As listed: the path of one of the bundles that were found, never taken as such.
+    bundle: String,
+}
+
+async fn install_from_usb<A: Actions>(
+    State(app): Shared<A>,
+    headers: HeaderMap,
+    Form(form): Form<UsbForm>,
+) -> Result<Response, Response> {
+    app.check(&headers, &form.token)?;
+    let started = start_from_usb(&app, &form.bundle).await;
+    Ok(pages::outcome(started.map(|()| Outcome::installing())))
+}
+
+async fn start_from_usb<A: Actions>(app: &Arc<App<A>>, wanted: &str) -> Result<(), ActionError> {
+    let bundles = app.actions.usb_bundles().await;
+    let bundle = bundles
+        .into_iter()
+        .find(|bundle| bundle.path.as_os_str() == wanted)
+        .ok_or_else(|| {
+            ActionError::new(
+                "that bundle is no longer there",
+                "plug the stick in again, then reload the page",
+            )
+        })?;
+    let metadata = bundle.metadata.ok_or_else(|| {
+        ActionError::new(
+            "there is no signed release metadata beside the bundle",
+            "put the .release.json of this release beside the .raucb, under the same name",
+        )
+    })?;
+    let hint = "plug the stick in again";
+    let envelope = files::read_limited(&metadata, MAX_METADATA_BYTES)
+        .map_err(|e| ActionError::new(e, hint))?
+        .ok_or_else(|| ActionError::new("the release metadata is gone", hint))?;
+    let release = app.actions.admit(envelope).await?;
+    start_install(app, bundle.path, release, false)
+}
+
+/// Begins in the background; the page shows how far it is. `temporary` bundles are removed after.
+pub(super) fn start_install<A: Actions>(
+    app: &Arc<App<A>>,
+    bundle: std::path::PathBuf,
+    release: VerifiedRelease,
+    temporary: bool,
+) -> Result<(), ActionError> {
+    let version = release.metadata().version.clone();
+    {
+        let mut state = app.install_state();
+        if matches!(*state, InstallState::Running { .. }) {
+            return Err(ActionError::new(
+                "another bundle is being installed",
+                "wait until it is done",
+            ));
+        }
+        *state = InstallState::Running {
+            version: version.clone(),
+            percent: 0,
+            message: "checking the bundle".to_owned(),
+        };
+    }
+    let (sender, mut receiver) = mpsc::channel::<crate::platform::rauc::Progress>(8);
+    let watcher = Arc::clone(app);
+    tokio::spawn(async move {
+        while let Some(progress) = receiver.recv().await {
+            if let InstallState::Running {
+                percent, message, ..
+            } = &mut *watcher.install_state()
+            {
+                *percent = progress.percent;
+                *message = progress.message;
+            }
+        }
+    });
+    let app = Arc::clone(app);
+    tokio::spawn(async move {
+        let result = app.actions.install(bundle.clone(), release, sender).await;
+        if temporary && let Err(error) = files::remove(&bundle) {
+            log::warn!(error:% = error; "an uploaded bundle could not be removed");
+        }
+        *app.install_state() = match result {
+            Ok(slot) => InstallState::Done { version, slot },
+            Err(error) => {
+                log::error!(error:% = error; "a bundle was not installed");
+                InstallState::Failed(error)
+            }
+        };
+    });
+    Ok(())
+}
+
+#[derive(Deserialize)]
+struct SshForm {
+    token: String,
+    key: String,
+}
+
+async fn open_ssh<A: Actions>(
+    State(app): Shared<A>,
+    headers: HeaderMap,
+    Form(form): Form<SshForm>,
+) -> Result<Response, Response> {
+    app.check(&headers, &form.token)?;
+    let opened = match form.key.parse::<SshKey>() {
+        Ok(key) => app.actions.open_ssh(key).await,
+        Err(error) => Err(ActionError::new(error, "go back and paste the key again")),
+    };
+    Ok(pages::outcome(opened.map(|ssh| {
+        Outcome::new(
+            format!("SSH is open for {} minutes", ssh.minutes),
+            format!(
+                "Log in as root. The device's host key is {}.",
+                ssh.host_fingerprint
+            ),
+        )
+    })))
+}
+
+async fn close_ssh<A: Actions>(
+    State(app): Shared<A>,
+    headers: HeaderMap,
+    Form(form): Form<PlainForm>,
+) -> Result<Response, Response> {
+    app.check(&headers, &form.token)?;
+    let closed = app.actions.close_ssh().await;
+    Ok(pages::outcome(closed.map(|()| {
+        Outcome::new("SSH is closed", "Sessions were ended.")
+    })))
+}
+
+#[derive(Deserialize)]
+struct RepairForm {
+    token: String,
+    repair: String,
+    #[serde(default)]
+    confirm: String,
+}
+
+async fn repair_data<A: Actions>(
+    State(app): Shared<A>,
+    headers: HeaderMap,
+    Form(form): Form<RepairForm>,
+) -> Result<Response, Response> {
+    app.check(&headers, &form.token)?;
+    let repaired = match (form.repair.as_str(), form.confirm.trim()) {
+        ("check", _) => app.actions.repair_data(Repair::Check).await.map(|()| {
+            Outcome::new(
+                "Checked",
+                "The data partition was checked and repaired. Now retry.",
+            )
+        }),
+        ("format", "FORMAT") => app.actions.repair_data(Repair::Format).await.map(|()| {
+            Outcome::new(
+                "Formatted",
+                "The data partition is empty. Retry, then enrol the device again.",
+            )
+        }),
+        ("format", _) => Err(ActionError::new(
+            "nothing was formatted",
+            "to format, type the word FORMAT into the field",
+        )),
+        _ => Err(ActionError::new(
+            "no such repair",
+            "use the page's own forms",
+        )),
+    };
+    Ok(pages::outcome(repaired))
+}

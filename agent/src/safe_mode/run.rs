@@ -1,0 +1,178 @@
+//! The loop of safe mode.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::actions::Actions as _;
+use super::app::{App, router};
+use super::device::Device;
+use super::facts::Facts;
+use super::gate::Gate;
+use super::presence::Keyboards;
+use super::{network, pin};
+use crate::card::{Card, SafeModeCard, Screen};
+use crate::core::Monotonic;
+use crate::page;
+use crate::platform::paths::Paths;
+use crate::platform::{clock, systemd};
+
+const TICK: Duration = Duration::from_millis(300);
+/// The console or a driver may have painted over the card; addresses may have changed.
+const REDRAW: Duration = Duration::from_secs(10);
+/// How long the PIN stays on the screen after a key was pressed.
+const PIN_SHOWN_S: u64 = 120;
+
+/// `fleet-agent safe-mode`: until it is told to stop, or the device reboots.
+///
+/// # Errors
+/// Only when there is no runtime, no random numbers, or no signals: everything else is worked around.
+pub fn run(paths: &Paths, address: SocketAddr) -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .max_blocking_threads(8)
+        .thread_stack_size(512 * 1024)
+        .build()?;
+    runtime.block_on(safe_mode(paths, address))
+}
+
+async fn safe_mode(paths: &Paths, address: SocketAddr) -> anyhow::Result<()> {
+    let (pin, origin) = pin::ensure(paths)?;
+    log::warn!("pin.origin":? = origin; "safe mode runs");
+    let gate = Gate::new(paths, pin, clock::monotonic());
+    let app = Arc::new(App::new(Device::new(paths.clone()), paths.clone(), gate));
+    restore_network(&app).await;
+    systemd::ready("safe mode");
+    let server = tokio::spawn(serve(Arc::clone(&app), address));
+    let mut stop = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    tokio::select! {
+        _ = stop.recv() => {}
+        _ = interrupt.recv() => {}
+        () = watch(&app, address.port()) => {}
+    }
+    server.abort();
+    systemd::stopping();
+    Ok(())
+}
+
+/// Tries again for ever: the port may still be held by the page of normal operation.
+async fn serve(app: Arc<App<Device>>, address: SocketAddr) {
+    loop {
+        match page::listen(address).await {
+            Ok(listener) => {
+                let served = axum::serve(listener, router(Arc::clone(&app))).await;
+                log::error!(error:? = served.err(); "the page ended");
+            }
+            Err(error) => {
+                log::warn!(error:% = error, address:% = address; "the page cannot be served yet")
+            }
+        }
+        tokio::time::sleep(Duration::from_secs(2)).await;
+    }
+}
+
+/// What a technician kept comes back; what was on trial when this process last ended goes.
+async fn restore_network(app: &App<Device>) {
+    if let Err(error) = app.undo().await {
+        log::warn!(error:% = error; "network settings on trial could not be undone");
+    }
+    match network::restore(&app.paths) {
+        Ok(interfaces) => {
+            for interface in interfaces {
+                if let Err(error) = app.actions.reload_network(&interface).await {
+                    log::warn!(error:% = error; "Wi-Fi could not be started");
+                }
+            }
+        }
+        Err(error) => {
+            log::warn!(error:% = error; "kept network settings could not be put in force")
+        }
+    }
+}
+
+/// Screen, keys, the network trial's end, and systemd's watchdog.
+async fn watch(app: &Arc<App<Device>>, port: u16) {
+    let liveness = systemd::Liveness::default();
+    let mut tick = tokio::time::interval(TICK);
+    let mut redraw = tokio::time::interval(REDRAW);
+    let mut keyboards = Keyboards::default();
+    let mut pin_until: Option<Monotonic> = None;
+    let mut facts = app.actions.facts().await;
+    loop {
+        tokio::select! {
+            _ = tick.tick() => {
+                liveness.keepalive();
+                let now = clock::monotonic();
+                let was_shown = pin_until.is_some();
+                if keyboards.pressed(&app.paths, Path::new("/dev/input")) {
+                    pin_until = Some(now.plus_ms(PIN_SHOWN_S * 1_000));
+                } else if pin_until.is_some_and(|until| until <= now) {
+                    pin_until = None;
+                }
+                if was_shown != pin_until.is_some() {
+                    draw(card(&facts, port, pin_until.map(|_| app.gate.presence()))).await;
+                }
+                end_trial(app, now).await;
+            }
+            _ = redraw.tick() => {
+                facts = app.actions.facts().await;
+                draw(card(&facts, port, pin_until.map(|_| app.gate.presence()))).await;
+            }
+        }
+    }
+}
+
+async fn end_trial(app: &App<Device>, now: Monotonic) {
+    if network::trial(&app.paths).is_some_and(|trial| trial.until <= now) {
+        log::warn!("nobody kept the new network settings: going back to the old ones");
+        if let Err(error) = app.undo().await {
+            log::error!(error:% = error; "the old network settings could not be put back");
+        }
+    }
+}
+
+fn card(facts: &Facts, port: u16, pin: Option<String>) -> Card {
+    let port = if port == 80 {
+        String::new()
+    } else {
+        format!(":{port}")
+    };
+    // IPv4 first: it is what people can type.
+    let url = facts
+        .addresses
+        .iter()
+        .find(|a| !a.contains(':'))
+        .map(|a| format!("http://{a}{port}/"))
+        .or_else(|| {
+            facts
+                .addresses
+                .first()
+                .map(|a| format!("http://[{a}]{port}/"))
+        });
+    Card::SafeMode(SafeModeCard {
+        reason: facts.cause.clone(),
+        advice: "A technician is needed. Nothing is lost by waiting.".to_owned(),
+        device: facts.device.clone(),
+        version: match facts.slot {
+            Some(slot) => format!("Version {}, slot {slot}", facts.version),
+            None => format!("Version {}", facts.version),
+        },
+        url,
+        addresses: facts.addresses.clone(),
+        pin,
+    })
+}
+
+async fn draw(card: Card) {
+    let drawn =
+        tokio::task::spawn_blocking(move || Screen::open().and_then(|screen| screen.show(&card)))
+            .await;
+    if let Ok(Err(error)) = drawn {
+        // A device without a screen is an ordinary one.
+        log::debug!(error:% = error; "the card could not be shown");
+    }
+}
