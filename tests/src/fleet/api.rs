@@ -79,6 +79,17 @@ impl Api {
         answer("PUT", path, request.send_json(body))
     }
 
+    /// Is there something at `path`?
+    pub fn exists(&self, path: &str) -> Result<bool> {
+        let request = self.agent.head(format!("{}{path}", self.base));
+        let request = request.header("authorization", format!("Bearer {}", self.token));
+        match checked("HEAD", path, request.call()) {
+            Ok(_) => Ok(true),
+            Err(FleetError::Refused { status: 404, .. }) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
     /// Uploads a file; a bundle takes longer than other requests.
     pub fn put_file(&self, path: &str, file: &Path) -> Result<()> {
         let what = format!("opening {}", file.display());

@@ -34,6 +34,9 @@ use crate::kit::{BundleFile, Kit};
 use crate::proxy::Proxy;
 use crate::vm::Programs;
 
+/// Larger than the image, as a real card would be.
+const CARD_BYTES: u64 = 2 << 30;
+
 /// A control plane with its operator, and the network that leads to it.
 #[derive(Debug)]
 pub struct Fleet {
@@ -171,7 +174,9 @@ impl Fleet {
         let provision = self.provision(name)?;
         let card = self.dir.join(format!("{name}.img"));
         let _ = fs::remove_file(&card);
-        fs::File::create(&card).map_err(FleetError::io(format!("creating {}", card.display())))?;
+        fs::File::create(&card)
+            .and_then(|file| file.set_len(CARD_BYTES))
+            .map_err(FleetError::io(format!("creating {}", card.display())))?;
         let text = |path: &Path| path.display().to_string();
         let image = text(&self.kit.disk);
         let arguments = ["flash", &image, &text(&card), "--yes", "--provision"];
@@ -224,8 +229,10 @@ impl Fleet {
         metadata: Envelope,
         status: ReleaseStatus,
     ) -> Result<()> {
-        self.api
-            .put_file(&format!("/v1/bundles/{}", bundle.sha256), &bundle.path)?;
+        let path = format!("/v1/bundles/{}", bundle.sha256);
+        if !self.api.exists(&path)? {
+            self.api.put_file(&path, &bundle.path)?;
+        }
         let release = CreateRelease { metadata, status };
         self.api.post::<Value>("/v1/releases", &release).map(drop)
     }
