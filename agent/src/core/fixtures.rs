@@ -88,7 +88,11 @@ pub(crate) fn verified(metadata: &ReleaseMetadata) -> VerifiedRelease {
 pub(crate) fn wanted(metadata: &ReleaseMetadata, kind: TargetKind, attempt: u32) -> Wanted {
     Wanted {
         kind,
-        rollout_id: Some(format!("rol_{}", metadata.version.to_string().replace('.', "-")).parse().unwrap()),
+        rollout_id: Some(
+            format!("rol_{}", metadata.version.to_string().replace('.', "-"))
+                .parse()
+                .unwrap(),
+        ),
         release: verified(metadata),
         source: BundleSource::ControlPlane {
             path: format!("/v1/device/bundles/{}", metadata.bundle.sha256),

@@ -52,6 +52,11 @@ impl Spool {
         self.events.is_empty()
     }
 
+    /// All waiting events, oldest first.
+    pub fn iter(&self) -> impl Iterator<Item = &Event> {
+        self.events.iter()
+    }
+
     /// Dropped and not yet told.
     pub fn dropped(&self) -> u32 {
         self.dropped

@@ -79,10 +79,12 @@ fn way(question: &Question<'_>, memory: &Memory<'_>) -> Way {
     let held = memory.other.is_some_and(|other| {
         other.version == release.version && other.root_hash == release.root_hash
     });
-    match question.kind {
-        TargetKind::Rollback if held => Way::Switch,
-        TargetKind::Rollback | TargetKind::Install => Way::Install,
-    }
+    if held { Way::Switch } else { Way::Install }
+}
+
+/// Going back to what is here already: that needs no fresh permission, or an old fleet could not.
+fn goes_back(question: &Question<'_>, way: Way) -> bool {
+    way == Way::Switch && question.kind == TargetKind::Rollback
 }
 
 fn pass(detail: impl Into<String>) -> Outcome {
@@ -123,14 +125,15 @@ fn clock(facts: &Facts) -> Outcome {
 
 fn expiry(question: &Question<'_>, facts: &Facts, way: Way) -> Outcome {
     let not_after = question.release.not_after;
-    match way {
-        // What is here already needs no fresh permission, or an old fleet could not go back.
-        Way::Switch => pass("the other slot holds it, which does not expire"),
-        Way::Install if facts.now <= not_after => pass(format!("valid until {not_after}")),
-        Way::Install => Outcome::Refuse(RefuseReason::Expired {
+    if goes_back(question, way) {
+        pass("the other slot holds it, which does not expire")
+    } else if facts.now <= not_after {
+        pass(format!("valid until {not_after}"))
+    } else {
+        Outcome::Refuse(RefuseReason::Expired {
             not_after,
             now: facts.now,
-        }),
+        })
     }
 }
 
@@ -165,24 +168,26 @@ fn downgrade(question: &Question<'_>, memory: &Memory<'_>, way: Way) -> Outcome 
     if release.version >= *current {
         return pass(format!("not older than {current}"));
     }
-    match (way, question.kind) {
-        (Way::Switch, _) => pass("going back to what the other slot holds"),
-        _ if release.allow_downgrade => pass("older, which the release allows"),
-        (Way::Install, TargetKind::Rollback) => {
-            Outcome::Refuse(RefuseReason::NothingToRollBackTo {
-                other: memory.other.map(|other| other.version.clone()),
-            })
-        }
-        (Way::Install, TargetKind::Install) => Outcome::Refuse(RefuseReason::Older {
-            current: current.clone(),
-        }),
+    if goes_back(question, way) {
+        return pass("going back to what the other slot holds");
     }
+    if release.allow_downgrade {
+        return pass("older, which the release allows");
+    }
+    Outcome::Refuse(match question.kind {
+        TargetKind::Rollback => RefuseReason::NothingToRollBackTo {
+            other: memory.other.map(|other| other.version.clone()),
+        },
+        TargetKind::Install => RefuseReason::Older {
+            current: current.clone(),
+        },
+    })
 }
 
 fn base(question: &Question<'_>, memory: &Memory<'_>, way: Way) -> Outcome {
     let current = &memory.booted.version;
-    match (&question.release.min_version, way) {
-        (Some(needed), Way::Install) if current < needed => {
+    match &question.release.min_version {
+        Some(needed) if current < needed && !goes_back(question, way) => {
             Outcome::Refuse(RefuseReason::BaseTooOld {
                 current: current.clone(),
                 needed: needed.clone(),

@@ -47,7 +47,9 @@ pub fn next_boot(env: &BootEnv, loads: impl Fn(Slot) -> bool) -> (Option<Choice>
         }
     }
     let likelier = if env.b.locked { Slot::B } else { Slot::A };
-    let slot = [likelier, likelier.other()].into_iter().find(|slot| loads(*slot));
+    let slot = [likelier, likelier.other()]
+        .into_iter()
+        .find(|slot| loads(*slot));
     (slot.map(Choice::SafeMode), saved)
 }
 

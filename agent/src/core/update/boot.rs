@@ -226,7 +226,10 @@ impl Transition<'_> {
                 let trial = new_trial(&pending.plan, Vec::new());
                 self.fail_trial(&trial, FailureReason::RolledBackByOperator);
                 // Nothing is wrong with it: it may come back when it is wanted again.
-                self.engine.record.failures.retain(|f| f.version != trial.version);
+                self.engine
+                    .record
+                    .failures
+                    .retain(|f| f.version != trial.version);
             } else {
                 self.started(&pending.plan, found);
             }

@@ -94,9 +94,9 @@ impl Transition<'_> {
     /// A person chose a bundle: the same admission, without the waiting that is not for persons.
     pub(super) fn local_bundle(&mut self, candidate: Candidate, booted: &BootedSystem) {
         let answer = match candidate {
-            Candidate::Unverified { error, .. } => {
-                Err(with_hint(tell_refusal(&admission::refuse_unverified(&error))))
-            }
+            Candidate::Unverified { error, .. } => Err(with_hint(tell_refusal(
+                &admission::refuse_unverified(&error),
+            ))),
             Candidate::Verified(wanted) => self.install_local(&wanted, booted),
         };
         self.answer(answer);

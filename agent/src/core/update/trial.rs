@@ -119,7 +119,11 @@ impl Transition<'_> {
         self.penalise(&trial.version, attempt, &why);
         let record = &mut self.engine.record;
         let back_to = record.other.take();
-        if record.committed.as_ref().is_some_and(|c| c.slot == trial.slot) {
+        if record
+            .committed
+            .as_ref()
+            .is_some_and(|c| c.slot == trial.slot)
+        {
             record.committed = back_to.map(|content| Committed {
                 slot: other,
                 content,
@@ -177,7 +181,8 @@ impl Engine {
     /// The attempt that a slot on trial counts for.
     pub(super) fn attempt_on_trial(&self, trial: &Trial) -> u32 {
         let committed = self.record.committed.as_ref();
-        let again = committed.filter(|c| c.slot == trial.slot && c.content.version == trial.version);
+        let again =
+            committed.filter(|c| c.slot == trial.slot && c.content.version == trial.version);
         match (&trial.plan, again) {
             (Some(plan), _) => plan.attempt,
             (None, Some(committed)) => committed.attempt,

@@ -1,8 +1,8 @@
 //! What others see of the engine: the state on the wire, and the answer to "why not?".
 
-use fleet_protocol::{RolloutId, Version};
 use fleet_protocol::update::UpdateState;
 use fleet_protocol::why::{Verdict, WhyStep, WhyTrace};
+use fleet_protocol::{RolloutId, Version};
 
 use super::{Candidate, Engine, Situation, State};
 use crate::core::admission::{self, Insistence, Question, tell_failure, tell_refusal};
@@ -76,7 +76,10 @@ impl Engine {
                 let mut trace = single(
                     "reboot",
                     Verdict::Wait,
-                    format!("{} is installed and waits for the reboot", pending.plan.version),
+                    format!(
+                        "{} is installed and waits for the reboot",
+                        pending.plan.version
+                    ),
                 );
                 if let Some(opens_at) = self.reboot_waits_until(situation) {
                     trace.steps[0].until = Some(opens_at);
@@ -120,7 +123,11 @@ impl Engine {
             None => match state {
                 State::RolledBack(back) => hold(
                     "trial",
-                    format!("{} was taken back: {}", back.version, tell_failure(&back.why)),
+                    format!(
+                        "{} was taken back: {}",
+                        back.version,
+                        tell_failure(&back.why)
+                    ),
                     "publish a newer release, or retry with `--force`",
                 ),
                 _ if self.target_known => WhyTrace {

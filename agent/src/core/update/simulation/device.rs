@@ -69,6 +69,7 @@ pub(crate) struct Device {
     pub(crate) safe_mode: bool,
     pub(crate) slot_history: Vec<Slot>,
     pub(crate) installs: Vec<Version>,
+    pub(crate) reported: BTreeMap<u64, UpdateState>,
 }
 
 impl Device {
@@ -105,6 +106,7 @@ impl Device {
             safe_mode: false,
             slot_history: Vec::new(),
             installs: Vec::new(),
+            reported: BTreeMap::new(),
         }
     }
 
@@ -141,11 +143,20 @@ impl Device {
             }
             if let Err(Off(reset)) = self.round() {
                 self.switch_off(reset);
+            } else if self.cuts.is_empty() && self.rests() {
+                break;
             }
         }
         if self.engine.is_none() {
             self.power_on();
         }
+    }
+
+    /// Nothing will happen any more without a new wish.
+    fn rests(&self) -> bool {
+        let view = self.view();
+        let ends = ["idle", "refused", "committed", "rolledBack"];
+        self.queue.is_empty() && ends.contains(&view.name())
     }
 
     /// As [`Self::run`], until the power has been cut once more.
@@ -232,10 +243,7 @@ impl Device {
         }
         let slot = choice.slot();
         self.boots += 1;
-        if let Err(off) = self.moment() {
-            self.blind_cuts += u32::from(!env.slot(slot).locked);
-            return Err(off);
-        }
+        self.moment().inspect_err(|_| self.blind_cuts += 1)?;
         let version = match &self.slots[&slot] {
             Content::Image(version) if self.quality(slot) != Some(Quality::NoBoot) => {
                 version.clone()
@@ -262,7 +270,9 @@ impl Device {
         self.safe_mode |= boot.safe_mode;
         let record = self.disk.as_deref().map(serde_json::from_str);
         self.engine = Some(Engine::new(record.transpose().unwrap().unwrap_or_default()));
-        self.feed(Event::Booted(boot))?;
+        // A cut before the record is written: nobody can know that this boot was healthy.
+        self.feed(Event::Booted(boot))
+            .inspect_err(|_| self.blind_cuts += 1)?;
         self.feed(Event::TargetReceived {
             generation: self.generation,
             release: self.target.clone(),
@@ -273,7 +283,10 @@ impl Device {
     fn count_attempt(&mut self, slot: Slot) {
         let attempts = self.attempts.entry(slot).or_default();
         *attempts += 1;
-        assert!(*attempts <= MAX_ATTEMPTS, "slot {slot} had {attempts} attempts");
+        assert!(
+            *attempts <= MAX_ATTEMPTS,
+            "slot {slot} had {attempts} attempts"
+        );
     }
 
     fn pass(&mut self, seconds: u64) {
@@ -337,7 +350,12 @@ impl Device {
                 s.tries = 0;
             }),
             Effect::StartInstall(order) => self.install(&order)?,
-            Effect::CancelInstall { .. } | Effect::Report(_) | Effect::Answer(_) => {}
+            Effect::CancelInstall { .. } | Effect::Answer(_) => {}
+            Effect::Report(report) => {
+                let sequence = report.sequence;
+                self.queue.push_back(Event::ReportAcknowledged { sequence });
+                self.reported.insert(sequence, report.state);
+            }
             Effect::SwitchSlot { slot } => {
                 self.make_primary(slot);
                 let result = Ok(());
@@ -366,7 +384,10 @@ impl Device {
     }
 
     fn change(&mut self, slot: Slot, change: impl FnOnce(&mut SlotEnv)) {
-        let env = self.env.as_mut().expect("a lost environment is rewritten first");
+        let env = self
+            .env
+            .as_mut()
+            .expect("a lost environment is rewritten first");
         change(env.slot_mut(slot));
     }
 
@@ -406,7 +427,8 @@ impl Device {
             return Ok(());
         }
         self.feed_progress(&transaction_id)?;
-        self.slots.insert(order.slot, Content::Image(order.version.clone()));
+        self.slots
+            .insert(order.slot, Content::Image(order.version.clone()));
         self.installs.push(order.version.clone());
         self.moment()?;
         self.make_primary(order.slot);
