@@ -23,6 +23,7 @@ const APPLETS: &[&str] = &[
     "mount",
     "readlink",
     "sed",
+    "rm",
     "sh",
     "sha256sum",
     "sleep",

@@ -51,6 +51,7 @@ const KEPT: &[&str] = &[
     "drivers/usb/storage/",
     "drivers/virtio/",
     "drivers/watchdog/",
+    "fs/autofs/",
     "fs/efivarfs/",
     "fs/erofs/",
     "fs/exfat/",

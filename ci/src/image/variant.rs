@@ -7,7 +7,7 @@ use anyhow::{Context, Result};
 use super::overlay::Overlay;
 
 /// How a release turns out on the device.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
 pub enum Variant {
     /// As it should be.
     #[default]
