@@ -8,6 +8,7 @@ mod harness;
 mod network;
 mod power;
 mod refusals;
+mod safe_mode;
 mod stage;
 mod update;
 mod watchdog;
