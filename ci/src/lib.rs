@@ -9,6 +9,7 @@ pub mod demo;
 pub mod image;
 pub mod keys;
 pub mod kit;
+pub mod lint;
 pub mod process;
 pub mod progress;
 pub mod setup;

@@ -109,7 +109,8 @@ mod tests {
         let mut bytes = vec![0u8; 3 * 4096];
         bytes[4096] = 7;
         std::fs::write(&image, &bytes).unwrap();
-        let map = BlockMap::new(3 * BLOCK, &[4096..8192]);
+        let range = 4096..8192;
+        let map = BlockMap::new(3 * BLOCK, std::slice::from_ref(&range));
         let xml = map.to_xml(&image).unwrap();
         let hash = hex::encode(Sha256::digest(&bytes[4096..8192]));
         assert!(

@@ -9,6 +9,7 @@
 mod base;
 mod bmap;
 mod boot;
+mod command;
 mod disk;
 mod initrd;
 mod kernel;
@@ -17,6 +18,7 @@ mod release;
 mod reproducible;
 mod variant;
 
+pub use command::{ImageArguments, run};
 pub use disk::{Disk, DiskInputs};
 pub use release::{BuiltAt, Release, ReleaseInputs};
 pub use reproducible::verify_reproducible;

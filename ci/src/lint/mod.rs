@@ -1,0 +1,194 @@
+//! `cargo xtask lint`: every check that needs no test run. All are run, then all failures are named.
+
+mod tidy;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+
+use crate::process;
+use crate::progress::Progress;
+use crate::tools::ToolTree;
+use crate::workspace::Workspace;
+
+/// Folders that hold no source of ours.
+const SKIPPED: &[&str] = &[".git", "fleet-data", "target"];
+
+/// The distribution's units that ours refer to; without a root around them they can't be found.
+const FOREIGN: &[&str] = &[
+    "is not executable: No such file",
+    "Command /usr/bin/fleet-agent is not executable",
+    "Failed to create ",
+];
+
+/// Runs all checks.
+///
+/// # Errors
+/// When one of them finds something; its log says what.
+pub fn run(workspace: &Workspace, progress: Progress) -> Result<()> {
+    let tools = ToolTree::ensure(workspace, progress)?;
+    let checks: [(&str, &dyn Fn() -> Result<Outcome>); 6] = [
+        ("Formatting", &|| format(workspace)),
+        ("Clippy", &|| clippy(workspace)),
+        ("Dependencies' licences and advisories", &|| deny(workspace)),
+        ("Shell scripts", &|| shell(workspace, &tools)),
+        ("Units", &|| units(workspace, &tools)),
+        ("Tidiness", &|| {
+            tidy::run(workspace).map(|()| Outcome::Clean)
+        }),
+    ];
+    let mut failed = Vec::new();
+    for (name, check) in checks {
+        let step = progress.step(name);
+        match check() {
+            Ok(Outcome::Clean) => step.done(""),
+            Ok(Outcome::Skipped(reason)) => step.done(&format!("skipped, {reason}")),
+            Err(error) => {
+                step.done("failed");
+                eprintln!("{error:#}\n");
+                failed.push(name);
+            }
+        }
+    }
+    if failed.is_empty() {
+        return Ok(());
+    }
+    bail!("{} found something to correct", failed.join(", "))
+}
+
+enum Outcome {
+    Clean,
+    Skipped(&'static str),
+}
+
+fn cargo(workspace: &Workspace, arguments: &[&str], log: &str) -> Result<()> {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let mut command = process::command(cargo);
+    command.args(arguments).current_dir(workspace.root());
+    process::run_logged(&mut command, &workspace.log_file(log))
+}
+
+fn format(workspace: &Workspace) -> Result<Outcome> {
+    cargo(workspace, &["fmt", "--all", "--check"], "lint-fmt").context("hint: cargo fmt --all")?;
+    Ok(Outcome::Clean)
+}
+
+fn clippy(workspace: &Workspace) -> Result<Outcome> {
+    let arguments = [
+        "clippy",
+        "--workspace",
+        "--all-targets",
+        "--all-features",
+        "--locked",
+        "--",
+        "-D",
+        "warnings",
+    ];
+    cargo(workspace, &arguments, "lint-clippy")?;
+    Ok(Outcome::Clean)
+}
+
+fn deny(workspace: &Workspace) -> Result<Outcome> {
+    if !process::on_path("cargo-deny") {
+        return Ok(Outcome::Skipped(
+            "cargo-deny is not installed (cargo install cargo-deny)",
+        ));
+    }
+    // Advisories need a database from elsewhere; what can be checked without one always is.
+    let checks = ["deny", "--offline", "check", "bans", "licenses", "sources"];
+    cargo(workspace, &checks, "lint-deny")
+        .context("hint: deny.toml says what is allowed, and why")?;
+    Ok(Outcome::Clean)
+}
+
+fn shell(workspace: &Workspace, tools: &ToolTree) -> Result<Outcome> {
+    let scripts: Vec<PathBuf> = files(workspace.root())?
+        .into_iter()
+        .filter(|path| shell_of(path).is_some())
+        .collect();
+    for script in &scripts {
+        // busybox's shell is ash: dash's checks plus what both have.
+        let dialect = shell_of(script).unwrap_or("sh");
+        let mut command = tools.command("shellcheck");
+        command.arg(format!("--shell={dialect}")).arg(script);
+        // SC1091: sourced files exist on the device only.
+        command.arg("--exclude=SC1091");
+        process::run_logged(&mut command, &workspace.log_file("lint-shellcheck"))?;
+    }
+    Ok(Outcome::Clean)
+}
+
+/// The dialect by a file's first line; none when it is no shell script.
+fn shell_of(path: &Path) -> Option<&'static str> {
+    let content = fs::read(path).ok()?;
+    let first = content.split(|byte| *byte == b'\n').next()?;
+    match first {
+        b"#!/bin/sh" | b"#!/bin/busybox sh" => Some("dash"),
+        b"#!/usr/bin/env bash" | b"#!/bin/bash" => Some("bash"),
+        _ => None,
+    }
+}
+
+/// Parses our units with systemd's own checker. What refers to programs of the device's root is left out.
+fn units(workspace: &Workspace, tools: &ToolTree) -> Result<Outcome> {
+    let all = files(&workspace.layer())?;
+    let ours: Vec<&PathBuf> = all
+        .iter()
+        .filter(|path| {
+            path.parent()
+                .is_some_and(|dir| dir.ends_with("usr/lib/systemd/system"))
+        })
+        .filter(|path| !path.is_symlink())
+        .collect();
+    let folders: std::collections::BTreeSet<&Path> =
+        ours.iter().filter_map(|path| path.parent()).collect();
+    let path: Vec<String> = folders
+        .iter()
+        .map(|dir| dir.display().to_string())
+        .collect();
+    let mut command = tools.command("systemd-analyze");
+    // A trailing colon keeps the distribution's own folders on the path.
+    command
+        .env("SYSTEMD_UNIT_PATH", format!("{}:", path.join(":")))
+        .args(["verify", "--man=no", "--recursive-errors=no"])
+        .args(&ours);
+    let output = command.output().context("starting systemd-analyze")?;
+    let said = String::from_utf8_lossy(&output.stderr);
+    let complaints: Vec<&str> = said
+        .lines()
+        .filter(|line| ours.iter().any(|unit| mentions(line, unit)))
+        .filter(|line| !FOREIGN.iter().any(|foreign| line.contains(foreign)))
+        .collect();
+    if complaints.is_empty() {
+        return Ok(Outcome::Clean);
+    }
+    bail!("{}", complaints.join("\n"))
+}
+
+fn mentions(line: &str, unit: &Path) -> bool {
+    unit.file_name()
+        .is_some_and(|name| line.contains(&*name.to_string_lossy()))
+}
+
+/// Every file of the repository that is not built, in order. Links are not followed.
+fn files(root: &Path) -> Result<Vec<PathBuf>> {
+    let mut found = Vec::new();
+    let mut folders = vec![root.to_owned()];
+    while let Some(folder) = folders.pop() {
+        for entry in
+            fs::read_dir(&folder).with_context(|| format!("listing {}", folder.display()))?
+        {
+            let entry = entry?;
+            let (path, kind) = (entry.path(), entry.file_type()?);
+            let skipped = SKIPPED.iter().any(|name| entry.file_name() == *name);
+            if kind.is_dir() && !skipped {
+                folders.push(path);
+            } else if kind.is_file() {
+                found.push(path);
+            }
+        }
+    }
+    found.sort();
+    Ok(found)
+}
