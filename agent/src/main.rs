@@ -2,8 +2,9 @@
 
 use std::process::ExitCode;
 
-use fleet_agent::daemon::args::{Args, USAGE, Verb};
+use fleet_agent::daemon::args::{Args, PageAddress, USAGE, Verb};
 use fleet_agent::daemon::{self, status};
+use fleet_agent::safe_mode;
 
 /// As sysexits(3) has them.
 const EX_USAGE: u8 = 64;
@@ -18,8 +19,13 @@ fn main() -> ExitCode {
         }
     };
     let result = match args.verb {
-        Verb::Run => daemon::run(&args.paths),
-        Verb::SafeMode => Err(anyhow::anyhow!("safe mode is not part of this build yet")),
+        Verb::Run => daemon::run(&args.paths, args.page),
+        Verb::SafeMode => match args.page {
+            PageAddress::At(address) => safe_mode::run(&args.paths, address),
+            PageAddress::None => Err(anyhow::anyhow!(
+                "safe mode is its page: leave `--page-addr none` out"
+            )),
+        },
         Verb::Status { json } => status::show(&args.paths, json),
         Verb::Version => {
             println!("fleet-agent {}", env!("CARGO_PKG_VERSION"));

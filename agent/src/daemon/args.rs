@@ -1,5 +1,6 @@
 //! The command line of `fleet-agent`.
 
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::path::PathBuf;
 
 use crate::platform::paths::Paths;
@@ -36,9 +37,12 @@ pub enum Verb {
 /// Where the local page listens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PageAddress {
-    At(std::net::SocketAddr),
+    At(SocketAddr),
     None,
 }
+
+/// All of IPv4, port 80.
+const DEFAULT_PAGE: SocketAddr = SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 80));
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Args {
@@ -93,7 +97,7 @@ impl Args {
         set(&mut paths.esp, "--esp-dir");
         set(&mut paths.run, "--run-dir");
         let page = match value("--page-addr").as_deref() {
-            None => PageAddress::At(([0, 0, 0, 0], 80).into()),
+            None => PageAddress::At(DEFAULT_PAGE),
             Some("none") => PageAddress::None,
             Some(text) => PageAddress::At(text.parse().map_err(|_| {
                 error(format!(

@@ -77,6 +77,19 @@ impl BootEnvFile {
         write_block(path, block)
     }
 
+    /// Writes the block that the boot loader reads when the first one is damaged, `grubenv.bak`
+    /// beside it; nothing is written if it says that already.
+    pub fn write_backup(&self, env: &BootEnv) -> Result<(), BootEnvFileError> {
+        let path = self.path()?;
+        let mut name = path.file_name().unwrap_or_default().to_owned();
+        name.push(".bak");
+        let backup = Self::new(Some(path.with_file_name(name)));
+        if backup.read().is_ok_and(|found| found == *env) {
+            return Ok(());
+        }
+        backup.rewrite(env)
+    }
+
     /// Changes what is there, in one write; nothing is written if nothing changes.
     pub fn change(&self, change: impl FnOnce(&mut BootEnv)) -> Result<(), BootEnvFileError> {
         let before = self.read()?;

@@ -6,6 +6,7 @@
 
 pub mod boot_env;
 pub mod booted;
+pub mod bus;
 pub mod clock;
 pub mod cmdline;
 pub mod files;

@@ -25,7 +25,7 @@ const MAX_PANIC_BYTES: u64 = 256 * 1024;
 
 /// Why this boot happened, and whether this call is the first of it to ask.
 ///
-/// The first call of a boot removes the orderly-shutdown marker and empties pstore's panic reports
+/// The first call of a boot removes the orderly-shutdown marker and takes pstore's panic reports over
 /// into `/data/fleet/cache/panics`, so that neither is held against a later boot.
 pub fn reason(paths: &Paths, boot_id: &str) -> (ResetReason, FirstOfBoot) {
     let file = paths.state().join("reset.json");
@@ -106,9 +106,14 @@ fn collect_panics(paths: &Paths) -> bool {
         let Ok(Some(report)) = files::read_limited(&entry.path(), MAX_PANIC_BYTES) else {
             continue;
         };
-        found |= report.starts_with(b"Panic") || report.starts_with(b"Oops");
-        // Without /data the record stays in pstore; the verdict is then repeated, not lost.
-        if files::write_atomic(&kept.join(&name), &report, Access::Secret).is_ok() {
+        let copy = kept.join(&name);
+        let is_known = files::read_limited(&copy, MAX_PANIC_BYTES)
+            .is_ok_and(|known| known.as_ref() == Some(&report));
+        let tells_of_panic = report.starts_with(b"Panic") || report.starts_with(b"Oops");
+        found |= tells_of_panic && !is_known;
+        // Without /data the record stays in pstore; the verdict is then repeated, not lost. Removing
+        // it frees its place; the hardened unit may not, and then the copy says that it is known.
+        if is_known || files::write_atomic(&copy, &report, Access::Secret).is_ok() {
             let _ = fs::remove_file(entry.path());
         }
     }

@@ -103,7 +103,7 @@ impl BundleProxy {
     }
 
     /// Reads the same without holding the proxy.
-    pub fn download_counter(&self) -> Box<dyn Fn() -> u64 + Send> {
+    pub fn download_counter(&self) -> Box<dyn Fn() -> u64 + Send + Sync> {
         let shared = self.shared.clone();
         Box::new(move || shared.downloaded.load(Ordering::Relaxed))
     }
@@ -226,7 +226,7 @@ fn answer(
                 // Closing in mid-body is what makes curl try again; a head says more, if none went.
                 if filled > 0 {
                     let status = match &error {
-                        SourceError::Wrong(_) => "404 Not Found",
+                        SourceError::Wrong(_) | SourceError::Missing(_) => "404 Not Found",
                         SourceError::Passing(_) => "502 Bad Gateway",
                     };
                     refuse(connection, status)?;
@@ -290,7 +290,7 @@ impl Transfer<'_> {
                 Err(SourceError::Passing(reason)) => {
                     self.wait_out(reason)?;
                 }
-                Err(wrong) => return Err(wrong),
+                Err(lasting) => return Err(lasting),
             }
         }
     }

@@ -33,7 +33,10 @@ pub enum SourceError {
     /// Another try may do.
     #[error("{0}")]
     Passing(String),
-    /// It is not there, or not the bundle that it should be.
+    /// It is not there; it may be put there later.
+    #[error("{0}")]
+    Missing(String),
+    /// It is not the bundle that it should be.
     #[error("{0}")]
     Wrong(String),
 }
@@ -82,10 +85,14 @@ fn open_remote(
         StatusCode::PARTIAL_CONTENT => {}
         StatusCode::OK => {
             let reason = "the server ignores ranges; put no proxy between it and the devices";
-            return Err(SourceError::Wrong(reason.to_owned()));
+            return Err(SourceError::Missing(reason.to_owned()));
         }
-        StatusCode::NOT_FOUND | StatusCode::GONE | StatusCode::RANGE_NOT_SATISFIABLE => {
+        StatusCode::NOT_FOUND | StatusCode::GONE => {
             let reason = format!("the control plane does not have the bundle (HTTP {status})");
+            return Err(SourceError::Missing(reason));
+        }
+        StatusCode::RANGE_NOT_SATISFIABLE => {
+            let reason = format!("the bundle is shorter than the {size} bytes of the release");
             return Err(SourceError::Wrong(reason));
         }
         _ => return Err(SourceError::Passing(format!("HTTP {status}"))),

@@ -26,7 +26,7 @@ pub struct Args {
     /// Kept by RAUC with the slot (1.12 and later).
     pub transaction: String,
     /// Counts up while bytes arrive, so that a slow link is not taken for a stall.
-    pub still_moving: Box<dyn Fn() -> u64 + Send>,
+    pub still_moving: Box<dyn Fn() -> u64 + Send + Sync>,
 }
 
 impl std::fmt::Debug for Args {
@@ -86,7 +86,7 @@ impl Rauc {
 struct Watch<'a> {
     proxy: &'a InstallerProxy<'a>,
     progress: mpsc::Sender<Progress>,
-    still_moving: Box<dyn Fn() -> u64 + Send>,
+    still_moving: Box<dyn Fn() -> u64 + Send + Sync>,
     seen: (Progress, u64),
     moved_at: Instant,
     idle_polls: u8,

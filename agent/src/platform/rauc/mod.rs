@@ -114,6 +114,14 @@ impl Rauc {
         .await
     }
 
+    /// Whether an installation runs, ours or somebody else's.
+    pub async fn is_installing(&self) -> Result<bool, RaucError> {
+        const OPERATION: &str = "read the operation";
+        let proxy = self.proxy(OPERATION).await?;
+        let operation = within(OPERATION, CALL_DEADLINE, proxy.operation()).await?;
+        Ok(operation == "installing")
+    }
+
     /// RAUC's view of all slots.
     pub async fn slots(&self) -> Result<Vec<SlotStatus>, RaucError> {
         const OPERATION: &str = "read the slots' status";

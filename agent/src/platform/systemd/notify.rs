@@ -43,10 +43,31 @@ pub struct Stamp {
     seen_ms: Arc<AtomicU64>,
 }
 
+/// How often an idle loop shows that it is alive.
+const IDLE_TOUCH: Duration = Duration::from_secs(15);
+
 impl Stamp {
     /// Once each time round.
     pub fn touch(&self) {
         self.seen_ms.store(clock::monotonic().0, Ordering::Relaxed);
+    }
+
+    /// Waits for something that may take for ever by right, such as the next message, and stays alive
+    /// meanwhile. Not for work, which is to be seen when it hangs.
+    pub async fn idle<T>(&self, wait: impl Future<Output = T>) -> T {
+        let mut wait = std::pin::pin!(wait);
+        loop {
+            self.touch();
+            if let Ok(value) = tokio::time::timeout(IDLE_TOUCH, &mut wait).await {
+                self.touch();
+                return value;
+            }
+        }
+    }
+
+    /// Sleeps, staying alive.
+    pub async fn sleep(&self, duration: Duration) {
+        self.idle(tokio::time::sleep(duration)).await;
     }
 }
 
@@ -113,7 +134,7 @@ mod tests {
     fn a_loop_that_stops_touching_its_stamp_is_named() {
         let liveness = Liveness::default();
         let update = liveness.register("update", Duration::from_secs(10));
-        let _heartbeat = liveness.register("heartbeat", Duration::from_secs(3600));
+        let _heartbeat = liveness.register("heartbeat", Duration::from_hours(1));
         update.touch();
         let now = clock::monotonic();
         assert!(liveness.hung(now).is_empty());

@@ -1,0 +1,323 @@
+//! Drives the configuration: layers of the image and the role, the device's own changes, and what the
+//! control plane delivers; a new one is kept only if the device is healthy with it.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use fleet_protocol::RoleName;
+use fleet_protocol::config::{DeviceConfig, Layer, merge};
+use fleet_protocol::event::{EventKind, Severity};
+use fleet_protocol::target::TargetConfig;
+use serde_json::{Map, Value};
+use tokio::sync::{mpsc, oneshot};
+
+use super::context::{Ctx, InForce};
+use crate::core::config::{Configuration, Effect, Event};
+use crate::core::gate::{Gate, Sample, Settings, Verdict};
+use crate::platform::booted::read_state;
+use crate::platform::files::{self, Access, FileError};
+use crate::platform::paths::Paths;
+use crate::platform::{clock, logging};
+
+const DEADLINE: Duration = Duration::from_mins(2);
+const MAX_LAYER_BYTES: u64 = 256 * 1024;
+/// Used when not even the image's own configuration can be read: enough to be reached and repaired.
+const FALLBACK: &str = include_str!("fallback.toml");
+
+#[derive(Debug)]
+pub(super) enum Message {
+    Delivered(TargetConfig),
+    /// A `config` command; answered when the changes are kept or rejected.
+    OwnChanges {
+        changes: Map<String, Value>,
+        reply: oneshot::Sender<Result<String, String>>,
+    },
+    Sample(Sample),
+}
+
+/// The configuration as the agent starts with it.
+pub(super) struct Loaded {
+    pub(super) in_force: InForce,
+    configuration: Configuration,
+    base: Vec<Layer>,
+    effects: Vec<Effect>,
+}
+
+/// Reads all layers. Never fails: what can't be read is left out, and said.
+pub(super) fn load(paths: &Paths, role: Option<&RoleName>) -> Loaded {
+    let base = base_layers(paths, role);
+    let configuration: Configuration = read_state(&file(paths)).unwrap_or_default();
+    let (configuration, effects) = configuration.step(Event::Started, &base);
+    let applied = effects.iter().rev().find_map(|effect| match effect {
+        Effect::Apply {
+            config, version, ..
+        } => Some((config.clone(), *version)),
+        _ => None,
+    });
+    let (config, version) = applied.unwrap_or_else(|| (Box::new(fallback()), 0));
+    Loaded {
+        in_force: InForce {
+            config: *config,
+            version,
+            problem: None,
+        },
+        configuration,
+        base,
+        effects,
+    }
+}
+
+fn fallback() -> DeviceConfig {
+    let layer = Layer::parse("the built-in fallback", FALLBACK);
+    layer
+        .and_then(|layer| merge(&[layer]))
+        .expect("a test reads the built-in fallback")
+}
+
+fn file(paths: &Paths) -> PathBuf {
+    paths.state().join("configuration.json")
+}
+
+/// The image's defaults, the role, and what was written by hand into `/data/fleet/config`.
+fn base_layers(paths: &Paths, role: Option<&RoleName>) -> Vec<Layer> {
+    let defaults = layer("the image's defaults", &paths.default_config());
+    let defaults = defaults.unwrap_or_else(|| {
+        Layer::parse("the built-in fallback", FALLBACK).expect("a test reads the built-in fallback")
+    });
+    let named = defaults
+        .table
+        .get("role")
+        .and_then(|r| r.as_str())
+        .map(str::to_owned);
+    let role = role.map(|role| role.as_str().to_owned()).or(named);
+    let mut layers = vec![defaults];
+    if let Some(role) = role {
+        let mut chosen = toml::Table::new();
+        chosen.insert("role".to_owned(), toml::Value::String(role.clone()));
+        layers.push(Layer {
+            name: "the provisioning file".to_owned(),
+            table: chosen,
+        });
+        let path = paths.roles().join(format!("{role}.toml"));
+        layers.extend(layer(&format!("roles/{role}.toml"), &path));
+    }
+    if let Some(local) = layer("config/local.toml", &paths.config().join("local.toml")) {
+        let mut with_local = layers.clone();
+        with_local.push(local);
+        // Written by hand: a slip in it must not cost the rest.
+        match merge(&with_local) {
+            Ok(_) => layers = with_local,
+            Err(error) => log::warn!(error:%, hint = error.hint(); "config/local.toml is left out"),
+        }
+    }
+    layers
+}
+
+fn layer(name: &str, path: &std::path::Path) -> Option<Layer> {
+    let text = match files::read_limited(path, MAX_LAYER_BYTES) {
+        Ok(bytes) => String::from_utf8(bytes?).map_err(|e| e.to_string()),
+        Err(error) => Err(error.to_string()),
+    };
+    let layer = text.and_then(|text| Layer::parse(name, &text).map_err(|e| e.to_string()));
+    layer
+        .inspect_err(|error| log::warn!(error:%; "{name} is left out"))
+        .ok()
+}
+
+struct Driver {
+    ctx: Ctx,
+    configuration: Configuration,
+    base: Vec<Layer>,
+    /// While something is on trial, with who waits for how it ends.
+    trial: Option<Gate>,
+    reply: Option<oneshot::Sender<Result<String, String>>>,
+}
+
+pub(super) async fn run(ctx: Ctx, loaded: Loaded, mut messages: mpsc::Receiver<Message>) {
+    let stamp = ctx.liveness.register("config", DEADLINE);
+    let mut driver = Driver {
+        ctx,
+        configuration: loaded.configuration.clone(),
+        base: loaded.base,
+        trial: None,
+        reply: None,
+    };
+    driver.settle(loaded.configuration, loaded.effects);
+    while let Some(message) = stamp.idle(messages.recv()).await {
+        stamp.touch();
+        match message {
+            Message::Delivered(target) => driver.feed(Event::Delivered(target)),
+            Message::OwnChanges { changes, reply } => {
+                if driver.trial.is_some() {
+                    let busy = "another configuration is on trial: try again when it has ended";
+                    let _ = reply.send(Err(busy.to_owned()));
+                    continue;
+                }
+                driver.reply = Some(reply);
+                driver.feed(Event::OwnChanges(changes));
+                if driver.trial.is_none() {
+                    driver.answer(Ok("nothing to change".to_owned()));
+                }
+            }
+            Message::Sample(sample) => driver.sample(&sample),
+        }
+    }
+}
+
+impl Driver {
+    fn feed(&mut self, event: Event) {
+        let (next, effects) = self.configuration.clone().step(event, &self.base);
+        self.settle(next, effects);
+    }
+
+    /// Takes the new state over if it could be kept, and does what follows.
+    fn settle(&mut self, next: Configuration, effects: Vec<Effect>) {
+        for effect in effects {
+            match effect {
+                Effect::Persist(state) => {
+                    if let Err(error) = self.persist(&state) {
+                        log::error!(error:%, hint = error.hint(); "the configuration could not be kept");
+                        self.answer(Err(format!("{error}; {}", error.hint())));
+                        return;
+                    }
+                }
+                Effect::Apply {
+                    config,
+                    version,
+                    on_trial,
+                } => self.apply(*config, version, on_trial),
+                Effect::Kept { version } => {
+                    self.end_trial();
+                    self.tell(EventKind::ConfigApplied, Severity::Info, version, None);
+                    self.answer(Ok("the changes are kept".to_owned()));
+                }
+                Effect::Rejected { version, reason } => {
+                    self.end_trial();
+                    let severity = Severity::Warning;
+                    self.tell(EventKind::ConfigRejected, severity, version, Some(&reason));
+                    self.ctx.config.send_modify(|held| {
+                        let mut changed = (**held).clone();
+                        changed.problem = Some(reason.clone());
+                        *held = Arc::new(changed);
+                    });
+                    self.answer(Err(reason));
+                }
+                Effect::Unusable { reason } => {
+                    log::error!(error:% = reason; "the image's own configuration is unusable");
+                }
+            }
+        }
+        self.configuration = next;
+    }
+
+    fn persist(&self, state: &Configuration) -> Result<(), FileError> {
+        files::write_json(&file(&self.ctx.device.paths), state, Access::Secret)
+    }
+
+    fn apply(&mut self, config: DeviceConfig, version: u64, on_trial: bool) {
+        logging::set_level(config.log_level);
+        self.ctx
+            .limiter
+            .set(config.updates.bandwidth_limit_bytes_per_s);
+        self.ctx.config.send_replace(Arc::new(InForce {
+            config,
+            version,
+            problem: None,
+        }));
+        self.trial = on_trial.then(|| Gate::new(clock::monotonic(), self.ctx.reached_recently()));
+        self.ctx.config_trial.store(on_trial, Ordering::Relaxed);
+        if on_trial {
+            log::info!("config.version" = version; "a configuration is on trial");
+            self.ctx.bells.health.notify_one();
+        }
+    }
+
+    fn end_trial(&mut self) {
+        self.trial = None;
+        self.ctx.config_trial.store(false, Ordering::Relaxed);
+    }
+
+    fn sample(&mut self, sample: &Sample) {
+        let Some(gate) = self.trial.take() else {
+            return;
+        };
+        let settings = Settings::from(&self.ctx.config().config.health);
+        let (gate, verdict) = gate.sample(sample, clock::monotonic(), &settings);
+        match verdict {
+            Verdict::Holding { .. } => self.trial = Some(gate),
+            Verdict::Passed => self.feed(Event::GatePassed),
+            Verdict::Failed { checks } => self.feed(Event::GateFailed { checks }),
+        }
+    }
+
+    fn tell(&self, kind: EventKind, severity: Severity, version: u64, reason: Option<&str>) {
+        log::info!("config.version" = version, reason:?; "configuration: {kind:?}");
+        let payload = serde_json::json!({ "configVersion": version, "reason": reason });
+        self.ctx.events.raise(kind, severity, payload);
+        self.ctx.bells.heartbeat.notify_one();
+    }
+
+    fn answer(&mut self, answer: Result<String, String>) {
+        if let Some(reply) = self.reply.take() {
+            let _ = reply.send(answer);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_built_in_fallback_is_a_configuration() {
+        assert_eq!(fallback().control.heartbeat_interval_s, 60);
+    }
+
+    #[test]
+    fn a_device_without_any_file_still_has_a_configuration() {
+        let folder = tempfile::tempdir().unwrap();
+        let loaded = load(&Paths::under(folder.path()), None);
+        assert_eq!(loaded.in_force.version, 0);
+    }
+
+    #[test]
+    fn the_role_of_the_provisioning_file_wins_over_the_images() {
+        let folder = tempfile::tempdir().unwrap();
+        let paths = Paths::under(folder.path());
+        let write = |path: &std::path::Path, text: &str| {
+            files::write_atomic(path, text.as_bytes(), Access::Public).unwrap();
+        };
+        write(&paths.default_config(), FALLBACK);
+        write(
+            &paths.roles().join("menu.toml"),
+            "[control]\nheartbeat_interval_s = 300",
+        );
+        let role = "menu".parse().unwrap();
+        let config = load(&paths, Some(&role)).in_force.config;
+        assert_eq!(config.control.heartbeat_interval_s, 300);
+        assert_eq!(config.role, role);
+    }
+
+    #[test]
+    fn a_slip_in_the_local_file_costs_only_that_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let paths = Paths::under(folder.path());
+        let local = paths.config().join("local.toml");
+        files::write_atomic(
+            &local,
+            b"[control]\nheartbeat_interval_s = 1",
+            Access::Public,
+        )
+        .unwrap();
+        assert_eq!(
+            load(&paths, None)
+                .in_force
+                .config
+                .control
+                .heartbeat_interval_s,
+            60
+        );
+    }
+}

@@ -1,0 +1,123 @@
+//! The regular sign of life, and what the answer to it sets going.
+
+use std::time::Duration;
+
+use fleet_protocol::event::{EventKind, Severity};
+use fleet_protocol::heartbeat::{Heartbeat, HeartbeatAck, OperatingMode};
+use jiff::Timestamp;
+
+use super::context::{Context, Ctx, dice};
+use super::enrol::linked;
+use crate::core::backoff::Backoff;
+use crate::core::interval::next_poll_ms;
+use crate::platform::clock;
+use crate::platform::metrics::{self, Meter};
+
+const DEADLINE: Duration = Duration::from_mins(5);
+/// Heartbeats asked for out of turn come no faster than this.
+const MIN_PAUSE: Duration = Duration::from_secs(2);
+
+pub(super) async fn run(ctx: Ctx) {
+    let stamp = ctx.liveness.register("heartbeat", DEADLINE);
+    stamp.idle(linked(&ctx)).await;
+    let mut meter = Meter::new();
+    let mut failures = 0;
+    loop {
+        stamp.touch();
+        let heartbeat = compose(&ctx, &mut meter);
+        let errors = heartbeat.errors.clone();
+        match ctx.call(move |client| client.heartbeat(&heartbeat)).await {
+            Ok(ack) => {
+                failures = 0;
+                ctx.counted(&errors);
+                answered(&ctx, &ack);
+            }
+            Err(error) => {
+                failures += 1;
+                log::debug!(error:%; "a heartbeat was not answered");
+            }
+        }
+        let pause = pause(&ctx, failures);
+        let early = async {
+            tokio::time::sleep(MIN_PAUSE).await;
+            ctx.bells.heartbeat.notified().await;
+        };
+        let wait = async {
+            tokio::select! {
+                () = tokio::time::sleep(pause) => {}
+                () = early => {}
+            }
+        };
+        stamp.idle(wait).await;
+    }
+}
+
+fn pause(ctx: &Ctx, failures: u32) -> Duration {
+    let control = &ctx.config().config.control;
+    let interval_ms = u64::from(control.heartbeat_interval_s) * 1_000;
+    let ms = if failures == 0 {
+        next_poll_ms(interval_ms, control.jitter_percent, dice())
+    } else {
+        let backoff = Backoff {
+            base_ms: interval_ms.min(5_000),
+            max_ms: u64::from(control.max_backoff_s) * 1_000,
+        };
+        backoff.pause_ms(failures, dice())
+    };
+    Duration::from_millis(ms)
+}
+
+fn compose(ctx: &Ctx, meter: &mut Meter) -> Heartbeat {
+    let device = &ctx.device;
+    let config = ctx.config();
+    let update = ctx.update.borrow().clone();
+    let mut network = metrics::network(&device.paths);
+    network.last_sync_at_utc = ctx.contact().last_success.map(|(at, _)| at);
+    Heartbeat {
+        device_time: clock::wall(),
+        agent_version: env!("CARGO_PKG_VERSION").to_owned(),
+        compatible: device.release.compatible.clone(),
+        hardware: device.hardware.clone(),
+        role: config.config.role.clone(),
+        mode: OperatingMode::Normal,
+        booted: device.booted.clone(),
+        other_version: update.other_version,
+        uptime_seconds: metrics::uptime_seconds(&device.paths),
+        reset_reason: device.reset_reason,
+        update: update.state,
+        health: ctx.health.borrow().checks.clone(),
+        metrics: meter.read(&device.paths),
+        network,
+        errors: ctx.error_counts(),
+        config_version: config.version,
+        key_set_version: *ctx.key_set_version.borrow(),
+    }
+}
+
+fn answered(ctx: &Ctx, ack: &HeartbeatAck) {
+    ctx.heard_time(ack.server_time);
+    if ack.commands_pending > 0 {
+        ctx.bells.commands.notify_one();
+    }
+    if ack.target_generation != ctx.update.borrow().generation {
+        ctx.bells.target.notify_one();
+    }
+    // The line is good: what waits for it need not wait for its own pause.
+    ctx.bells.events.notify_one();
+}
+
+impl Context {
+    /// The control plane's word on the time, over an authenticated connection.
+    pub(super) fn heard_time(&self, server_time: Timestamp) {
+        if let Some(step) = self.clock.heard(server_time) {
+            let payload = serde_json::json!({ "from": step.from, "to": step.to });
+            self.events
+                .raise(EventKind::ClockStepped, Severity::Warning, payload);
+        }
+    }
+
+    /// Shown on the device's own page while it is not enrolled.
+    pub(super) fn fail_enrolment(&self, message: &str, hint: &str) {
+        self.note_trouble(format!("{message}; {hint}"));
+    }
+}

@@ -1,0 +1,229 @@
+//! One installation: the proxy, RAUC, and what its end means.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use fleet_protocol::update::RefuseReason;
+use tokio::sync::{Notify, mpsc};
+
+use super::context::Ctx;
+use super::update::Message;
+use crate::client::bundle_proxy::{BundleProxy, BundleSource, Place, SourceError};
+use crate::core::update::{self, InstallError, InstallOrder};
+use crate::platform::rauc::{Args, FailureKind, Progress, RaucError};
+
+/// Writing the slot fails so often in a row before the flash is given up.
+const MAX_WRITE_FAILURES: u32 = 3;
+/// How long RAUC may take to end after its source was taken away.
+const CANCEL_DEADLINE: Duration = Duration::from_mins(2);
+const PROGRESS_INTERVAL: Duration = Duration::from_secs(1);
+
+static WRITE_FAILURES: AtomicU32 = AtomicU32::new(0);
+
+/// An installation that runs.
+#[derive(Debug)]
+pub(super) struct Installation {
+    pub(super) transaction_id: String,
+    cancel: Arc<Notify>,
+}
+
+impl Installation {
+    /// RAUC has no way to stop; without its source it fails within seconds.
+    pub(super) fn cancel(&self) {
+        self.cancel.notify_one();
+    }
+}
+
+/// Starts it; its progress and its end are told to `engine`.
+pub(super) fn start(ctx: &Ctx, order: InstallOrder, engine: mpsc::Sender<Message>) -> Installation {
+    let cancel = Arc::new(Notify::new());
+    let installation = Installation {
+        transaction_id: order.transaction_id.clone(),
+        cancel: cancel.clone(),
+    };
+    let ctx = ctx.clone();
+    tokio::spawn(async move {
+        let result = install(&ctx, &order, &engine, &cancel).await;
+        let finished = Message::Installed {
+            transaction_id: order.transaction_id,
+            result,
+        };
+        // The engine lives as long as the process.
+        let _ = engine.send(finished).await;
+    });
+    installation
+}
+
+async fn install(
+    ctx: &Ctx,
+    order: &InstallOrder,
+    engine: &mpsc::Sender<Message>,
+    cancel: &Notify,
+) -> Result<(), InstallError> {
+    let transient = |detail: String| InstallError::Transient { detail };
+    let proxy = BundleProxy::start(source(ctx, order)?, ctx.limiter.clone())
+        .map_err(|e| transient(format!("the local proxy does not start: {e}")))?;
+    let rauc = ctx.bus.rauc().await.map_err(|e| transient(e.to_string()))?;
+    let (progress_in, progress_out) = mpsc::channel(8);
+    let args = Args {
+        source: proxy.url(),
+        manifest_hash: Some(order.manifest_sha256),
+        transaction: order.transaction_id.clone(),
+        still_moving: proxy.download_counter(),
+    };
+    let relay = relay(order, engine, proxy.download_counter(), progress_out);
+    let installing = rauc.install(args, progress_in);
+    tokio::pin!(installing, relay);
+    let result = tokio::select! {
+        result = &mut installing => result,
+        // Ends only when RAUC's side of the channel is dropped.
+        () = &mut relay => installing.await,
+        () = cancel.notified() => {
+            drop(proxy);
+            let _ = tokio::time::timeout(CANCEL_DEADLINE, installing).await;
+            return Err(transient("cancelled".to_owned()));
+        }
+    };
+    log::info!("bundle.downloaded_bytes" = proxy.downloaded_bytes(),
+        "bundle.size_bytes" = order.size_bytes, ok = result.is_ok(); "RAUC is done");
+    let trouble = proxy.trouble();
+    if result.is_ok() {
+        WRITE_FAILURES.store(0, Ordering::Relaxed);
+        let last = Progress {
+            percent: 100,
+            message: "installed".to_owned(),
+        };
+        let _ = engine.try_send(progress(order, last, proxy.downloaded_bytes()));
+    }
+    result.map_err(|error| meaning(&error, trouble))
+}
+
+fn source(ctx: &Ctx, order: &InstallOrder) -> Result<BundleSource, InstallError> {
+    let place = match &order.source {
+        update::BundleSource::File { path } => Place::File { path: path.clone() },
+        update::BundleSource::ControlPlane { path } => {
+            let link = ctx.link().ok_or_else(|| InstallError::Transient {
+                detail: "the device is not enrolled".to_owned(),
+            })?;
+            Place::ControlPlane {
+                client: link.client,
+                path: path.clone(),
+            }
+        }
+    };
+    Ok(BundleSource {
+        size_bytes: order.size_bytes,
+        place,
+    })
+}
+
+fn progress(order: &InstallOrder, progress: Progress, downloaded_bytes: u64) -> Message {
+    Message::Progress {
+        transaction_id: order.transaction_id.clone(),
+        progress,
+        downloaded_bytes,
+    }
+}
+
+/// Passes RAUC's progress on, with the bytes that came meanwhile.
+async fn relay(
+    order: &InstallOrder,
+    engine: &mpsc::Sender<Message>,
+    downloaded: Box<dyn Fn() -> u64 + Send + Sync>,
+    mut from_rauc: mpsc::Receiver<Progress>,
+) {
+    let mut seen = (Progress::default(), 0);
+    loop {
+        let step = tokio::time::timeout(PROGRESS_INTERVAL, from_rauc.recv()).await;
+        let latest = match step {
+            Ok(Some(latest)) => latest,
+            Ok(None) => return,
+            Err(_) => seen.0.clone(),
+        };
+        let next = (latest, downloaded());
+        if next != seen {
+            // The engine may be busy; a later step says more.
+            let _ = engine.try_send(progress(order, next.0.clone(), next.1));
+            seen = next;
+        }
+    }
+}
+
+/// What RAUC's failure means for the engine. The proxy knows more than RAUC does: RAUC sees a short
+/// read where the proxy saw the network fail.
+fn meaning(error: &RaucError, trouble: Option<SourceError>) -> InstallError {
+    let detail = error.to_string();
+    match trouble {
+        Some(SourceError::Wrong(reason)) => {
+            return InstallError::Refused(RefuseReason::BundleMismatch { detail: reason });
+        }
+        Some(SourceError::Missing(reason) | SourceError::Passing(reason)) => {
+            return InstallError::Transient {
+                detail: format!("{detail}; {reason}"),
+            };
+        }
+        None => {}
+    }
+    match error.kind {
+        FailureKind::Signature | FailureKind::Compatible | FailureKind::Format => {
+            InstallError::Refused(RefuseReason::BundleRejected {
+                detail: error.detail.clone(),
+            })
+        }
+        FailureKind::Mismatch => InstallError::Refused(RefuseReason::BundleMismatch {
+            detail: error.detail.clone(),
+        }),
+        FailureKind::SlotWrite => {
+            if WRITE_FAILURES.fetch_add(1, Ordering::Relaxed) + 1 < MAX_WRITE_FAILURES {
+                return InstallError::Transient { detail };
+            }
+            WRITE_FAILURES.store(0, Ordering::Relaxed);
+            InstallError::Permanent { detail }
+        }
+        FailureKind::Network
+        | FailureKind::Busy
+        | FailureKind::Absent
+        | FailureKind::Stalled
+        | FailureKind::Other => InstallError::Transient { detail },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn failure(kind: FailureKind) -> RaucError {
+        RaucError {
+            operation: "install",
+            kind,
+            detail: "d".to_owned(),
+        }
+    }
+
+    #[test]
+    fn a_short_read_is_the_networks_fault_when_the_proxy_says_so() {
+        let trouble = Some(SourceError::Passing("timed out".to_owned()));
+        let meant = meaning(&failure(FailureKind::Format), trouble);
+        assert!(matches!(meant, InstallError::Transient { .. }));
+    }
+
+    #[test]
+    fn a_bad_signature_refuses_the_bundle() {
+        let meant = meaning(&failure(FailureKind::Signature), None);
+        let InstallError::Refused(RefuseReason::BundleRejected { .. }) = meant else {
+            panic!("{meant:?}")
+        };
+    }
+
+    #[test]
+    fn a_slot_that_cannot_be_written_is_given_up_after_some_tries() {
+        let meant: Vec<bool> = (0..MAX_WRITE_FAILURES)
+            .map(|_| {
+                let meant = meaning(&failure(FailureKind::SlotWrite), None);
+                matches!(meant, InstallError::Permanent { .. })
+            })
+            .collect();
+        assert_eq!(meant, [false, false, true]);
+    }
+}

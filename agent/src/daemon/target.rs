@@ -1,0 +1,227 @@
+//! What the control plane wants of this device: fetched, its signatures checked, and kept, so that a
+//! restart without a network still knows it.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use fleet_protocol::target::{Target, TargetRelease};
+use fleet_protocol::trust::{Envelope, TrustedKeys, VerifiedRelease, VerifyReleaseError};
+use serde::{Deserialize, Serialize};
+use tokio::sync::mpsc;
+
+use super::context::{Ctx, dice};
+use super::enrol::linked;
+use super::{config, update};
+use crate::client::TargetAnswer;
+use crate::core::backoff::Backoff;
+use crate::core::interval::next_poll_ms;
+use crate::core::update::{BundleSource, Candidate, Wanted};
+use crate::platform::booted::read_state;
+use crate::platform::files::{self, Access, Found};
+
+const DEADLINE: Duration = Duration::from_mins(5);
+/// Beside the heartbeat, which says when there is something new.
+const POLL_MS: u64 = 15 * 60 * 1_000;
+/// Bells in a row are one.
+const MIN_PAUSE: Duration = Duration::from_secs(1);
+
+/// `target.json`
+#[derive(Debug, Serialize, Deserialize)]
+struct Kept {
+    etag: Option<String>,
+    target: Target,
+}
+
+/// Who is told of it.
+#[derive(Debug)]
+pub(super) struct Audience {
+    pub(super) update: mpsc::Sender<update::Message>,
+    pub(super) config: mpsc::Sender<config::Message>,
+}
+
+pub(super) async fn run(ctx: Ctx, audience: Audience) {
+    let stamp = ctx.liveness.register("target", DEADLINE);
+    let mut keys = Keys::load(&ctx);
+    let kept: Option<Kept> = read_state(&kept_file(&ctx));
+    let mut etag = None;
+    if let Some(kept) = kept {
+        etag = kept.etag;
+        announce(&ctx, &audience, &mut keys, kept.target).await;
+    }
+    stamp.idle(linked(&ctx)).await;
+    let mut failures = 0;
+    loop {
+        stamp.touch();
+        let known = etag.clone();
+        match ctx
+            .call(move |client| client.target(known.as_deref()))
+            .await
+        {
+            Ok(TargetAnswer::NotModified) => failures = 0,
+            Ok(TargetAnswer::New { target, etag: new }) => {
+                failures = 0;
+                etag = keep(&ctx, &target, new);
+                announce(&ctx, &audience, &mut keys, *target).await;
+            }
+            Err(error) => {
+                failures += 1;
+                log::debug!(error:%; "the target could not be fetched");
+            }
+        }
+        let pause = Duration::from_millis(pause_ms(&ctx, failures));
+        let early = async {
+            tokio::time::sleep(MIN_PAUSE).await;
+            ctx.bells.target.notified().await;
+        };
+        let wait = async {
+            tokio::select! {
+                () = tokio::time::sleep(pause) => {}
+                () = early => {}
+            }
+        };
+        stamp.idle(wait).await;
+    }
+}
+
+fn pause_ms(ctx: &Ctx, failures: u32) -> u64 {
+    let control = &ctx.config().config.control;
+    if failures == 0 {
+        return next_poll_ms(POLL_MS, control.jitter_percent, dice());
+    }
+    let backoff = Backoff {
+        base_ms: 5_000,
+        max_ms: u64::from(control.max_backoff_s) * 1_000,
+    };
+    backoff.pause_ms(failures, dice())
+}
+
+fn kept_file(ctx: &Ctx) -> PathBuf {
+    ctx.device.paths.state().join("target.json")
+}
+
+/// Keeps the answer; its ETag counts only if that worked, so that it is fetched again after a start.
+fn keep(ctx: &Ctx, target: &Target, etag: Option<String>) -> Option<String> {
+    let kept = Kept {
+        etag: etag.clone(),
+        target: target.clone(),
+    };
+    if let Err(error) = files::write_json(&kept_file(ctx), &kept, Access::Public) {
+        log::warn!(error:%, hint = error.hint(); "the target could not be kept");
+    }
+    etag
+}
+
+async fn announce(ctx: &Ctx, audience: &Audience, keys: &mut Keys, target: Target) {
+    keys.rotate(ctx, &target.key_sets);
+    let message = update::Message::Target {
+        generation: target.generation,
+        release: target.release.map(|release| keys.judge(release)),
+    };
+    // Both loops live as long as the process.
+    let _ = audience.update.send(message).await;
+    if let Some(delivered) = target.config {
+        let _ = audience
+            .config
+            .send(config::Message::Delivered(delivered))
+            .await;
+    }
+}
+
+/// The keys that this device trusts: the image's, and what followed from them.
+struct Keys {
+    trusted: Option<TrustedKeys>,
+    chain: Vec<Envelope>,
+}
+
+impl Keys {
+    fn load(ctx: &Ctx) -> Self {
+        let path = ctx.device.paths.key_set_file();
+        let envelope = match files::read_limited(&path, 256 * 1024) {
+            Ok(Some(bytes)) => {
+                serde_json::from_slice::<Envelope>(&bytes).map_err(|e| e.to_string())
+            }
+            Ok(None) => Err("it is missing".to_owned()),
+            Err(error) => Err(error.to_string()),
+        };
+        let trusted = envelope.and_then(|e| TrustedKeys::from_image(&e).map_err(|e| e.to_string()));
+        if let Err(error) = &trusted {
+            log::error!(path:% = path.display(), error:%,
+                hint = "build the image with `fleet keys init`'s key set";
+                "the image's key set is unusable: no release can be trusted");
+        }
+        let mut keys = Self {
+            trusted: trusted.ok(),
+            chain: Vec::new(),
+        };
+        let chain: Vec<Envelope> = match files::read_json(&chain_file(ctx), 1024 * 1024) {
+            Found::Value(chain) => chain,
+            other => other.or_report(&chain_file(ctx)).unwrap_or_default(),
+        };
+        keys.follow(&chain);
+        keys.publish(ctx);
+        keys
+    }
+
+    /// Whether anything of `envelopes` was the next key set.
+    fn follow(&mut self, envelopes: &[Envelope]) -> bool {
+        let mut followed = false;
+        for envelope in envelopes {
+            let Some(trusted) = &self.trusted else {
+                return false;
+            };
+            // What is older than the present one, or skips one, changes nothing.
+            if let Ok(next) = trusted.rotate(envelope) {
+                log::info!("key_set.version" = next.key_set().version; "a new key set is trusted");
+                self.trusted = Some(next);
+                self.chain.push(envelope.clone());
+                followed = true;
+            }
+        }
+        followed
+    }
+
+    fn rotate(&mut self, ctx: &Ctx, envelopes: &[Envelope]) {
+        if !self.follow(envelopes) {
+            return;
+        }
+        self.publish(ctx);
+        if let Err(error) = files::write_json(&chain_file(ctx), &self.chain, Access::Public) {
+            log::warn!(error:%, hint = error.hint(); "the key sets could not be kept");
+        }
+    }
+
+    fn publish(&self, ctx: &Ctx) {
+        let version = self.trusted.as_ref().map_or(0, |t| t.key_set().version);
+        ctx.key_set_version.send_replace(version);
+    }
+
+    fn judge(&self, release: TargetRelease) -> Candidate {
+        let verified = match &self.trusted {
+            Some(keys) => VerifiedRelease::verify(&release.metadata, keys),
+            None => Err(VerifyReleaseError::Foreign {
+                valid: 0,
+                threshold: 1,
+            }),
+        };
+        match verified {
+            Ok(verified) => Candidate::Verified(Box::new(Wanted {
+                kind: release.kind,
+                rollout_id: release.rollout_id,
+                release: verified,
+                source: BundleSource::ControlPlane {
+                    path: release.bundle_path,
+                },
+                attempt: release.attempt,
+            })),
+            Err(error) => Candidate::Unverified {
+                version: Some(release.version),
+                rollout_id: release.rollout_id,
+                error,
+            },
+        }
+    }
+}
+
+fn chain_file(ctx: &Ctx) -> PathBuf {
+    ctx.device.paths.state().join("key-sets.json")
+}

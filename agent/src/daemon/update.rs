@@ -1,0 +1,429 @@
+//! Drives the update engine: feeds it what happens, and does what it wants done, in its order.
+//!
+//! The record is written before anything that depends on it; when it can't be written, the engine
+//! stays as it was, and the event is as if it had not come.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use fleet_protocol::event::{EventKind, Severity};
+use fleet_protocol::update::{Slot, UpdateState};
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinHandle;
+use tokio::time::{MissedTickBehavior, interval};
+
+use super::context::{Ctx, UpdateView};
+use super::install::{self, Installation};
+use super::reboot::reboot;
+use super::situation::situation;
+use super::{reports, safe_mode};
+use crate::core::boot::SlotEnv;
+use crate::core::gate;
+use crate::core::update::{
+    Boot, Candidate, Effect, Engine, Event, InstallError, OperatorCommand, Record, Situation,
+};
+use crate::platform::boot_env::BootEnvFileError;
+use crate::platform::booted::read_state;
+use crate::platform::cmdline::CommandLine;
+use crate::platform::files::{self, Access};
+use crate::platform::rauc::{Mark, Progress};
+use crate::platform::systemd;
+use crate::platform::systemd::Stamp;
+
+const TICK: Duration = Duration::from_secs(5);
+/// Marking slots asks RAUC several times, 30 s each.
+const DEADLINE: Duration = Duration::from_mins(5);
+/// An installation that an earlier agent began ends when its proxy is gone.
+const RAUC_IDLE_DEADLINE: Duration = Duration::from_mins(3);
+
+pub(super) type Reply = oneshot::Sender<Result<String, String>>;
+
+/// What other loops tell the engine.
+#[derive(Debug)]
+pub(super) enum Message {
+    Target {
+        generation: u64,
+        release: Option<Candidate>,
+    },
+    Progress {
+        transaction_id: String,
+        progress: Progress,
+        downloaded_bytes: u64,
+    },
+    Installed {
+        transaction_id: String,
+        result: Result<(), InstallError>,
+    },
+    Sample(gate::Sample),
+    Operator {
+        command: OperatorCommand,
+        reply: Reply,
+    },
+    /// Whether a reboot that somebody asks for may happen now.
+    MayReboot(Reply),
+    Acknowledged {
+        sequence: u64,
+    },
+}
+
+/// The other ends of the engine's channels.
+#[derive(Debug)]
+pub(super) struct Wiring {
+    pub(super) messages: mpsc::Receiver<Message>,
+    /// For tasks that report back.
+    pub(super) own: mpsc::Sender<Message>,
+    pub(super) reports: mpsc::Sender<reports::Message>,
+    pub(super) safe_mode: mpsc::Sender<safe_mode::Message>,
+}
+
+struct Driver {
+    ctx: Ctx,
+    engine: Engine,
+    own: mpsc::Sender<Message>,
+    reports: mpsc::Sender<reports::Message>,
+    safe_mode: mpsc::Sender<safe_mode::Message>,
+    installation: Option<Installation>,
+    reboot: Option<JoinHandle<()>>,
+    /// Whoever asked what is being worked on.
+    reply: Option<Reply>,
+    /// To be fed next, before any message.
+    follow_ups: VecDeque<Event>,
+}
+
+pub(super) async fn run(ctx: Ctx, wiring: Wiring) {
+    let stamp = ctx.liveness.register("update", DEADLINE);
+    let record: Record = read_state(&record_file(&ctx)).unwrap_or_default();
+    let mut driver = Driver {
+        engine: Engine::new(record),
+        own: wiring.own,
+        reports: wiring.reports,
+        safe_mode: wiring.safe_mode,
+        installation: None,
+        reboot: None,
+        reply: None,
+        follow_ups: VecDeque::new(),
+        ctx,
+    };
+    driver.await_rauc(&stamp).await;
+    let boot = driver.boot();
+    driver.feed(Event::Booted(boot)).await;
+    driver.serve(wiring.messages, &stamp).await;
+}
+
+impl Driver {
+    async fn serve(&mut self, mut messages: mpsc::Receiver<Message>, stamp: &Stamp) {
+        let mut tick = interval(TICK);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            let next = async {
+                tokio::select! {
+                    message = messages.recv() => message,
+                    _ = tick.tick() => None,
+                }
+            };
+            match stamp.idle(next).await {
+                Some(message) => self.take(message).await,
+                None => self.feed(Event::Tick).await,
+            }
+            stamp.touch();
+        }
+    }
+
+    /// Does not begin while RAUC still works on what an earlier agent began.
+    async fn await_rauc(&self, stamp: &Stamp) {
+        let idle = async {
+            loop {
+                let installing = match self.ctx.bus.rauc().await {
+                    Ok(rauc) => rauc.is_installing().await.unwrap_or(false),
+                    Err(_) => false,
+                };
+                if !installing {
+                    return;
+                }
+                tokio::time::sleep(Duration::from_secs(1)).await;
+            }
+        };
+        if stamp
+            .idle(tokio::time::timeout(RAUC_IDLE_DEADLINE, idle))
+            .await
+            .is_err()
+        {
+            log::warn!("RAUC does not end an earlier installation: going on beside it");
+        }
+    }
+
+    fn boot(&self) -> Boot {
+        let env = match self.ctx.boot_env.read() {
+            Ok(env) => Some(env),
+            Err(error) => {
+                log::error!(error:%, hint = error.hint(); "the boot environment is unusable");
+                None
+            }
+        };
+        Boot {
+            booted: self.ctx.device.booted.clone(),
+            env,
+            reset: self.ctx.device.reset_reason,
+            safe_mode: CommandLine::read(&self.ctx.device.paths).safe_mode,
+        }
+    }
+
+    async fn take(&mut self, message: Message) {
+        let event = match message {
+            Message::Target {
+                generation,
+                release,
+            } => Event::TargetReceived {
+                generation,
+                release,
+            },
+            Message::Progress {
+                transaction_id,
+                progress,
+                downloaded_bytes,
+            } => Event::InstallProgress {
+                transaction_id,
+                percent: progress.percent,
+                downloaded_bytes,
+                message: progress.message,
+            },
+            Message::Installed {
+                transaction_id,
+                result,
+            } => {
+                self.installation = None;
+                if let Err(error) = &result {
+                    log::warn!(error:? = error; "the installation failed");
+                    self.ctx.count(|c| c.install = c.install.saturating_add(1));
+                }
+                Event::InstallFinished {
+                    transaction_id,
+                    result,
+                }
+            }
+            Message::Sample(sample) => Event::HealthSample(sample),
+            Message::Operator { command, reply } => {
+                self.reply = Some(reply);
+                Event::Operator(command)
+            }
+            Message::MayReboot(reply) => {
+                let answer = self.engine.may_reboot();
+                let answer = answer.map(|()| "yes".to_owned()).map_err(str::to_owned);
+                // Who asked may be gone by now.
+                let _ = reply.send(answer);
+                return;
+            }
+            Message::Acknowledged { sequence } => Event::ReportAcknowledged { sequence },
+        };
+        self.feed(event).await;
+        if let Some(reply) = self.reply.take() {
+            let _ = reply.send(Ok("noted".to_owned()));
+        }
+    }
+
+    /// One event and everything that follows from it at once.
+    async fn feed(&mut self, event: Event) {
+        self.follow_ups.push_back(event);
+        while let Some(event) = self.follow_ups.pop_front() {
+            let situation = situation(&self.ctx);
+            let before = self.engine.view(&situation);
+            let (engine, effects) = self.engine.clone().step(event, &situation);
+            if !self.persist(&effects).await {
+                continue;
+            }
+            self.engine = engine;
+            self.publish(&situation, &before);
+            for effect in effects {
+                if !self.perform(effect).await {
+                    break;
+                }
+            }
+        }
+    }
+
+    /// `false`: the record could not be written, so nothing of this may happen.
+    async fn persist(&self, effects: &[Effect]) -> bool {
+        let record = effects.iter().find_map(|effect| match effect {
+            Effect::Persist(record) => Some(record.clone()),
+            _ => None,
+        });
+        let Some(record) = record else { return true };
+        let path = record_file(&self.ctx);
+        let written =
+            tokio::task::spawn_blocking(move || files::write_json(&path, &*record, Access::Public));
+        match written.await {
+            Ok(Ok(())) => true,
+            Ok(Err(error)) => {
+                log::error!(error:%, hint = error.hint(); "the update's state could not be kept");
+                false
+            }
+            Err(_) => false,
+        }
+    }
+
+    fn publish(&self, situation: &Situation, before: &UpdateState) {
+        let state = self.engine.view(situation);
+        if state.name() != before.name() {
+            log::info!("update.state" = state.name(), "update.before" = before.name();
+                "the update's state changed");
+            let payload = serde_json::to_value(&state).unwrap_or_default();
+            let (kind, severity) = match &state {
+                UpdateState::Refused { .. } => (EventKind::UpdateRefused, Severity::Warning),
+                UpdateState::RolledBack { .. } => (EventKind::SlotRolledBack, Severity::Error),
+                _ => (EventKind::UpdateStateChanged, Severity::Info),
+            };
+            self.ctx.events.raise(kind, severity, payload);
+            self.ctx.bells.health.notify_one();
+            systemd::status(&format!("update: {}", state.name()));
+        }
+        let view = UpdateView {
+            state,
+            why: self.engine.why(situation),
+            other_version: self.engine.other_version().cloned(),
+            generation: self.engine.record().generation,
+        };
+        self.ctx.update.send_if_modified(|held| {
+            let changed = *held != view;
+            *held = view;
+            changed
+        });
+    }
+
+    /// `false`: what comes after it in the batch must not happen.
+    async fn perform(&mut self, effect: Effect) -> bool {
+        match effect {
+            Effect::Persist(_) => {}
+            Effect::RewriteBootEnv(env) => {
+                let was_damaged = matches!(
+                    self.ctx.boot_env.read(),
+                    Err(BootEnvFileError::Damaged { .. })
+                );
+                let done = self.ctx.boot_env.rewrite(&env);
+                if was_damaged && done.is_ok() {
+                    let payload = serde_json::json!({});
+                    let (kind, severity) = (EventKind::BootEnvironmentRepaired, Severity::Warning);
+                    self.ctx.events.raise(kind, severity, payload);
+                }
+                return logged("rewrite the boot environment", &done);
+            }
+            Effect::BackUpBootEnv(env) => {
+                // Without the backup the boot loader still has the block itself.
+                logged(
+                    "back up the boot environment",
+                    &self.ctx.boot_env.write_backup(&env),
+                );
+            }
+            Effect::DisarmLock { slot } => {
+                let done = self.ctx.boot_env.change(|env| {
+                    let state = env.slot_mut(slot);
+                    state.locked = false;
+                    state.tries = 0;
+                });
+                return logged("count the attempts of a slot", &done);
+            }
+            Effect::StartInstall(order) => self.start_install(*order),
+            Effect::CancelInstall { transaction_id } => {
+                if let Some(running) = &self.installation
+                    && running.transaction_id == transaction_id
+                {
+                    running.cancel();
+                }
+            }
+            Effect::SwitchSlot { slot } => {
+                let result = self.mark(slot, Mark::Active).await;
+                self.follow_ups
+                    .push_back(Event::SlotSwitched { slot, result });
+            }
+            Effect::MarkGood { slot } => return self.mark_or_report(slot, Mark::Good).await,
+            Effect::MarkBad { slot } => return self.mark_or_report(slot, Mark::Bad).await,
+            Effect::LockSlot { slot } => return self.lock_slot(slot),
+            Effect::Report(report) => {
+                let _ = self.reports.try_send(reports::Message(report));
+            }
+            Effect::EnterSafeMode { detail } => {
+                let message = safe_mode::Message::NothingHealthy { detail };
+                let _ = self.safe_mode.try_send(message);
+            }
+            Effect::Reboot { delay_s, reason } => self.schedule_reboot(delay_s, &reason),
+            Effect::Answer(answer) => {
+                if let Some(reply) = self.reply.take() {
+                    let _ = reply.send(answer);
+                }
+            }
+        }
+        true
+    }
+
+    fn start_install(&mut self, order: crate::core::update::InstallOrder) {
+        if let Some(running) = &self.installation {
+            if running.transaction_id == order.transaction_id {
+                return;
+            }
+            running.cancel();
+        }
+        log::info!("update.version":% = order.version, "slot.name":% = order.slot;
+            "the installation begins");
+        self.installation = Some(install::start(&self.ctx, order, self.own.clone()));
+    }
+
+    async fn mark(&self, slot: Slot, mark: Mark) -> Result<(), String> {
+        let rauc = self.ctx.bus.rauc().await.map_err(|e| e.to_string())?;
+        let message = rauc.mark(slot, mark).await.map_err(|e| e.to_string())?;
+        log::info!("slot.name":% = slot; "RAUC: {message}");
+        Ok(())
+    }
+
+    async fn mark_or_report(&mut self, slot: Slot, mark: Mark) -> bool {
+        let Err(detail) = self.mark(slot, mark).await else {
+            return true;
+        };
+        log::warn!("slot.name":% = slot, error:% = detail; "a slot could not be marked");
+        self.follow_ups
+            .push_back(Event::MarkFailed { slot, detail });
+        // A slot that is bad is left by a reboot all the same.
+        mark == Mark::Bad
+    }
+
+    fn lock_slot(&mut self, slot: Slot) -> bool {
+        let done = self
+            .ctx
+            .boot_env
+            .change(|env| *env.slot_mut(slot) = SlotEnv::COMMITTED);
+        let event = match &done {
+            Ok(()) => Event::MarkedGood { slot },
+            Err(error) => Event::MarkFailed {
+                slot,
+                detail: error.to_string(),
+            },
+        };
+        self.follow_ups.push_back(event);
+        if done.is_ok() {
+            // What proved healthy forgives the failures before.
+            let _ = self.safe_mode.try_send(safe_mode::Message::Healthy);
+        }
+        logged("lock the slot", &done)
+    }
+
+    fn schedule_reboot(&mut self, delay_s: u32, reason: &str) {
+        if let Some(earlier) = self.reboot.take() {
+            earlier.abort();
+        }
+        log::warn!("reboot.delay_s" = delay_s, "reboot.reason" = reason; "the device will reboot");
+        let ctx = self.ctx.clone();
+        self.reboot = Some(tokio::spawn(async move {
+            tokio::time::sleep(Duration::from_secs(delay_s.into())).await;
+            reboot(&ctx).await;
+        }));
+    }
+}
+
+fn logged(what: &str, done: &Result<(), BootEnvFileError>) -> bool {
+    if let Err(error) = done {
+        log::error!(error:%, hint = error.hint(); "cannot {what}");
+    }
+    done.is_ok()
+}
+
+fn record_file(ctx: &Ctx) -> std::path::PathBuf {
+    ctx.device.paths.state().join("update.json")
+}

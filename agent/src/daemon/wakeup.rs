@@ -1,0 +1,62 @@
+//! The wake-up stream beside polling: on a thread of its own, since it blocks for minutes.
+//!
+//! It carries no content. A wake-up only makes the next poll come now, so that a lost one costs
+//! nothing but time.
+
+use std::time::Duration;
+
+use super::context::{Ctx, Link, dice};
+use super::enrol::linked;
+use crate::client::ClientError;
+use crate::core::backoff::Backoff;
+
+/// Fast enough to matter, slow enough that a broken proxy in between is not hammered.
+const BACKOFF: Backoff = Backoff {
+    base_ms: 2_000,
+    max_ms: 120_000,
+};
+const STACK_BYTES: usize = 512 * 1024;
+
+/// Starts the thread once the device is enrolled.
+pub(super) async fn run(ctx: Ctx) {
+    linked(&ctx).await;
+    let Some(link) = ctx.link() else { return };
+    let started = std::thread::Builder::new()
+        .name("wakeup".to_owned())
+        .stack_size(STACK_BYTES)
+        .spawn(move || listen(&ctx, &link));
+    if let Err(error) = started {
+        log::error!(error:%; "no thread for wake-ups: polling alone has to do");
+    }
+}
+
+fn listen(ctx: &Ctx, link: &Link) {
+    let mut failures = 0;
+    loop {
+        match follow(ctx, link) {
+            Ok(()) => failures = 0,
+            Err(error) => {
+                failures += 1;
+                log::debug!(error:%; "the wake-up stream broke off");
+            }
+        }
+        let pause_ms = BACKOFF.pause_ms(failures.max(1), dice());
+        std::thread::sleep(Duration::from_millis(pause_ms));
+    }
+}
+
+fn follow(ctx: &Ctx, link: &Link) -> Result<(), ClientError> {
+    let mut stream = link.client.wakeup()?;
+    log::debug!("listening for wake-ups");
+    // What was missed while nobody listened.
+    ring(ctx);
+    while let Ok(Some(_)) = stream.next_wakeup() {
+        ring(ctx);
+    }
+    Ok(())
+}
+
+fn ring(ctx: &Ctx) {
+    ctx.bells.target.notify_one();
+    ctx.bells.commands.notify_one();
+}
