@@ -54,6 +54,10 @@ impl From<Error> for ApiError {
 }
 
 impl ApiError {
+    pub(crate) const fn status(&self) -> StatusCode {
+        self.1
+    }
+
     pub(crate) fn with_status(refusal: Refusal, status: StatusCode) -> Self {
         Self(Box::new(refusal), status)
     }

@@ -13,6 +13,7 @@ mod executor;
 mod limiter;
 mod releases;
 mod rollouts;
+mod sessions;
 mod support;
 mod target;
 mod upload;
@@ -34,6 +35,8 @@ pub use bundles::BundleFile;
 pub use devices::Overview;
 pub use error::{Error, Kind, Refusal};
 pub use limiter::Limiter;
+pub(crate) use sessions::LIFETIME as SESSION_LIFETIME;
+pub use sessions::Sessions;
 pub use upload::BodyError;
 pub use wakeup::{WakeupReason, Wakeups};
 
@@ -75,6 +78,7 @@ pub struct App {
     pub settings: Settings,
     pub limiter: Limiter,
     pub wakeups: Wakeups,
+    pub sessions: Sessions,
     authority: Authority,
     clock: Clock,
     data: PathBuf,
@@ -97,6 +101,7 @@ impl App {
             authority,
             clock,
             wakeups: Wakeups::default(),
+            sessions: Sessions::default(),
             data: data.to_owned(),
             plan_now: Notify::new(),
             shutdown: watch::Sender::new(false),

@@ -1,22 +1,8 @@
-//! The operator's pages.
+//! The operator's pages: rendered here, readable without JavaScript, fresh by reloading themselves.
 
-use axum::response::Html;
+mod pages;
+mod session;
+mod words;
 
-pub(crate) async fn login() -> Html<&'static str> {
-    Html("")
-}
-pub(crate) async fn submit_login() -> Html<&'static str> {
-    Html("")
-}
-pub(crate) async fn logout() -> Html<&'static str> {
-    Html("")
-}
-pub(crate) async fn fleet() -> Html<&'static str> {
-    Html("")
-}
-pub(crate) async fn rollout() -> Html<&'static str> {
-    Html("")
-}
-pub(crate) async fn device() -> Html<&'static str> {
-    Html("")
-}
+pub(crate) use pages::{device, fleet, rollout};
+pub(crate) use session::{login, logout, submit_login};
