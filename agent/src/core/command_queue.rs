@@ -131,7 +131,7 @@ impl Queue {
             Event::Acknowledged { id } => self.forget(&id),
         }
         self.expire(now);
-        effects.extend(self.start_next(boot_id));
+        // Answers first: what runs next may be a reboot.
         for (id, result) in self.unacknowledged() {
             if before.result(id) != Some(result) {
                 effects.push(Effect::Send {
@@ -140,6 +140,7 @@ impl Queue {
                 });
             }
         }
+        effects.extend(self.start_next(boot_id));
         if self != before {
             effects.insert(0, Effect::Persist(Box::new(self.clone())));
         }

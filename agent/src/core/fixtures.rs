@@ -101,12 +101,8 @@ pub(crate) fn wanted(metadata: &ReleaseMetadata, kind: TargetKind, attempt: u32)
     }
 }
 
-pub(crate) fn candidate(metadata: &ReleaseMetadata) -> Option<Candidate> {
-    Some(Candidate::Verified(Box::new(wanted(
-        metadata,
-        TargetKind::Install,
-        1,
-    ))))
+pub(crate) fn candidate(metadata: &ReleaseMetadata) -> Candidate {
+    Candidate::Verified(Box::new(wanted(metadata, TargetKind::Install, 1)))
 }
 
 pub(crate) fn booted(slot: Slot, version: &Version, boot_id: u64) -> BootedSystem {

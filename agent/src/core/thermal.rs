@@ -128,6 +128,7 @@ fn level_event(level: Level, celsius: f32) -> Raised {
 
 #[cfg(test)]
 mod tests {
+    use super::Level::{Critical, Normal, Warm};
     use super::*;
     use proptest::prelude::*;
 
@@ -156,7 +157,6 @@ mod tests {
                 .collect();
             assert_eq!(levels, expected, "{readings:?}");
         };
-        use Level::{Critical, Normal, Warm};
         check(&[74.9, 75.0, 71.0, 69.9], &[Normal, Warm, Warm, Normal]);
         check(
             &[90.0, 81.0, 79.0, 20.0],

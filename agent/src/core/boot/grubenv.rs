@@ -220,10 +220,9 @@ mod tests {
             let _ = GrubEnv::parse(&bytes);
             bytes.splice(0..0, SIGNATURE.bytes());
             bytes.resize(SIZE_BYTES, b'#');
-            if let Ok(env) = GrubEnv::parse(&bytes) {
-                if let Ok(block) = env.to_block() {
-                    prop_assert_eq!(GrubEnv::parse(&block).unwrap(), env);
-                }
+            let parsed = GrubEnv::parse(&bytes);
+            if let Some((env, block)) = parsed.ok().and_then(|env| Some((env.clone(), env.to_block().ok()?))) {
+                prop_assert_eq!(GrubEnv::parse(&block).unwrap(), env);
             }
         }
     }

@@ -1,1 +1,208 @@
+use proptest::prelude::*;
+use serde_json::json;
 
+use super::*;
+
+const DEFAULTS: &str = include_str!("../../../../protocol/src/testdata/defaults.toml");
+
+fn base() -> Vec<Layer> {
+    vec![Layer::parse("the image's defaults", DEFAULTS).unwrap()]
+}
+
+fn map(value: Value) -> Map<String, Value> {
+    let Value::Object(map) = value else {
+        panic!("an object is expected")
+    };
+    map
+}
+
+fn interval(seconds: u32) -> Map<String, Value> {
+    map(json!({"control": {"heartbeat_interval_s": seconds}}))
+}
+
+fn delivered(version: u64, seconds: u32) -> Event {
+    Event::Delivered(TargetConfig {
+        version,
+        document: interval(seconds),
+    })
+}
+
+fn failed() -> Event {
+    Event::GateFailed {
+        checks: vec!["units".to_owned()],
+    }
+}
+
+#[derive(Default)]
+struct Seen {
+    configuration: Configuration,
+    interval_s: u32,
+    log: Vec<String>,
+}
+
+fn run(events: Vec<Event>) -> Seen {
+    let mut seen = Seen::default();
+    for event in events {
+        let (next, effects) = seen.configuration.step(event, &base());
+        let json = serde_json::to_string(&next).unwrap();
+        seen.configuration = serde_json::from_str(&json).unwrap();
+        for effect in effects {
+            match effect {
+                Effect::Persist(_) => {}
+                Effect::Apply {
+                    config, on_trial, ..
+                } => {
+                    seen.interval_s = config.control.heartbeat_interval_s;
+                    seen.log
+                        .push(if on_trial { "try" } else { "apply" }.to_owned());
+                }
+                Effect::Kept { version } => seen.log.push(format!("kept {version}")),
+                Effect::Rejected { version, .. } => seen.log.push(format!("rejected {version}")),
+                Effect::Unusable { .. } => seen.log.push("unusable".to_owned()),
+            }
+        }
+    }
+    seen
+}
+
+fn check(events: Vec<Event>, version: u64, interval_s: u32, expected: &[&str]) {
+    let seen = run(events);
+    assert_eq!(seen.configuration.version(), version);
+    assert_eq!(
+        (seen.interval_s, seen.log.as_slice()),
+        (
+            interval_s,
+            expected
+                .iter()
+                .map(|s| (*s).to_owned())
+                .collect::<Vec<_>>()
+                .as_slice()
+        )
+    );
+}
+
+#[test]
+fn a_delivered_configuration_is_kept_once_it_proved_healthy() {
+    check(
+        vec![Event::Started, delivered(1, 120), Event::GatePassed],
+        1,
+        120,
+        &["apply", "try", "kept 1"],
+    );
+}
+
+#[test]
+fn an_unhealthy_one_is_taken_back_and_not_tried_again() {
+    check(
+        vec![
+            Event::Started,
+            delivered(1, 120),
+            failed(),
+            delivered(1, 120),
+        ],
+        0,
+        60,
+        &["apply", "try", "rejected 1", "apply"],
+    );
+}
+
+#[test]
+fn an_invalid_one_changes_nothing_and_names_the_field() {
+    let (configuration, _) = Configuration::default().step(Event::Started, &base());
+    let (configuration, effects) = configuration.step(delivered(4, 1), &base());
+    assert_eq!(configuration.version(), 0);
+    let reason = effects.iter().find_map(|e| match e {
+        Effect::Rejected { reason, .. } => Some(reason.as_str()),
+        _ => None,
+    });
+    let reason = reason.unwrap();
+    assert!(reason.contains("control.heartbeat_interval_s"), "{reason}");
+    assert!(reason.contains("the delivered version 4"), "{reason}");
+}
+
+#[test]
+fn an_unknown_time_zone_is_invalid() {
+    let document = map(json!({"updates": {"maintenance_window":
+        {"start": "02:00", "end": "03:00", "timezone": "Mars/Olympus"}}}));
+    let event = Event::Delivered(TargetConfig {
+        version: 1,
+        document,
+    });
+    assert_eq!(run(vec![event]).log, ["rejected 1"]);
+}
+
+#[test]
+fn a_restart_begins_the_trial_again() {
+    check(
+        vec![Event::Started, delivered(1, 120), Event::Started],
+        1,
+        120,
+        &["apply", "try", "try"],
+    );
+}
+
+#[test]
+fn the_devices_own_changes_lie_below_the_delivered_document() {
+    let own = |seconds| Event::OwnChanges(interval(seconds));
+    check(
+        vec![Event::Started, own(90), Event::GatePassed],
+        0,
+        90,
+        &["apply", "try", "kept 0"],
+    );
+    check(
+        vec![
+            own(90),
+            Event::GatePassed,
+            delivered(1, 120),
+            Event::GatePassed,
+        ],
+        1,
+        120,
+        &["try", "kept 0", "try", "kept 1"],
+    );
+    check(
+        vec![Event::Started, own(1)],
+        0,
+        60,
+        &["apply", "rejected 0"],
+    );
+}
+
+#[test]
+fn a_document_that_a_new_image_does_not_accept_is_dropped() {
+    let good = Documents {
+        delivered: map(json!({"gone": true})),
+        own: interval(90),
+        version: 3,
+    };
+    let configuration = Configuration {
+        good,
+        ..Configuration::default()
+    };
+    let (configuration, effects) = configuration.step(Event::Started, &base());
+    assert_eq!(configuration.version(), 0);
+    assert!(effects.iter().any(|e| matches!(
+        e,
+        Effect::Apply { config, .. } if config.control.heartbeat_interval_s == 90
+    )));
+}
+
+proptest! {
+    #[test]
+    fn what_is_in_force_is_always_valid(
+        steps in prop::collection::vec((0u8..6, 0u64..6, 0u32..200), 0..40),
+    ) {
+        let events = steps.into_iter().map(|(step, version, seconds)| match step {
+            0 => Event::Started,
+            1 | 2 => delivered(version, seconds),
+            3 => Event::OwnChanges(interval(seconds)),
+            4 => Event::GatePassed,
+            _ => failed(),
+        }).collect();
+        let seen = run(events);
+        let in_force = seen.configuration.in_force().clone();
+        prop_assert!(validate(&base(), &in_force).is_ok());
+        prop_assert!(validate(&base(), &seen.configuration.good).is_ok());
+    }
+}

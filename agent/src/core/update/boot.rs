@@ -52,7 +52,7 @@ impl Found<'_> {
 }
 
 impl Transition<'_> {
-    pub(super) fn booted(&mut self, boot: Boot) {
+    pub(super) fn booted(&mut self, boot: &Boot) {
         let engine = &mut self.engine;
         engine.booted = Some(boot.booted.clone());
         engine.env = boot.env;
@@ -62,7 +62,7 @@ impl Transition<'_> {
         let boot_id = Some(boot.booted.boot_id.clone());
         let found = Found {
             new_boot: engine.record.boot_id != boot_id,
-            boot: &boot,
+            boot,
         };
         engine.record.boot_id = boot_id;
         if engine.record.sequence == 0 {

@@ -70,7 +70,7 @@ impl Transition<'_> {
         }
         let transaction_id = installing.transaction_id.clone();
         installing.abandoned = true;
-        installing.message = "no longer wanted".to_owned();
+        "no longer wanted".clone_into(&mut installing.message);
         self.enter(State::Installing(installing));
         self.act(Effect::CancelInstall { transaction_id });
     }
@@ -124,7 +124,11 @@ impl Transition<'_> {
             attempt: wanted.attempt,
             insistence,
         };
-        admission::decide(&question, &self.facts(), &self.engine.memory(booted))
+        admission::decide(
+            &question,
+            &self.situation.facts(),
+            &self.engine.memory(booted),
+        )
     }
 
     fn follow(&mut self, wanted: &Wanted, decision: Decision, booted: &BootedSystem) {

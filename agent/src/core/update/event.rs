@@ -26,6 +26,15 @@ pub struct Situation {
     pub dice: u64,
 }
 
+impl Situation {
+    pub(super) fn facts(&self) -> admission::Facts {
+        admission::Facts {
+            now: self.now.wall,
+            ..self.facts.clone()
+        }
+    }
+}
+
 /// What the machine found at start. Fed once for each start of the agent, when RAUC is idle.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Boot {

@@ -1,1 +1,430 @@
+//! Single steps of the engine: what is answered, what is ignored, what waits for what.
 
+use fleet_protocol::config::MaintenanceWindow;
+use fleet_protocol::heartbeat::ResetReason;
+use fleet_protocol::target::TargetKind;
+use fleet_protocol::trust::VerifyReleaseError;
+use fleet_protocol::update::{RefuseReason, Slot};
+use fleet_protocol::why::Verdict;
+use proptest::prelude::*;
+
+use super::*;
+use crate::core::admission::Window;
+use crate::core::boot::SlotEnv;
+use crate::core::fixtures::{booted, candidate, release, situation, version, wanted};
+use crate::core::{Monotonic, after};
+
+/// An engine with the effects of its last step.
+struct Bench {
+    engine: Engine,
+    situation: Situation,
+    effects: Vec<Effect>,
+}
+
+impl Bench {
+    /// Version 1 in slot A, committed in the factory.
+    fn new() -> Self {
+        let mut bench = Self {
+            engine: Engine::new(Record::default()),
+            situation: situation(),
+            effects: Vec::new(),
+        };
+        bench.boot(Slot::A, 1, 1, BootEnv::committed_to(Slot::A));
+        bench
+    }
+
+    fn step(&mut self, event: Event) -> &mut Self {
+        (self.engine, self.effects) = self.engine.clone().step(event, &self.situation);
+        self
+    }
+
+    fn boot(&mut self, slot: Slot, major: u64, boot_id: u64, env: BootEnv) -> &mut Self {
+        self.engine = Engine::new(self.engine.record().clone());
+        self.step(Event::Booted(Boot {
+            booted: booted(slot, &version(major), boot_id),
+            env: Some(env),
+            reset: ResetReason::Orderly,
+            safe_mode: false,
+        }))
+    }
+
+    fn target(&mut self, major: u64) -> &mut Self {
+        self.step(Event::TargetReceived {
+            generation: major,
+            release: Some(candidate(&release(major))),
+        })
+    }
+
+    fn transaction(&self) -> String {
+        match &self.engine.record().state {
+            State::Installing(installing) => installing.transaction_id.clone(),
+            state => panic!("{state:?}"),
+        }
+    }
+
+    fn finish(&mut self, result: Result<(), InstallError>) -> &mut Self {
+        let transaction_id = self.transaction();
+        self.step(Event::InstallFinished {
+            transaction_id,
+            result,
+        })
+    }
+
+    fn state(&self) -> &'static str {
+        self.engine.view(&self.situation).name()
+    }
+
+    fn has(&self, found: fn(&Effect) -> bool) -> bool {
+        self.effects.iter().any(found)
+    }
+
+    fn answer(&self) -> Result<String, String> {
+        let answer = self.effects.iter().find_map(|e| match e {
+            Effect::Answer(answer) => Some(answer.clone()),
+            _ => None,
+        });
+        answer.expect("an operator is always answered")
+    }
+
+    fn wait(&mut self, seconds: u64) {
+        let now = &mut self.situation.now;
+        now.mono = now.mono.plus_ms(seconds * 1_000);
+        now.wall = after(now.wall, seconds);
+    }
+}
+
+fn reboots(effect: &Effect) -> bool {
+    matches!(effect, Effect::Reboot { .. })
+}
+
+#[test]
+fn an_installation_begins_by_clearing_the_lock() {
+    let mut bench = Bench::new();
+    bench.target(2);
+    assert!(matches!(
+        bench.effects.as_slice(),
+        [
+            Effect::Persist(_),
+            Effect::DisarmLock { slot: Slot::B },
+            Effect::StartInstall(_),
+            Effect::Report(_)
+        ]
+    ));
+}
+
+#[test]
+fn nothing_happens_before_the_machine_is_known() {
+    let mut bench = Bench::new();
+    bench.engine = Engine::new(Record::default());
+    bench.target(2);
+    assert!(bench.effects.is_empty());
+    bench.step(Event::Operator(OperatorCommand::RollBack));
+    assert!(bench.answer().is_err());
+}
+
+#[test]
+fn an_answer_about_another_installation_is_stale() {
+    let mut bench = Bench::new();
+    bench.target(2).step(Event::InstallFinished {
+        transaction_id: "another".to_owned(),
+        result: Ok(()),
+    });
+    assert_eq!(bench.state(), "installing");
+    assert!(bench.effects.is_empty());
+}
+
+#[test]
+fn the_end_of_an_installation_decides_what_comes_next() {
+    let check = |result, expected: &str, tried_again: bool| {
+        let mut bench = Bench::new();
+        bench.target(2).finish(result);
+        assert_eq!(bench.state(), expected);
+        bench.wait(7_200);
+        bench.step(Event::Tick);
+        assert_eq!(bench.state() == "installing", tried_again, "{expected}");
+    };
+    let detail = || "x".to_owned();
+    check(Ok(()), "rebootPending", false);
+    check(
+        Err(InstallError::Transient { detail: detail() }),
+        "deferred",
+        true,
+    );
+    check(
+        Err(InstallError::Permanent { detail: detail() }),
+        "rolledBack",
+        false,
+    );
+    let why = RefuseReason::BundleRejected { detail: detail() };
+    check(Err(InstallError::Refused(why)), "refused", false);
+}
+
+#[test]
+fn the_reboot_waits_for_the_window_unless_a_person_insists() {
+    let mut bench = Bench::new();
+    bench.target(2);
+    // Midnight in UTC: closed from here on.
+    bench.situation.facts.window = Window::parse(&MaintenanceWindow {
+        start: "02:00".parse().unwrap(),
+        end: "03:00".parse().unwrap(),
+        timezone: "UTC".to_owned(),
+    })
+    .ok();
+    bench.finish(Ok(()));
+    assert!(!bench.has(reboots));
+    let why = bench.engine.why(&bench.situation);
+    assert!(why.steps[0].until.is_some(), "{why:?}");
+    let force = OperatorCommand::Update { force: true };
+    bench.step(Event::Operator(force));
+    assert!(bench.has(reboots));
+    assert!(bench.answer().is_ok());
+}
+
+#[test]
+fn a_reboot_is_asked_for_once_and_again_if_it_does_not_come() {
+    let mut bench = Bench::new();
+    bench.target(2).finish(Ok(()));
+    assert!(bench.has(reboots));
+    bench.step(Event::Tick);
+    assert!(!bench.has(reboots));
+    bench.wait(600);
+    bench.step(Event::Tick);
+    assert!(bench.has(reboots));
+}
+
+#[test]
+fn a_reboot_is_denied_while_installing_and_on_trial() {
+    let mut bench = Bench::new();
+    assert!(bench.engine.may_reboot().is_ok());
+    bench.target(2);
+    assert!(bench.engine.may_reboot().is_err());
+}
+
+#[test]
+fn a_new_target_ends_an_installation_that_is_no_longer_wanted() {
+    let mut bench = Bench::new();
+    bench.target(2).target(3);
+    assert!(bench.has(|e| matches!(e, Effect::CancelInstall { .. })));
+    bench.finish(Err(InstallError::Transient {
+        detail: "cancelled".to_owned(),
+    }));
+    assert_eq!(bench.state(), "installing");
+    let plan = match &bench.engine.record().state {
+        State::Installing(installing) => installing.plan.version.clone(),
+        state => panic!("{state:?}"),
+    };
+    assert_eq!(plan, version(3));
+}
+
+#[test]
+fn another_root_hash_than_planned_is_not_kept() {
+    let mut bench = Bench::new();
+    bench.target(2).finish(Ok(()));
+    let mut env = BootEnv::committed_to(Slot::A);
+    env.first = Slot::B;
+    env.b = SlotEnv {
+        ok: true,
+        tries: 1,
+        locked: false,
+    };
+    bench.boot(Slot::B, 3, 2, env);
+    assert_eq!(bench.state(), "rolledBack");
+    assert!(bench.has(|e| matches!(e, Effect::MarkBad { slot: Slot::B })));
+    assert!(bench.has(reboots));
+}
+
+#[test]
+fn a_power_cut_between_lock_and_record_ends_committed() {
+    let mut bench = Bench::new();
+    bench.target(2).finish(Ok(()));
+    let mut env = BootEnv::committed_to(Slot::A);
+    env.first = Slot::B;
+    env.b = SlotEnv::COMMITTED;
+    bench.boot(Slot::B, 2, 2, env);
+    assert_eq!(bench.state(), "committed");
+    assert_eq!(bench.engine.other_version(), Some(&version(1)));
+}
+
+#[test]
+fn without_a_way_back_a_failed_trial_ends_in_safe_mode() {
+    let mut bench = Bench::new();
+    bench.target(2).finish(Ok(()));
+    let mut env = BootEnv::committed_to(Slot::A);
+    env.first = Slot::B;
+    env.a.ok = false;
+    env.b = SlotEnv {
+        ok: true,
+        tries: 1,
+        locked: false,
+    };
+    bench.boot(Slot::B, 2, 2, env);
+    bench.wait(601);
+    bench.step(Event::Tick);
+    assert!(bench.has(|e| matches!(e, Effect::EnterSafeMode { .. })));
+    assert!(!bench.has(reboots));
+}
+
+#[test]
+fn a_local_bundle_goes_through_the_same_admission() {
+    let mut bench = Bench::new();
+    bench.step(Event::LocalBundle(Candidate::Unverified {
+        version: None,
+        rollout_id: None,
+        error: VerifyReleaseError::Unsigned,
+    }));
+    assert!(bench.answer().unwrap_err().contains("not signed"));
+    let local = |major| {
+        let wanted = wanted(&release(major), TargetKind::Install, 0);
+        Event::LocalBundle(Candidate::Verified(Box::new(wanted)))
+    };
+    bench.step(local(1));
+    assert!(bench.answer().unwrap().contains("runs already"));
+    bench.step(local(2));
+    assert!(bench.answer().is_ok());
+    assert_eq!(bench.state(), "installing");
+    // What a person chose is not undone by what the control plane does not know of.
+    bench.step(Event::TargetReceived {
+        generation: 9,
+        release: None,
+    });
+    assert_eq!(bench.state(), "installing");
+    bench.step(local(3));
+    assert!(bench.answer().is_err());
+}
+
+#[test]
+fn there_is_nothing_to_go_back_to_on_a_new_device() {
+    let mut bench = Bench::new();
+    bench.step(Event::Operator(OperatorCommand::RollBack));
+    assert!(bench.answer().is_err());
+    assert_eq!(bench.state(), "idle");
+}
+
+#[test]
+fn a_refusal_is_reported_once() {
+    let mut bench = Bench::new();
+    bench.situation.facts.hardware = "other".to_owned();
+    let mut picky = release(2);
+    picky.hardware = vec!["qemu".to_owned()];
+    let target = Event::TargetReceived {
+        generation: 1,
+        release: Some(candidate(&picky)),
+    };
+    bench.step(target.clone());
+    assert_eq!(bench.state(), "refused");
+    assert!(bench.has(|e| matches!(e, Effect::Report(_))));
+    bench.step(target).step(Event::Tick);
+    assert!(bench.effects.is_empty());
+    let why = bench.engine.why(&bench.situation);
+    assert_eq!(why.steps[0].verdict, Verdict::Hold);
+}
+
+#[test]
+fn a_report_is_repeated_after_a_restart_until_it_is_acknowledged() {
+    let mut bench = Bench::new();
+    bench.target(2);
+    let sequence = bench.engine.record().sequence;
+    let env = BootEnv::committed_to(Slot::A);
+    bench.boot(Slot::A, 1, 2, env);
+    let repeats = |bench: &Bench| {
+        let of = |e: &&Effect| matches!(e, Effect::Report(r) if r.sequence == sequence);
+        bench.effects.iter().filter(of).count()
+    };
+    assert_eq!(repeats(&bench), 1);
+    bench.step(Event::ReportAcknowledged { sequence });
+    bench.boot(Slot::A, 1, 3, env);
+    assert_eq!(repeats(&bench), 0);
+}
+
+#[test]
+fn a_downgrade_below_the_floor_of_a_committed_release_is_refused() {
+    let mut bench = Bench::new();
+    let mut raised = release(2);
+    raised.rollback_floor = Some(version(2));
+    bench
+        .step(Event::TargetReceived {
+            generation: 1,
+            release: Some(candidate(&raised)),
+        })
+        .finish(Ok(()));
+    let mut env = BootEnv::committed_to(Slot::A);
+    env.first = Slot::B;
+    env.b = SlotEnv::COMMITTED;
+    bench.boot(Slot::B, 2, 2, env);
+    bench.step(Event::Operator(OperatorCommand::RollBack));
+    assert!(bench.answer().unwrap_err().contains("lowest version"));
+    let back = wanted(&release(1), TargetKind::Rollback, 1);
+    bench.step(Event::TargetReceived {
+        generation: 2,
+        release: Some(Candidate::Verified(Box::new(back))),
+    });
+    assert_eq!(bench.state(), "refused");
+}
+
+proptest! {
+    /// Any event in any order: no panic, effects in order, a record that survives its JSON.
+    #[test]
+    fn no_order_of_events_breaks_it(steps in prop::collection::vec((0u8..14, 1u64..4), 0..60)) {
+        let mut bench = Bench::new();
+        for (step, number) in steps {
+            let transaction_id = match &bench.engine.record().state {
+                State::Installing(installing) => installing.transaction_id.clone(),
+                _ => "stale".to_owned(),
+            };
+            let slot = if number % 2 == 0 { Slot::A } else { Slot::B };
+            let event = match step {
+                0 => Event::TargetReceived { generation: number, release: Some(candidate(&release(number))) },
+                1 => Event::TargetReceived { generation: number, release: None },
+                2 => Event::Tick,
+                3 => Event::InstallFinished { transaction_id, result: Ok(()) },
+                4 => Event::InstallFinished {
+                    transaction_id,
+                    result: Err(InstallError::Transient { detail: String::new() }),
+                },
+                5 => Event::SlotSwitched { slot, result: Ok(()) },
+                6 => Event::SlotSwitched { slot, result: Err(String::new()) },
+                7 => Event::MarkedGood { slot },
+                8 => Event::MarkFailed { slot, detail: String::new() },
+                9 => Event::Operator(OperatorCommand::Update { force: true }),
+                10 => Event::Operator(OperatorCommand::RollBack),
+                11 => Event::HealthSample(crate::core::gate::Sample::default()),
+                12 => Event::InstallProgress {
+                    transaction_id, percent: 255, downloaded_bytes: u64::MAX, message: String::new(),
+                },
+                _ => Event::Booted(Boot {
+                    booted: booted(slot, &version(number), number),
+                    env: (number != 3).then(|| BootEnv::committed_to(slot.other())),
+                    reset: ResetReason::Unknown,
+                    safe_mode: number == 2,
+                }),
+            };
+            bench.wait(40);
+            bench.step(event);
+            let persist = bench.effects.iter().position(|e| matches!(e, Effect::Persist(_)));
+            prop_assert!(persist.is_none_or(|at| at == 0));
+            let reboot = bench.effects.iter().position(reboots);
+            prop_assert!(reboot.is_none_or(|at| at + 1 == bench.effects.len()));
+            let json = serde_json::to_string(bench.engine.record()).unwrap();
+            prop_assert_eq!(&serde_json::from_str::<Record>(&json).unwrap(), bench.engine.record());
+            let _ = bench.engine.why(&bench.situation);
+        }
+    }
+}
+
+#[test]
+fn a_restarted_agent_goes_on_with_the_deadline_of_its_boot() {
+    let mut bench = Bench::new();
+    bench.target(2).finish(Ok(()));
+    let mut env = BootEnv::committed_to(Slot::A);
+    env.first = Slot::B;
+    env.b.ok = true;
+    env.b.tries = 1;
+    bench.situation.now.mono = Monotonic::from_secs(20);
+    bench.boot(Slot::B, 2, 2, env);
+    bench.wait(500);
+    bench.boot(Slot::B, 2, 2, env);
+    bench.wait(99);
+    assert_eq!(bench.step(Event::Tick).state(), "trial");
+    bench.wait(2);
+    assert_eq!(bench.step(Event::Tick).state(), "rolledBack");
+}

@@ -41,7 +41,7 @@ impl<'a> Transition<'a> {
     pub(super) fn take(&mut self, event: Event) {
         let Some(booted) = self.engine.booted.clone() else {
             match event {
-                Event::Booted(boot) => self.booted(boot),
+                Event::Booted(boot) => self.booted(&boot),
                 Event::Operator(_) | Event::LocalBundle(_) => {
                     self.answer(Err("the agent is still starting: try again".to_owned()));
                 }
@@ -50,7 +50,7 @@ impl<'a> Transition<'a> {
             return;
         };
         match event {
-            Event::Booted(boot) => self.booted(boot),
+            Event::Booted(boot) => self.booted(&boot),
             Event::TargetReceived {
                 generation,
                 release,
@@ -217,20 +217,9 @@ impl<'a> Transition<'a> {
             },
         });
     }
-
-    pub(super) fn facts(&self) -> admission::Facts {
-        self.engine.facts(self.situation)
-    }
 }
 
 impl Engine {
-    pub(super) fn facts(&self, situation: &Situation) -> admission::Facts {
-        admission::Facts {
-            now: situation.now.wall,
-            ..situation.facts.clone()
-        }
-    }
-
     pub(super) fn memory<'m>(&'m self, booted: &'m BootedSystem) -> Memory<'m> {
         let record = &self.record;
         Memory {

@@ -88,11 +88,11 @@ impl Engine {
                 trace
             }
             State::Trial(trial) => {
-                let failing = self.gate.iter().flat_map(|gate| gate.judged());
+                let failing = self.gate.iter().flat_map(crate::core::gate::Gate::judged);
                 let failing: Vec<_> = failing.filter(|c| !c.ok).map(|c| c.name.as_str()).collect();
                 let mut detail = format!("{} is on trial", trial.version);
                 if !failing.is_empty() {
-                    detail += &format!("; not good yet: {}", failing.join(", "));
+                    detail = format!("{detail}; not good yet: {}", failing.join(", "));
                 }
                 single("trial", Verdict::Wait, detail)
             }
@@ -114,7 +114,7 @@ impl Engine {
                     attempt: wanted.attempt,
                     insistence: self.insistence(),
                 };
-                admission::trace(&question, &self.facts(situation), &self.memory(booted))
+                admission::trace(&question, &situation.facts(), &self.memory(booted))
             }
             Some(Candidate::Unverified { error, .. }) => {
                 let (detail, hint) = tell_refusal(&admission::refuse_unverified(error));

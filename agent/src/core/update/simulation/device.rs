@@ -236,9 +236,9 @@ impl Device {
                     self.count_attempt(slot);
                 }
             }
-            match self.env.is_some() {
-                true => self.env = Some(saved),
-                false => self.backup = saved,
+            match &mut self.env {
+                Some(env) => *env = saved,
+                None => self.backup = saved,
             }
         }
         let slot = choice.slot();
@@ -307,7 +307,7 @@ impl Device {
             return Ok(());
         };
         let quality = self.quality(slot);
-        if quality == Some(Quality::Crashing) && self.boots % 2 == 0 {
+        if quality == Some(Quality::Crashing) && self.boots.is_multiple_of(2) {
             return Err(Off(ResetReason::Watchdog));
         } else if quality == Some(Quality::Crashing) {
             return Err(Off(ResetReason::Panic));

@@ -32,17 +32,17 @@ fn runs(device: &Device) -> u64 {
     (1..10).find(|major| version(*major) == running).unwrap()
 }
 
-fn unsigned() -> Option<Candidate> {
-    Some(Candidate::Unverified {
+fn unsigned() -> Candidate {
+    Candidate::Unverified {
         version: Some(version(UNSIGNED)),
         rollout_id: None,
         error: VerifyReleaseError::Unsigned,
-    })
+    }
 }
 
 fn check(quality: Quality, expected_version: u64, expected_state: &str) {
     let mut device = Device::new(&[quality], &[]);
-    device.want(candidate(&release(2)));
+    device.want(Some(candidate(&release(2))));
     device.run(ROUNDS * 3);
     assert_eq!(runs(&device), expected_version, "{quality:?}");
     assert_eq!(device.view().name(), expected_state, "{quality:?}");
@@ -69,9 +69,9 @@ fn a_good_release_is_committed_and_any_other_is_taken_back() {
 #[test]
 fn a_failed_version_is_tried_again_only_when_asked() {
     let mut device = Device::new(&[Quality::Unhealthy], &[]);
-    device.want(candidate(&release(2)));
+    device.want(Some(candidate(&release(2))));
     device.run(ROUNDS * 3);
-    device.want(candidate(&release(2)));
+    device.want(Some(candidate(&release(2))));
     device.run(ROUNDS);
     assert_eq!(device.installs.len(), 1);
     device.send(Event::Operator(OperatorCommand::Update { force: true }));
@@ -87,7 +87,7 @@ fn a_failed_version_is_tried_again_only_when_asked() {
 #[test]
 fn a_rollback_boots_what_the_other_slot_holds_without_installing() {
     let mut device = Device::new(&[Quality::Good], &[]);
-    device.want(candidate(&release(2)));
+    device.want(Some(candidate(&release(2))));
     device.run(ROUNDS);
     let back = wanted(&release(1), TargetKind::Rollback, 1);
     device.want(Some(Candidate::Verified(Box::new(back))));
@@ -101,7 +101,7 @@ fn a_rollback_boots_what_the_other_slot_holds_without_installing() {
 #[test]
 fn an_operator_goes_back_and_the_version_is_not_forced_on_him_again() {
     let mut device = Device::new(&[Quality::Good], &[]);
-    device.want(candidate(&release(2)));
+    device.want(Some(candidate(&release(2))));
     device.run(ROUNDS);
     device.send(Event::Operator(OperatorCommand::RollBack));
     device.run(ROUNDS);
@@ -112,7 +112,7 @@ fn an_operator_goes_back_and_the_version_is_not_forced_on_him_again() {
 #[test]
 fn a_committed_slot_that_is_destroyed_falls_back() {
     let mut device = Device::new(&[Quality::Good], &[]);
-    device.want(candidate(&release(2)));
+    device.want(Some(candidate(&release(2))));
     device.run(ROUNDS);
     assert_eq!(runs(&device), 2);
     device.overwrite(Slot::B);
@@ -126,7 +126,7 @@ fn a_committed_slot_that_is_destroyed_falls_back() {
 #[test]
 fn mains_off_alone_is_not_held_against_a_slot_on_trial() {
     let mut device = Device::new(&[Quality::Good], &[]);
-    device.want(candidate(&release(2)));
+    device.want(Some(candidate(&release(2))));
     for _ in 0..ROUNDS {
         device.run(1);
         if device.view().name() == "trial" {
@@ -146,7 +146,7 @@ fn mains_off_alone_is_not_held_against_a_slot_on_trial() {
 #[test]
 fn a_target_that_is_taken_back_before_the_reboot_is_undone() {
     let mut device = Device::new(&[Quality::Good, Quality::Good], &[]);
-    device.want(candidate(&release(2)));
+    device.want(Some(candidate(&release(2))));
     device.send(Event::Operator(OperatorCommand::Pause));
     device.run(3);
     assert_eq!(device.view().name(), "rebootPending");
@@ -169,7 +169,7 @@ proptest! {
         let mut expected = 1;
         for (index, quality) in qualities.iter().enumerate() {
             let wanted = index as u64 + 2;
-            device.want(candidate(&release(wanted)));
+            device.want(Some(candidate(&release(wanted))));
             let blind_before = device.blind_cuts;
             device.run(ROUNDS * 8);
             prop_assert!(!device.safe_mode);
@@ -190,7 +190,7 @@ proptest! {
     #[test]
     fn a_good_release_survives_any_two_cuts(first in 0u32..80, second in 0u32..80) {
         let mut device = Device::new(&[Quality::Good], &[first, second]);
-        device.want(candidate(&release(2)));
+        device.want(Some(candidate(&release(2))));
         device.run(ROUNDS * 3);
         prop_assert_eq!(runs(&device), 2);
         device.assert_settled();
@@ -202,7 +202,7 @@ proptest! {
     ) {
         let mut device = Device::new(&qualities, &[]);
         for (index, quality) in qualities.iter().enumerate() {
-            device.want(candidate(&release(index as u64 + 2)));
+            device.want(Some(candidate(&release(index as u64 + 2))));
             for (gap, lost) in &gaps {
                 device.lose_data = *lost == 1 || *lost == 3;
                 device.lose_env = *lost >= 2;
@@ -211,7 +211,7 @@ proptest! {
             device.run(ROUNDS * 8);
             prop_assert!(device.running.is_some());
             let found = runs(&device);
-            let quality_of_running = if found == 1 { Quality::Good } else { qualities[found as usize - 2] };
+            let quality_of_running = if found == 1 { Quality::Good } else { qualities[usize::try_from(found).unwrap() - 2] };
             prop_assert_eq!(quality_of_running, Quality::Good, "{:?}", quality);
             device.assert_settled();
         }
@@ -223,7 +223,7 @@ proptest! {
     ) {
         let mut device = Device::new(&[Quality::Good], &[]);
         if updated {
-            device.want(candidate(&release(2)));
+            device.want(Some(candidate(&release(2))));
         }
         device.run(ROUNDS);
         let slot = device.running.clone().unwrap().0;
@@ -240,7 +240,7 @@ proptest! {
     #[test]
     fn what_is_not_signed_touches_nothing(cuts in cuts(4)) {
         let mut device = Device::new(&[], &cuts);
-        device.want(unsigned());
+        device.want(Some(unsigned()));
         device.run(ROUNDS);
         prop_assert!(device.installs.is_empty());
         prop_assert_eq!(device.view().name(), "refused");
@@ -254,7 +254,7 @@ proptest! {
         let mut device = Device::new(&[Quality::Good, Quality::Good], &cuts);
         let mut highest = 1;
         for (wish, rounds) in &wishes {
-            let wish = (*wish >= 2).then(|| candidate(&release(*wish))).flatten();
+            let wish = (*wish >= 2).then(|| candidate(&release(*wish)));
             device.want(wish);
             device.run(*rounds);
         }
