@@ -105,12 +105,7 @@ pub(super) fn content(card: &Card) -> Content {
 }
 
 /// Draws `content` as it stands on a picture of `width` × `height` into `band`.
-#[expect(
-    clippy::cast_precision_loss,
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    reason = "sizes of a screen"
-)]
+#[expect(clippy::cast_precision_loss, reason = "sizes of a screen")]
 pub(super) fn draw(content: &Content, width: u32, height: u32, band: &mut Band) {
     let unit = width.min(height);
     let margin = unit / 14;

@@ -60,8 +60,9 @@ fn host_is_ours(headers: &HeaderMap) -> bool {
     let is_local = !name.is_empty() && !name.contains('.');
     name.parse::<IpAddr>().is_ok()
         || is_local
-        || name.ends_with(".local")
-        || name.ends_with(".home.arpa")
+        || [".local", ".home.arpa"]
+            .iter()
+            .any(|suffix| name.ends_with(suffix))
 }
 
 /// A rendered template, or a plain error: a template that cannot be rendered is a programming error

@@ -1,7 +1,7 @@
 //! Network settings as a technician types them: checked, turned into files, tried, kept or undone.
 //!
-//! The files are those of systemd-networkd (systemd.network(5)) and wpa_supplicant
-//! (wpa_supplicant.conf(5)). New settings lie under `/run` only, so a power cut undoes them; what was
+//! The files are those of systemd-networkd (systemd.network(5)) and `wpa_supplicant`
+//! (`wpa_supplicant.conf(5)`). New settings lie under `/run` only, so a power cut undoes them; what was
 //! there before is written down beside them, so that a restarted page undoes them too. Once somebody
 //! reached the device under the new settings and kept them, they are copied to `/data`, from where
 //! [`restore`] puts them back at each start.
@@ -240,7 +240,7 @@ impl NetworkSettings {
         self.wifi.is_some()
     }
 
-    /// For networkd, and for wpa_supplicant if there is a Wi-Fi network to join.
+    /// For networkd, and for `wpa_supplicant` if there is a Wi-Fi network to join.
     pub fn files(&self) -> Vec<SettingsFile> {
         let mut files = vec![SettingsFile {
             name: network_file(&self.interface),

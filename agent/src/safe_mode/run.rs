@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use fleet_protocol::command::LogLevel;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::actions::Actions as _;
@@ -18,7 +19,7 @@ use crate::card::{Card, SafeModeCard, Screen};
 use crate::core::Monotonic;
 use crate::page;
 use crate::platform::paths::Paths;
-use crate::platform::{clock, systemd};
+use crate::platform::{clock, logging, systemd};
 
 const TICK: Duration = Duration::from_millis(300);
 /// The console or a driver may have painted over the card; addresses may have changed.
@@ -31,6 +32,7 @@ const PIN_SHOWN_S: u64 = 120;
 /// # Errors
 /// Only when there is no runtime, no random numbers, or no signals: everything else is worked around.
 pub fn run(paths: &Paths, address: SocketAddr) -> anyhow::Result<()> {
+    logging::start(LogLevel::Info);
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .max_blocking_threads(8)
@@ -68,7 +70,7 @@ async fn serve(app: Arc<App<Device>>, address: SocketAddr) {
                 log::error!(error:? = served.err(); "the page ended");
             }
             Err(error) => {
-                log::warn!(error:% = error, address:% = address; "the page cannot be served yet")
+                log::warn!(error:% = error, address:% = address; "the page cannot be served yet");
             }
         }
         tokio::time::sleep(Duration::from_secs(2)).await;
@@ -89,7 +91,7 @@ async fn restore_network(app: &App<Device>) {
             }
         }
         Err(error) => {
-            log::warn!(error:% = error; "kept network settings could not be put in force")
+            log::warn!(error:% = error; "kept network settings could not be put in force");
         }
     }
 }

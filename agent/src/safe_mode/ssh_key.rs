@@ -1,8 +1,8 @@
 //! A public key as a person pastes it into the page: one line of an `authorized_keys` file.
 //!
 //! Only type and key material are taken over. Options (`command=`, `environment=`) are refused, and
-//! the comment is dropped: nothing a person typed reaches sshd unchecked (sshd(8), AUTHORIZED_KEYS
-//! FILE FORMAT; RFC 4253 §6.6 for the blob).
+//! the comment is dropped: nothing a person typed reaches sshd unchecked (sshd(8), the format of
+//! `authorized_keys`; RFC 4253 §6.6 for the blob).
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;

@@ -27,9 +27,8 @@ pub(super) async fn upload<A: Actions>(
     headers: HeaderMap,
     request: Request,
 ) -> Response {
-    let mut form = match Multipart::from_request(request, &()).await {
-        Ok(form) => form,
-        Err(_) => return pages::outcome(Err(ActionError::new("this is no upload", ORDER))),
+    let Ok(mut form) = Multipart::from_request(request, &()).await else {
+        return pages::outcome(Err(ActionError::new("this is no upload", ORDER)));
     };
     let token = match field(&mut form, "token").await {
         Ok(field) => read(field, 256).await,

@@ -1,5 +1,6 @@
 //! What goes into a bundle: files of the system and the output of its own tools.
 
+use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -113,12 +114,14 @@ fn read_folder(folder: &Path, max_bytes: usize) -> Result<Content, String> {
     })
 }
 
-fn program(name: &'static str, program: &'static str, arguments: &[&str]) -> Part {
+/// `line`: a program and its arguments, separated by spaces.
+fn program(name: &'static str, line: &'static str) -> Part {
+    let mut words = line.split(' ');
     Part {
         name,
         source: Source::Program {
-            program,
-            arguments: arguments.iter().map(|a| (*a).to_owned()).collect(),
+            program: words.next().unwrap_or_default(),
+            arguments: words.map(str::to_owned).collect(),
             deadline: Duration::from_secs(20),
         },
     }
@@ -141,63 +144,88 @@ fn folder(name: &'static str, path: PathBuf) -> Part {
 /// The parts of every bundle; small and telling ones first, so that a full bundle loses logs.
 /// `summary` is the status as the local page shows it.
 pub fn standard_parts(paths: &Paths, contents: Contents, summary: String) -> Vec<Part> {
-    let mut parts = vec![
-        Part {
-            name: "status.json",
-            source: Source::Text(summary),
-        },
+    let mut parts = vec![Part {
+        name: "status",
+        source: Source::Text(summary),
+    }];
+    parts.extend(system(paths));
+    parts.extend(surroundings(paths));
+    if contents.config {
+        parts.push(folder("config", paths.config()));
+        parts.push(file("config-defaults", paths.default_config()));
+    }
+    if contents.logs {
+        parts.extend(LOGS.map(|(name, line)| program(name, line)));
+    }
+    parts
+}
+
+const LOGS: [(&str, &str); 4] = [
+    (
+        "journal/warnings",
+        "journalctl -b -p warning -n 2000 -o short-precise --no-pager",
+    ),
+    (
+        "journal/current",
+        "journalctl -b -n 6000 -o short-precise --no-pager",
+    ),
+    (
+        "journal/previous",
+        "journalctl -b -1 -n 6000 -o short-precise --no-pager",
+    ),
+    ("kernel/dmesg", "dmesg"),
+];
+
+/// What is installed and what the agent, RAUC, the boot loader and systemd think of it.
+fn system(paths: &Paths) -> Vec<Part> {
+    vec![
         file("versions/release.json", paths.release_file()),
         file("versions/os-release", paths.lib.join("../os-release")),
         file("versions/kernel", paths.proc.join("version")),
         file("versions/cmdline", paths.proc.join("cmdline")),
         program(
             "rauc/status.json",
-            "rauc",
-            &["status", "--detailed", "--output-format=json"],
+            "rauc status --detailed --output-format=json",
         ),
         file(
             "rauc/slots",
             paths.data_partition().join("rauc/central.raucs"),
         ),
-        program(
-            "boot/grubenv",
-            "grub-editenv",
-            &[&grub_environment(paths), "list"],
-        ),
+        Part {
+            name: "boot/grubenv",
+            source: Source::Program {
+                program: "grub-editenv",
+                arguments: vec![grub_environment(paths), "list".to_owned()],
+                deadline: Duration::from_secs(10),
+            },
+        },
         folder("state", paths.state()),
-        program(
-            "systemd/failed",
-            "systemctl",
-            &["--failed", "--no-pager", "--full"],
-        ),
+        program("systemd/failed", "systemctl --failed --no-pager --full"),
         program(
             "systemd/units",
-            "systemctl",
-            &[
-                "list-units",
-                "--all",
-                "--no-pager",
-                "fleet-*",
-                "rauc*",
-                "data.mount",
-            ],
+            "systemctl list-units --all --no-pager fleet-* rauc* data.mount",
         ),
+    ]
+}
+
+/// Disk, memory, network, temperature, and what the kernel left behind.
+fn surroundings(paths: &Paths) -> Vec<Part> {
+    vec![
         file("disk/mounts", paths.proc.join("self/mounts")),
-        program("disk/free", "df", &["-h"]),
+        program("disk/free", "df -h"),
         file("disk/partitions", paths.proc.join("partitions")),
         file("memory", paths.proc.join("meminfo")),
-        program("network/addresses", "ip", &["address"]),
-        program("network/routes", "ip", &["route", "show", "table", "all"]),
+        program("network/addresses", "ip address"),
+        program("network/routes", "ip route show table all"),
         file(
             "network/resolv.conf",
             paths.run.join("../systemd/resolve/resolv.conf"),
         ),
         program(
             "network/links",
-            "networkctl",
-            &["status", "--all", "--no-pager", "--lines=0"],
+            "networkctl status --all --no-pager --lines=0",
         ),
-        program("clock", "timedatectl", &["show"]),
+        program("clock", "timedatectl show"),
         Part {
             name: "thermal",
             source: thermal(paths),
@@ -207,47 +235,7 @@ pub fn standard_parts(paths: &Paths, contents: Contents, summary: String) -> Vec
             "kernel/pstore-kept",
             paths.data_partition().join("systemd/pstore"),
         ),
-    ];
-    if contents.config {
-        parts.push(folder("config", paths.config()));
-        parts.push(file("config-defaults", paths.default_config()));
-    }
-    if contents.logs {
-        parts.push(program(
-            "journal/warnings",
-            "journalctl",
-            &[
-                "-b",
-                "-p",
-                "warning",
-                "-n",
-                "2000",
-                "-o",
-                "short-precise",
-                "--no-pager",
-            ],
-        ));
-        parts.push(program(
-            "journal/current",
-            "journalctl",
-            &["-b", "-n", "6000", "-o", "short-precise", "--no-pager"],
-        ));
-        parts.push(program(
-            "journal/previous",
-            "journalctl",
-            &[
-                "-b",
-                "-1",
-                "-n",
-                "6000",
-                "-o",
-                "short-precise",
-                "--no-pager",
-            ],
-        ));
-        parts.push(program("kernel/dmesg", "dmesg", &[]));
-    }
-    parts
+    ]
 }
 
 fn grub_environment(paths: &Paths) -> String {
@@ -269,7 +257,8 @@ fn thermal(paths: &Paths) -> Source {
         if let (Some(kind), Some(value)) =
             (read("type"), read("temp").or_else(|| read("cur_state")))
         {
-            text.push_str(&format!("{} {kind} {value}\n", zone.display()));
+            // Writing to a String cannot fail.
+            let _ = writeln!(text, "{} {kind} {value}", zone.display());
         }
     }
     if text.is_empty() {
