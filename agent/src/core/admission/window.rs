@@ -79,3 +79,6 @@ impl Window {
         Some((opens.timestamp(), closes.timestamp()))
     }
 }
+
+#[cfg(test)]
+pub(super) mod tests;

@@ -13,20 +13,18 @@ use crate::core::gate::{Gate, ReachedBefore};
 
 /// Boots that came back to the old slot although nothing was tried, before that counts as a failure.
 const MAX_RETURNS: u32 = 3;
-/// Trials that mains-off alone may spoil, before the version is given up.
-const MAX_INTERRUPTIONS: u32 = 3;
 /// Rewrites of a lost boot environment in a row, before what is booted is taken as it is.
 const MAX_REPAIRS: u32 = 2;
 
 /// A [`Boot`] with what follows from it.
-struct Found<'b> {
-    boot: &'b Boot,
+pub(super) struct Found<'b> {
+    pub(super) boot: &'b Boot,
     /// Not just a restart of the agent.
-    new_boot: bool,
+    pub(super) new_boot: bool,
 }
 
 impl Found<'_> {
-    fn slot(&self) -> Slot {
+    pub(super) fn slot(&self) -> Slot {
         self.boot.booted.slot
     }
 
@@ -34,7 +32,7 @@ impl Found<'_> {
         self.boot.env.as_ref().map(|env| env.first)
     }
 
-    fn env_of(&self, slot: Slot) -> Option<&SlotEnv> {
+    pub(super) fn env_of(&self, slot: Slot) -> Option<&SlotEnv> {
         self.boot.env.as_ref().map(|env| env.slot(slot))
     }
 
@@ -46,7 +44,7 @@ impl Found<'_> {
     }
 
     /// The bootloader's word that the running slot is committed.
-    fn locked(&self) -> bool {
+    pub(super) fn locked(&self) -> bool {
         self.env_of(self.slot()).is_some_and(|s| s.ok && s.locked)
     }
 }
@@ -130,7 +128,7 @@ impl Transition<'_> {
     }
 
     /// What is committed stays bootable: good, locked, first.
-    fn keep(&mut self, slot: Slot) {
+    pub(super) fn keep(&mut self, slot: Slot) {
         if std::mem::take(&mut self.engine.record.repairs) > 0 {
             self.persist();
         }
@@ -181,7 +179,7 @@ impl Transition<'_> {
     }
 
     /// The running slot is committed, and the other one is not to be booted.
-    fn settle_here(&mut self, slot: Slot) {
+    pub(super) fn settle_here(&mut self, slot: Slot) {
         self.engine.record.other = None;
         let wanted = BootEnv::committed_to(slot);
         if self.engine.env != Some(wanted) {
@@ -319,7 +317,7 @@ impl Transition<'_> {
         self.open_gate();
     }
 
-    fn this_boot(&self, found: &Found<'_>) -> TrialBoot {
+    pub(super) fn this_boot(&self, found: &Found<'_>) -> TrialBoot {
         TrialBoot {
             boot_id: found.boot.booted.boot_id.clone(),
             reset: found.boot.reset,
@@ -327,7 +325,7 @@ impl Transition<'_> {
         }
     }
 
-    fn open_gate(&mut self) {
+    pub(super) fn open_gate(&mut self) {
         let State::Trial(trial) = &self.engine.record.state else {
             return;
         };
@@ -337,103 +335,6 @@ impl Transition<'_> {
             began.unwrap_or(self.situation.now.mono),
             before.unwrap_or(ReachedBefore::Unknown),
         ));
-    }
-
-    fn after_trial(&mut self, mut trial: Trial, found: &Found<'_>) {
-        let booted = &found.boot.booted;
-        if trial.slot != found.slot() {
-            self.trial_fell_back(&trial, found);
-            return;
-        }
-        let planned_hash = trial.plan.as_ref().map(|plan| plan.root_hash);
-        if let Some(expected) = planned_hash.filter(|hash| *hash != booted.root_hash) {
-            let why = FailureReason::RootHashMismatch {
-                expected,
-                found: booted.root_hash,
-            };
-            self.fail_trial(&trial, why);
-            return;
-        }
-        if found.locked() {
-            self.committed(trial, booted);
-            return;
-        }
-        let new_boot = trial.boots.last().map(|b| &b.boot_id) != Some(&booted.boot_id);
-        if new_boot {
-            trial.boots.push(self.this_boot(found));
-        }
-        let (slot, committing) = (trial.slot, trial.committing);
-        let tries = u8::try_from(trial.boots.len()).unwrap_or(u8::MAX);
-        if new_boot {
-            self.enter(State::Trial(trial));
-        }
-        if found.boot.env.is_none() {
-            self.rebuild_trial_env(slot, tries);
-        }
-        if committing {
-            self.commit(slot);
-        } else if !found.boot.safe_mode {
-            self.open_gate();
-        }
-    }
-
-    /// The environment was lost while a slot on trial runs: it goes on with the attempts it had.
-    fn rebuild_trial_env(&mut self, slot: Slot, tries: u8) {
-        let committed = self.engine.record.committed.as_ref();
-        let way_back = committed.is_some_and(|c| c.slot == slot.other());
-        let mut wanted = BootEnv::committed_to(slot.other());
-        wanted.first = slot;
-        wanted.slot_mut(slot.other()).ok = way_back;
-        *wanted.slot_mut(slot) = SlotEnv {
-            ok: true,
-            tries,
-            locked: false,
-        };
-        self.act(Effect::RewriteBootEnv(wanted));
-    }
-
-    fn trial_fell_back(&mut self, trial: &Trial, found: &Found<'_>) {
-        let version = &trial.version;
-        let Some(env) = found.env_of(trial.slot).copied() else {
-            self.engine.record.other = None;
-            self.keep(found.slot());
-            self.back_off(version, "the boot environment was lost");
-            return;
-        };
-        let attempt = self.engine.attempt_on_trial(trial);
-        let committed = &mut self.engine.record.committed;
-        if committed.as_ref().map(|c| c.slot) != Some(found.slot()) {
-            *committed = Some(Committed::of(&found.boot.booted, 0));
-        }
-        let resets: Vec<ResetReason> = trial.boots.iter().skip(1).map(|b| b.reset).collect();
-        let resets = || resets.iter().copied().chain([found.boot.reset]);
-        let mains = |r| matches!(r, ResetReason::Power | ResetReason::Orderly);
-        // Each attempt came up to the agent, and none ended by its own doing.
-        let each_came_up = trial.boots.len() >= usize::from(env.tries);
-        let record = &mut self.engine.record;
-        if env.ok && each_came_up && resets().all(mains) && record.interruptions < MAX_INTERRUPTIONS
-        {
-            record.interruptions += 1;
-            record.other = trial.plan.as_ref().map(Plan::content);
-            self.keep(found.slot());
-            self.back_off(version, "its trial was interrupted by power cuts");
-            return;
-        }
-        let crash = resets().find(|r| matches!(r, ResetReason::Watchdog | ResetReason::Panic));
-        let why = match crash {
-            Some(reset) if !trial.boots.is_empty() => crashed(reset),
-            _ => FailureReason::DidNotBoot {
-                attempts: env.tries.into(),
-            },
-        };
-        self.penalise(version, attempt, &why);
-        self.settle_here(found.slot());
-        self.enter(State::RolledBack(RolledBack {
-            version: version.clone(),
-            why,
-            from: Some(trial.slot),
-            returns: 0,
-        }));
     }
 }
 
@@ -447,7 +348,7 @@ fn new_trial(plan: &Plan, boots: Vec<TrialBoot>) -> Trial {
     }
 }
 
-fn crashed(reset: ResetReason) -> FailureReason {
+pub(super) fn crashed(reset: ResetReason) -> FailureReason {
     let reset = match reset {
         ResetReason::Watchdog => "watchdog",
         ResetReason::Panic => "panic",

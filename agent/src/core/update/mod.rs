@@ -16,6 +16,7 @@
 //! - The boot environment and the booted root hash are the truth; the record says what was meant.
 
 mod boot;
+mod boot_on_trial;
 mod converge;
 mod event;
 mod install;

@@ -8,11 +8,9 @@ use fleet_protocol::update::{Slot, UpdateState};
 
 use crate::core::boot::bootloader::{Choice, next_boot};
 use crate::core::boot::{BootEnv, MAX_ATTEMPTS, SlotEnv};
-use crate::core::fixtures::{at, booted, release, root_hash, situation, version};
+use crate::core::fixtures::{at, booted, root_hash, situation, version};
 use crate::core::gate::Sample;
-use crate::core::update::{
-    Boot, Candidate, Effect, Engine, Event, InstallError, InstallOrder, Record, Situation,
-};
+use crate::core::update::{Boot, Candidate, Effect, Engine, Event, Record, Situation};
 use crate::core::{Monotonic, after};
 
 /// What a release is like when it runs.
@@ -30,33 +28,33 @@ pub(crate) enum Quality {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Content {
+pub(super) enum Content {
     /// Half written, or overwritten.
     Garbage,
     Image(Version),
 }
 
 /// Power, or the reason why it came back.
-struct Off(ResetReason);
+pub(super) struct Off(pub(super) ResetReason);
 
-type Running<T> = Result<T, Off>;
+pub(super) type Running<T> = Result<T, Off>;
 
 pub(crate) struct Device {
     engine: Option<Engine>,
     pub(crate) running: Option<(Slot, Version)>,
-    disk: Option<String>,
+    pub(super) disk: Option<String>,
     pub(crate) env: Option<BootEnv>,
-    backup: BootEnv,
-    slots: BTreeMap<Slot, Content>,
+    pub(super) backup: BootEnv,
+    pub(super) slots: BTreeMap<Slot, Content>,
     qualities: BTreeMap<Version, Quality>,
     pub(crate) target: Option<Candidate>,
     generation: u64,
     situation: Situation,
     reset: ResetReason,
-    queue: VecDeque<Event>,
+    pub(super) queue: VecDeque<Event>,
     boots: u64,
     /// Attempts that each slot has had since it was made primary.
-    attempts: BTreeMap<Slot, u8>,
+    pub(super) attempts: BTreeMap<Slot, u8>,
     /// How many effects may still be done before each next power cut.
     cuts: VecDeque<u32>,
     pub(crate) cut_count: u32,
@@ -191,7 +189,7 @@ impl Device {
     }
 
     /// A moment at which the power may go.
-    fn moment(&mut self) -> Running<()> {
+    pub(super) fn moment(&mut self) -> Running<()> {
         match self.cuts.front_mut() {
             Some(0) => {
                 self.cuts.pop_front();
@@ -325,7 +323,7 @@ impl Device {
         self.feed(Event::Tick)
     }
 
-    fn feed(&mut self, event: Event) -> Running<()> {
+    pub(super) fn feed(&mut self, event: Event) -> Running<()> {
         let engine = self.engine.clone().unwrap();
         let (next, effects) = engine.step(event, &self.situation);
         let persists = effects.iter().position(|e| matches!(e, Effect::Persist(_)));
@@ -336,117 +334,6 @@ impl Device {
             self.perform(effect)?;
         }
         Ok(())
-    }
-
-    fn perform(&mut self, effect: Effect) -> Running<()> {
-        match effect {
-            Effect::Persist(record) => {
-                self.disk = Some(serde_json::to_string(&record).unwrap());
-            }
-            Effect::RewriteBootEnv(env) => self.env = Some(env),
-            Effect::BackUpBootEnv(env) => self.backup = env,
-            Effect::DisarmLock { slot } => self.change(slot, |s| {
-                s.locked = false;
-                s.tries = 0;
-            }),
-            Effect::StartInstall(order) => self.install(&order)?,
-            Effect::CancelInstall { .. } | Effect::Answer(_) => {}
-            Effect::Report(report) => {
-                let sequence = report.sequence;
-                self.queue.push_back(Event::ReportAcknowledged { sequence });
-                self.reported.insert(sequence, report.state);
-            }
-            Effect::SwitchSlot { slot } => {
-                self.make_primary(slot);
-                let result = Ok(());
-                self.queue.push_back(Event::SlotSwitched { slot, result });
-            }
-            Effect::MarkGood { slot } => {
-                self.attempts.remove(&slot);
-                self.change(slot, |s| {
-                    s.ok = true;
-                    s.tries = 0;
-                });
-            }
-            Effect::LockSlot { slot } => {
-                self.attempts.remove(&slot);
-                self.change(slot, |s| *s = SlotEnv::COMMITTED);
-                self.queue.push_back(Event::MarkedGood { slot });
-            }
-            Effect::MarkBad { slot } => self.change(slot, |s| {
-                s.ok = false;
-                s.tries = 0;
-            }),
-            Effect::EnterSafeMode { .. } => self.safe_mode = true,
-            Effect::Reboot { .. } => return Err(Off(ResetReason::Orderly)),
-        }
-        Ok(())
-    }
-
-    fn change(&mut self, slot: Slot, change: impl FnOnce(&mut SlotEnv)) {
-        let env = self
-            .env
-            .as_mut()
-            .expect("a lost environment is rewritten first");
-        change(env.slot_mut(slot));
-    }
-
-    fn make_primary(&mut self, slot: Slot) {
-        self.attempts.remove(&slot);
-        self.change(slot, |s| {
-            s.ok = true;
-            s.tries = 0;
-        });
-        self.env.as_mut().unwrap().first = slot;
-    }
-
-    /// RAUC: mark bad, write, verify, make primary.
-    fn install(&mut self, order: &InstallOrder) -> Running<()> {
-        let (running, _) = self.running.clone().unwrap();
-        assert_ne!(order.slot, running, "the running slot is never written");
-        let env = self.env.unwrap().slot(order.slot).locked;
-        assert!(!env, "the lock is cleared before anything is written");
-        let hashes = release(major(&order.version)).bundle;
-        assert_eq!(order.manifest_sha256, hashes.manifest_sha256, "signed");
-        assert_ne!(order.version, version(UNSIGNED), "signed");
-        self.change(order.slot, |s| {
-            s.ok = false;
-            s.tries = 0;
-        });
-        self.slots.insert(order.slot, Content::Garbage);
-        let transaction_id = order.transaction_id.clone();
-        self.moment()?;
-        if self.install_failures > 0 {
-            self.install_failures -= 1;
-            self.queue.push_back(Event::InstallFinished {
-                transaction_id,
-                result: Err(InstallError::Transient {
-                    detail: "the connection broke".to_owned(),
-                }),
-            });
-            return Ok(());
-        }
-        self.feed_progress(&transaction_id)?;
-        self.slots
-            .insert(order.slot, Content::Image(order.version.clone()));
-        self.installs.push(order.version.clone());
-        self.moment()?;
-        self.make_primary(order.slot);
-        self.moment()?;
-        self.queue.push_back(Event::InstallFinished {
-            transaction_id,
-            result: Ok(()),
-        });
-        Ok(())
-    }
-
-    fn feed_progress(&mut self, transaction_id: &str) -> Running<()> {
-        self.feed(Event::InstallProgress {
-            transaction_id: transaction_id.to_owned(),
-            percent: 50,
-            downloaded_bytes: 50,
-            message: "Copying".to_owned(),
-        })
     }
 
     /// The running slot is locked, first, and what the record says.
@@ -464,7 +351,7 @@ impl Device {
 /// The major version of what is never signed.
 pub(crate) const UNSIGNED: u64 = 66;
 
-fn major(version: &Version) -> u64 {
+pub(super) fn major(version: &Version) -> u64 {
     let text = version.to_string();
     text.split('.').next().unwrap().parse().unwrap()
 }
