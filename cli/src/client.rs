@@ -239,11 +239,13 @@ fn from_problem(status: StatusCode, problem: &Problem) -> CommandError {
         message = printable(&problem.title);
     }
     for field in &problem.errors {
-        message += &format!(
-            "\n  {}: {}",
-            printable(&field.field),
-            printable(&field.message)
-        );
+        if !problem.detail.contains(&field.message) {
+            message += &format!(
+                "\n  {}: {}",
+                printable(&field.field),
+                printable(&field.message)
+            );
+        }
     }
     let error = CommandError::new(kind, message);
     match (&problem.hint, kind, problem.retry_after_seconds) {

@@ -86,7 +86,7 @@ fn all(client: &Client) -> Result<Vec<DeviceView>> {
         devices.extend(page.items);
         match page.next_cursor {
             Some(cursor) if !empty => {
-                path = format!("/v1/devices?limit=200&cursor={}", encode(&cursor))
+                path = format!("/v1/devices?limit=200&cursor={}", encode(&cursor));
             }
             _ => return Ok(devices),
         }

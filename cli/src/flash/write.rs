@@ -3,7 +3,7 @@
 //!
 //! ```text
 //! erase both partition tables ─► write runs, zero holes ─► read everything back
-//!   ─► backup table at the end ─► enrolment file ─► first sectors (the card is whole from here)
+//!   ─► enrolment file ─► backup table at the end ─► first sectors (the card is whole from here)
 //! ```
 //! The first [`HEAD`] bytes (MBR and table header) are held back to the very end: without them
 //! neither a firmware nor a kernel sees partitions.
@@ -137,9 +137,6 @@ fn perform<M: Medium>(
     if !progress(Step::Finishing, 0) {
         return Err(Cause::Interrupted);
     }
-    if let Some(placed) = placed {
-        write_at(medium, placed.back_offset, &placed.back)?;
-    }
     if let (Some(content), Some(table)) = (job.provision, job.table) {
         let partition = table
             .partition(esp::PARTITION)
@@ -151,8 +148,10 @@ fn perform<M: Medium>(
             return Err(Cause::ProvisionMismatch);
         }
     }
-    settle(medium)?;
+    // A firmware boots from the backup table alone, too: by now everything else is in its place.
     if let Some(placed) = placed {
+        write_at(medium, placed.back_offset, &placed.back)?;
+        settle(medium)?;
         same(medium, placed.back_offset, &placed.back)?;
     }
     let front = placed.map_or(&job.plan.front, |p| &p.front);

@@ -1,6 +1,7 @@
 //! The key folder: what is in it, how it is made, how keys are read.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use fleet_protocol::trust::{
@@ -265,6 +266,7 @@ pub(super) fn init(args: &InitArgs, now: Timestamp) -> Result<KeyFolder> {
     fs::create_dir_all(parent).map_err(fail)?;
     let staging = tempfile::Builder::new()
         .prefix(".fleet-keys-")
+        .permissions(fs::Permissions::from_mode(0o700))
         .tempdir_in(parent)
         .map_err(fail)?;
     let folder = KeyFolder {

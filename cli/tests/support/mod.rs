@@ -1,0 +1,133 @@
+//! Runs `fleet` itself, and the real tools of the tools tree beside it.
+#![allow(dead_code, reason = "each test program uses a part of it")]
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use xtask::progress::Progress;
+use xtask::tools::ToolTree;
+use xtask::workspace::Workspace;
+
+/// An empty folder, `fleet`, and the tools.
+pub(crate) struct Bench {
+    pub(crate) dir: tempfile::TempDir,
+}
+
+/// How a run of `fleet` ended.
+#[derive(Debug)]
+pub(crate) struct Ran {
+    pub(crate) code: i32,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+}
+
+impl Ran {
+    pub(crate) fn json(&self) -> serde_json::Value {
+        serde_json::from_str(&self.stdout).unwrap_or_else(|e| panic!("{e}: {self:?}"))
+    }
+
+    #[track_caller]
+    pub(crate) fn ok(self) -> Self {
+        assert_eq!(self.code, 0, "{self:?}");
+        self
+    }
+
+    /// Failed with this code, says `what`, and gives a hint.
+    #[track_caller]
+    pub(crate) fn fails(self, code: i32, what: &str) -> Self {
+        assert_eq!(self.code, code, "{self:?}");
+        assert!(self.stderr.contains(what), "no `{what}` in {self:?}");
+        assert!(self.stderr.contains("Hint: "), "no hint in {self:?}");
+        self
+    }
+
+    /// Failed with this code, and said so as JSON with a hint.
+    #[track_caller]
+    pub(crate) fn fails_json(self, code: i32) -> Self {
+        assert_eq!(self.code, code, "{self:?}");
+        let error: serde_json::Value = serde_json::from_str(&self.stderr).unwrap();
+        assert_eq!(error["error"]["exitCode"], code, "{self:?}");
+        assert!(error["error"]["hints"][0].is_string(), "{self:?}");
+        self
+    }
+}
+
+impl From<Output> for Ran {
+    fn from(output: Output) -> Self {
+        Self {
+            code: output.status.code().unwrap_or(-1),
+            stdout: String::from_utf8(output.stdout).unwrap(),
+            stderr: String::from_utf8(output.stderr).unwrap(),
+        }
+    }
+}
+
+impl Bench {
+    pub(crate) fn new() -> Self {
+        Self {
+            dir: tempfile::tempdir().unwrap(),
+        }
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    pub(crate) fn fleet(&self, args: &[&str]) -> Ran {
+        self.command(args).output().unwrap().into()
+    }
+
+    /// `fleet` with the tools tree's `rauc`.
+    pub(crate) fn fleet_with_rauc(&self, args: &[&str]) -> Ran {
+        let wrapper = self.path("rauc-of-the-tools-tree");
+        if !wrapper.exists() {
+            wrap(&tools().command("rauc"), &wrapper);
+        }
+        self.command(args)
+            .env("FLEET_RAUC", wrapper)
+            .output()
+            .unwrap()
+            .into()
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "a test starts programs")]
+    fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_fleet"));
+        command
+            .args(args)
+            .current_dir(self.dir.path())
+            .env("FLEET_CONTEXT", self.path("context.toml"))
+            .env_remove("FLEET_RAUC")
+            .env_remove("FLEET_KEYS")
+            .env_remove("FLEET_SERVER");
+        command
+    }
+
+    /// A program of the tools tree, run in the folder; its output, when it succeeds.
+    #[track_caller]
+    pub(crate) fn tool(&self, program: &str, args: &[&str]) -> Vec<u8> {
+        let output = tools()
+            .command(program)
+            .args(args)
+            .current_dir(self.dir.path())
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{program} {args:?}: {output:?}");
+        output.stdout
+    }
+}
+
+pub(crate) fn tools() -> ToolTree {
+    ToolTree::ensure(&Workspace::locate().unwrap(), Progress::detect()).unwrap()
+}
+
+/// A shell script that runs `command` with more arguments.
+fn wrap(command: &Command, to: &Path) {
+    use std::os::unix::fs::PermissionsExt as _;
+    let words: Vec<String> = std::iter::once(command.get_program())
+        .chain(command.get_args())
+        .map(|word| format!("'{}'", word.to_str().unwrap()))
+        .collect();
+    std::fs::write(to, format!("#!/bin/sh\nexec {} \"$@\"\n", words.join(" "))).unwrap();
+    std::fs::set_permissions(to, std::fs::Permissions::from_mode(0o755)).unwrap();
+}
