@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use fleet_tests::kit::{BundleFile, Kit, release};
+use fleet_tests::random::Random;
 
 use crate::bundle::{self, Bundle};
 use crate::image::{
@@ -26,6 +27,9 @@ use crate::workspace::Workspace;
 const BUILT_AT: BuiltAt = BuiltAt {
     unix_seconds: 1_767_225_600,
 };
+
+/// What differs between two good releases, and does not compress.
+const PAYLOAD_BYTES: u64 = 4 << 20;
 
 /// What the kit is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -182,7 +186,13 @@ struct Maker<'a> {
 impl Maker<'_> {
     fn release(&self, version: &str, variant: Variant) -> Result<Release> {
         // A file that is another in each release: as much of a difference as one small package makes.
-        let note = format!("release {version}\n").repeat(40_000).into_bytes();
+        let seed = version
+            .bytes()
+            .fold(0, |sum, byte| sum * 31 + u64::from(byte));
+        let mut random = Random::seeded(seed);
+        let payload = (0..PAYLOAD_BYTES / 8)
+            .flat_map(|_| random.next().to_le_bytes())
+            .collect();
         self.builder.release(&ReleaseInputs {
             version: version.to_owned(),
             channel: "stable".to_owned(),
@@ -192,7 +202,7 @@ impl Maker<'_> {
             agent: self.agent.to_owned(),
             variant,
             access: self.access,
-            extra: vec![(PathBuf::from("usr/share/fleet/release-note.txt"), note)],
+            extra: vec![(PathBuf::from("usr/share/fleet/payload"), payload)],
         })
     }
 

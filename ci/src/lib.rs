@@ -3,6 +3,7 @@
 //! The system tests link it too, so that a story can ask for an image or a bad release in one call. Everything a
 //! build makes lies under `target/fleet/` and is keyed by what it was made from; deleting that folder is always safe.
 
+pub mod bench;
 pub mod bundle;
 pub mod debian;
 pub mod demo;

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 
+use xtask::bench::{self, BenchArguments};
 use xtask::demo::{self, DemoArguments};
 use xtask::image::{self, ImageArguments};
 use xtask::lint;
@@ -37,6 +38,8 @@ enum Task {
     Image(ImageArguments),
     /// Show the main job end to end: a device in QEMU is enrolled, updated, and saves itself from a bad release.
     Demo(DemoArguments),
+    /// Measure, and write the table in docs/benchmarks.md.
+    Bench(BenchArguments),
     /// Cut the power at random instants of the update cycle, many times, and count what came of it.
     Soak(SoakArguments),
     /// Formatting, clippy, licences, shell scripts, units, and our own rules.
@@ -73,6 +76,7 @@ fn run(task: &Task) -> Result<()> {
         Task::Image(ref arguments) => image::run(&workspace, arguments, progress),
         Task::Demo(ref arguments) => demo::run(&workspace, arguments, progress),
         Task::Lint => lint::run(&workspace, progress),
+        Task::Bench(ref arguments) => bench::run(&workspace, arguments, progress),
         Task::Soak(ref arguments) => soak::run(&workspace, arguments, progress),
         Task::Test(ref arguments) => test::run(&workspace, arguments, progress),
     }

@@ -7,6 +7,7 @@
 mod device;
 mod record;
 
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc;
@@ -115,4 +116,11 @@ pub fn run(workspace: &Workspace, arguments: &SoakArguments, progress: Progress)
         );
     }
     Ok(())
+}
+
+/// The sums of an earlier soak in one line, if there was one.
+pub(crate) fn tally(records: &Path) -> Option<String> {
+    let log = record::Log::open(records).ok()?;
+    let tally = Tally::of(log.records());
+    (tally.cuts > 0).then(|| tally.line())
 }

@@ -1,5 +1,6 @@
 //! A device that was never switched on finds its control plane.
 
+use fleet_protocol::enrolment::ProvisionFile;
 use fleet_protocol::heartbeat::OperatingMode;
 use fleet_protocol::update::Slot;
 use fleet_tests::kit::release;
@@ -31,8 +32,12 @@ fn a_fresh_device_enrols_and_is_online() -> Told {
 
         // The token worked once, and its secret is off the boot partition.
         stage.vm.shell()?.wait_ready(BOOT)?;
-        let left = stage.vm.sh("ls /boot/esp/fleet")?;
-        ensure(!left.contains("provision.json"), || {
+        let left = stage
+            .vm
+            .sh("cat /boot/esp/fleet/provision.json 2>/dev/null || true")?;
+        let file = stage.fleet.dir().join("provision-screen-1.json");
+        let provision: ProvisionFile = serde_json::from_slice(&std::fs::read(file)?)?;
+        ensure(!left.contains(&provision.enrolment_token), || {
             format!("the token is still on the boot partition: {left}")
         })
     })

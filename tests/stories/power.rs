@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use fleet_protocol::update::{FailureReason, Slot, UpdateState};
-use fleet_tests::fleet::wait_until;
+use fleet_tests::fleet::{template, wait_until};
 use fleet_tests::kit::release;
 use fleet_tests::random::Random;
 use fleet_tests::vm::{Boot, Disks};
@@ -37,7 +37,7 @@ fn a_power_cut_during_installation_ends_in_a_committed_update() -> Told {
 fn a_power_cut_before_the_reboot_ends_in_a_committed_update() -> Told {
     stage::tell("cut-before-reboot", |stage| {
         let delay = json!({"updates": {"reboot_delay_s": 30}});
-        stage.fleet.configure(&stage::test_config(&delay))?;
+        stage.fleet.configure(&template::test_config(&delay))?;
         stage.device().wait("the configuration", SHORT, |d| {
             d.heartbeat.as_ref().is_some_and(|h| h.config_version > 1)
         })?;
@@ -87,7 +87,7 @@ fn a_power_cut_during_the_commit_ends_in_a_committed_update() -> Told {
 fn a_slot_overwritten_with_garbage_before_its_first_boot_falls_back() -> Told {
     stage::tell("garbage-slot", |stage| {
         let delay = json!({"updates": {"reboot_delay_s": 30}});
-        stage.fleet.configure(&stage::test_config(&delay))?;
+        stage.fleet.configure(&template::test_config(&delay))?;
         stage.device().wait("the configuration", SHORT, |d| {
             d.heartbeat.as_ref().is_some_and(|h| h.config_version > 1)
         })?;

@@ -222,24 +222,6 @@ impl Drop for Stage {
     }
 }
 
-/// The stories' configuration with `changes` over it.
-pub(crate) fn test_config(changes: &serde_json::Value) -> serde_json::Value {
-    let mut document = fleet_tests::fleet::test_config(template::WINDOW_S, template::DEADLINE_S);
-    merge(&mut document, changes);
-    document
-}
-
-fn merge(into: &mut serde_json::Value, changes: &serde_json::Value) {
-    match (into, changes) {
-        (serde_json::Value::Object(into), serde_json::Value::Object(changes)) => {
-            for (key, value) in changes {
-                merge(into.entry(key).or_insert(serde_json::Value::Null), value);
-            }
-        }
-        (into, value) => *into = value.clone(),
-    }
-}
-
 /// Fails the story with `why` unless `holds`.
 pub(crate) fn ensure(holds: bool, why: impl FnOnce() -> String) -> Told {
     if holds { Ok(()) } else { Err(Failure(why())) }

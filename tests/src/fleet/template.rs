@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use fleet_protocol::DeviceId;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use super::{Device, Fleet, FleetError, Result, now};
 use crate::kit::Kit;
@@ -120,6 +121,24 @@ pub fn set_clock(vm: &mut Vm) -> Result<()> {
     vm.shell()?.wait_ready(QUIET_WITHIN)?;
     vm.sh(&format!("date -u -s @{}", now().as_second()))?;
     Ok(())
+}
+
+/// The stories' configuration with `changes` over it.
+pub fn test_config(changes: &Value) -> Value {
+    let mut document = super::test_config(WINDOW_S, DEADLINE_S);
+    merge(&mut document, changes);
+    document
+}
+
+fn merge(into: &mut Value, changes: &Value) {
+    match (into, changes) {
+        (Value::Object(into), Value::Object(changes)) => {
+            for (key, value) in changes {
+                merge(into.entry(key).or_insert(Value::Null), value);
+            }
+        }
+        (into, value) => *into = value.clone(),
+    }
 }
 
 /// Templates of earlier kits only take room.

@@ -1,0 +1,108 @@
+//! `cargo xtask bench`: measures, and writes what it measured with ratios into `docs/benchmarks.md`.
+//!
+//! Numbers are never asserted: a busy host is no failure. Targets stand beside them.
+
+mod guest;
+mod table;
+
+use std::fs;
+use std::sync::Arc;
+
+use anyhow::{Context, Result};
+use fleet_tests::vm::Programs;
+
+use crate::kit::{self, Purpose};
+use crate::process;
+use crate::progress::Progress;
+use crate::setup::{self, Consent};
+use crate::tools::ToolTree;
+use crate::workspace::Workspace;
+
+use guest::Bench;
+use table::{Row, Table};
+
+/// What to measure.
+#[derive(Debug, Clone, clap::Args)]
+pub struct BenchArguments {
+    /// How often installations are repeated; the median counts.
+    #[arg(long, default_value_t = 3)]
+    repeat: usize,
+    /// Minutes to watch an idle device.
+    #[arg(long, default_value_t = 5)]
+    idle_minutes: u64,
+}
+
+/// Measures everything and writes the table.
+///
+/// # Errors
+/// When something can't be built or measured.
+pub fn run(workspace: &Workspace, arguments: &BenchArguments, progress: Progress) -> Result<()> {
+    setup::run(workspace, Consent::Ask, progress)?;
+    let kit = Arc::new(kit::build(workspace, Purpose::Stories, progress)?);
+    let tools: Arc<dyn Programs> = Arc::new(ToolTree::ensure(workspace, progress)?);
+    let dir = workspace.fleet_dir().join("bench");
+    let mut table = Table::default();
+    table.add(agent_size(workspace)?);
+    table.add(planner(workspace, progress)?);
+    let bench = Bench::new(kit, tools, &dir, progress)?;
+    table.extend(bench.installations(arguments.repeat)?);
+    table.extend(bench.adaptive()?);
+    table.extend(bench.boot_and_idle(arguments.idle_minutes)?);
+    if let Some(row) = soak_row(workspace) {
+        table.add(row);
+    }
+    let file = workspace.root().join("docs/benchmarks.md");
+    let text = fs::read_to_string(&file).unwrap_or_default();
+    fs::write(&file, table.document(&text))
+        .with_context(|| format!("writing {}", file.display()))?;
+    progress.note(&table.to_markdown());
+    progress.note(&format!("Written to {}", file.display()));
+    Ok(())
+}
+
+#[expect(clippy::cast_precision_loss, reason = "shown with one decimal")]
+fn agent_size(workspace: &Workspace) -> Result<Row> {
+    let file = workspace.target().join("release/fleet-agent");
+    let bytes = fs::metadata(&file)
+        .with_context(|| format!("looking at {}", file.display()))?
+        .len();
+    Ok(Row::against(
+        "Agent, stripped",
+        bytes as f64 / 1e6,
+        "MB",
+        8.0,
+    ))
+}
+
+fn planner(workspace: &Workspace, progress: Progress) -> Result<Row> {
+    let step = progress.step("Rollout planner, 100,000 devices");
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let mut command = process::command(cargo);
+    command
+        .args(["bench", "--locked", "--package", "fleet-tests"])
+        .args(["--bench", "planner"])
+        .current_dir(workspace.root());
+    let said = process::capture(&mut command)?;
+    let line = said.lines().find_map(|l| l.strip_prefix("planner_ms "));
+    let millis: f64 = line
+        .context("the planner's benchmark printed no figure")?
+        .trim()
+        .parse()?;
+    step.done(&format!("{millis} ms"));
+    Ok(Row::against(
+        "Rollout plan for 100,000 devices",
+        millis / 1e3,
+        "s",
+        1.0,
+    ))
+}
+
+/// The power-cut sweep is long; the table takes what `cargo xtask soak` left.
+fn soak_row(workspace: &Workspace) -> Option<Row> {
+    let line = crate::soak::tally(&workspace.fleet_dir().join("soak/cuts.jsonl"))?;
+    Some(Row::text(
+        "Power-cut sweep",
+        &line,
+        "0 bricks, 0 wrong slots",
+    ))
+}
