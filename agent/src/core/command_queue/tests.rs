@@ -138,6 +138,8 @@ fn a_restart_interrupts_a_command_but_proves_a_reboot() {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
+
     #[test]
     fn each_id_takes_effect_at_most_once_whatever_happens(
         steps in prop::collection::vec((0u8..6, 0u64..8), 1..80),

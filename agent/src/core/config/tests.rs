@@ -189,6 +189,8 @@ fn a_document_that_a_new_image_does_not_accept_is_dropped() {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
+
     #[test]
     fn what_is_in_force_is_always_valid(
         steps in prop::collection::vec((0u8..6, 0u64..6, 0u32..200), 0..40),

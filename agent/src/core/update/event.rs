@@ -136,7 +136,8 @@ pub enum Event {
     MarkedGood {
         slot: Slot,
     },
-    /// One of them, or [`Effect::MarkBad`], could not be done.
+    /// One of them, [`Effect::MarkBad`] or [`Effect::DisarmLock`] could not be done; after the last one
+    /// the rest of its batch must not happen.
     MarkFailed {
         slot: Slot,
         detail: String,

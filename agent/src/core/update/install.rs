@@ -105,6 +105,20 @@ impl Transition<'_> {
         self.enter(state);
     }
 
+    /// Without its lock cleared nothing was done to the slot: another try, later. A slot on trial is
+    /// marked again at the next tick; until then the bootloader goes on counting.
+    pub(super) fn mark_failed(&mut self, slot: Slot, detail: &str) {
+        let plan = match &self.engine.record.state {
+            State::Installing(installing) => &installing.plan,
+            State::RebootPending(pending) if !pending.armed => &pending.plan,
+            _ => return,
+        };
+        if plan.slot == slot {
+            let version = plan.version.clone();
+            self.back_off(&version, detail);
+        }
+    }
+
     fn penalise_refused(&mut self, installing: &Installing, why: &RefuseReason) {
         let detail = tell_refusal(why).0;
         let (version, attempt) = (&installing.plan.version, installing.plan.attempt);

@@ -9,9 +9,9 @@ use fleet_protocol::why::Verdict;
 
 use super::*;
 use crate::core::admission::Window;
+use crate::core::after;
 use crate::core::boot::SlotEnv;
 use crate::core::fixtures::{booted, candidate, release, situation, version, wanted};
-use crate::core::{Monotonic, after};
 
 /// An engine with the effects of its last step.
 struct Bench {
@@ -109,6 +109,18 @@ fn an_installation_begins_by_clearing_the_lock() {
             Effect::Report(_)
         ]
     ));
+}
+
+#[test]
+fn a_lock_that_cannot_be_cleared_is_tried_again_later() {
+    let mut bench = Bench::new();
+    bench.target(2).step(Event::MarkFailed {
+        slot: Slot::B,
+        detail: "read-only".to_owned(),
+    });
+    assert_eq!(bench.state(), "deferred");
+    bench.wait(7_200);
+    assert_eq!(bench.step(Event::Tick).state(), "installing");
 }
 
 #[test]
@@ -216,54 +228,6 @@ fn a_new_target_ends_an_installation_that_is_no_longer_wanted() {
 }
 
 #[test]
-fn another_root_hash_than_planned_is_not_kept() {
-    let mut bench = Bench::new();
-    bench.target(2).finish(Ok(()));
-    let mut env = BootEnv::committed_to(Slot::A);
-    env.first = Slot::B;
-    env.b = SlotEnv {
-        ok: true,
-        tries: 1,
-        locked: false,
-    };
-    bench.boot(Slot::B, 3, 2, env);
-    assert_eq!(bench.state(), "rolledBack");
-    assert!(bench.has(|e| matches!(e, Effect::MarkBad { slot: Slot::B })));
-    assert!(bench.has(reboots));
-}
-
-#[test]
-fn a_power_cut_between_lock_and_record_ends_committed() {
-    let mut bench = Bench::new();
-    bench.target(2).finish(Ok(()));
-    let mut env = BootEnv::committed_to(Slot::A);
-    env.first = Slot::B;
-    env.b = SlotEnv::COMMITTED;
-    bench.boot(Slot::B, 2, 2, env);
-    assert_eq!(bench.state(), "committed");
-    assert_eq!(bench.engine.other_version(), Some(&version(1)));
-}
-
-#[test]
-fn without_a_way_back_a_failed_trial_ends_in_safe_mode() {
-    let mut bench = Bench::new();
-    bench.target(2).finish(Ok(()));
-    let mut env = BootEnv::committed_to(Slot::A);
-    env.first = Slot::B;
-    env.a.ok = false;
-    env.b = SlotEnv {
-        ok: true,
-        tries: 1,
-        locked: false,
-    };
-    bench.boot(Slot::B, 2, 2, env);
-    bench.wait(601);
-    bench.step(Event::Tick);
-    assert!(bench.has(|e| matches!(e, Effect::EnterSafeMode { .. })));
-    assert!(!bench.has(reboots));
-}
-
-#[test]
 fn a_local_bundle_goes_through_the_same_admission() {
     let mut bench = Bench::new();
     bench.step(Event::LocalBundle(Candidate::Unverified {
@@ -360,22 +324,5 @@ fn a_downgrade_below_the_floor_of_a_committed_release_is_refused() {
     assert_eq!(bench.state(), "refused");
 }
 
-#[test]
-fn a_restarted_agent_goes_on_with_the_deadline_of_its_boot() {
-    let mut bench = Bench::new();
-    bench.target(2).finish(Ok(()));
-    let mut env = BootEnv::committed_to(Slot::A);
-    env.first = Slot::B;
-    env.b.ok = true;
-    env.b.tries = 1;
-    bench.situation.now.mono = Monotonic::from_secs(20);
-    bench.boot(Slot::B, 2, 2, env);
-    bench.wait(500);
-    bench.boot(Slot::B, 2, 2, env);
-    bench.wait(99);
-    assert_eq!(bench.step(Event::Tick).state(), "trial");
-    bench.wait(2);
-    assert_eq!(bench.step(Event::Tick).state(), "rolledBack");
-}
-
 mod any_order;
+mod starts;

@@ -70,8 +70,7 @@ impl<'a> Transition<'a> {
             Event::SlotSwitched { slot, result } => self.slot_switched(slot, result, &booted),
             Event::HealthSample(sample) => self.health_sample(&sample, &booted),
             Event::MarkedGood { slot } => self.marked_good(slot, &booted),
-            // Tried again at the next tick; until then the bootloader goes on counting.
-            Event::MarkFailed { .. } => {}
+            Event::MarkFailed { slot, detail } => self.mark_failed(slot, &detail),
             Event::Operator(command) => self.operator(command, &booted),
             Event::ReportAcknowledged { sequence } => self.acknowledged(sequence),
         }

@@ -29,6 +29,9 @@ impl Device {
                 self.reported.insert(sequence, report.state);
             }
             Effect::SwitchSlot { slot } => {
+                let running = self.running.as_ref().map(|(slot, _)| *slot);
+                let locked = self.env.unwrap().slot(slot).locked;
+                assert!(running == Some(slot) || !locked, "its attempts are counted");
                 self.make_primary(slot);
                 let result = Ok(());
                 self.queue.push_back(Event::SlotSwitched { slot, result });

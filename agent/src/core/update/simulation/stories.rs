@@ -144,6 +144,21 @@ fn mains_off_alone_is_not_held_against_a_slot_on_trial() {
 }
 
 #[test]
+fn a_trial_that_never_gets_its_window_is_given_up_in_the_end() {
+    let mut device = Device::new(&[Quality::Good], &[]);
+    device.want(Some(candidate(&release(2))));
+    for _ in 0..ROUNDS {
+        device.run(1);
+        if device.view().name() == "trial" {
+            device.mains_off();
+        }
+    }
+    assert_eq!(runs(&device), 1);
+    assert_eq!(device.view().name(), "rolledBack");
+    device.assert_settled();
+}
+
+#[test]
 fn a_target_that_is_taken_back_before_the_reboot_is_undone() {
     let mut device = Device::new(&[Quality::Good, Quality::Good], &[]);
     device.want(Some(candidate(&release(2))));

@@ -9,6 +9,8 @@ use super::{Bench, reboots};
 use crate::core::fixtures::{booted, candidate, release, version};
 
 proptest! {
+    #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
+
     /// Any event in any order: no panic, effects in order, a record that survives its JSON.
     #[test]
     fn no_order_of_events_breaks_it(steps in prop::collection::vec((0u8..14, 1u64..4), 0..60)) {
