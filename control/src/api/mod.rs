@@ -2,6 +2,7 @@
 
 mod device;
 mod extract;
+mod linger;
 mod operator;
 mod problem;
 mod range;
@@ -333,6 +334,7 @@ pub fn router(app: Arc<App>) -> Router {
         .fallback(no_route)
         .method_not_allowed_fallback(no_method)
         .layer(middleware::from_fn(problem::dress))
+        .layer(middleware::from_fn(linger::linger))
         .with_state(app)
 }
 

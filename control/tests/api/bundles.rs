@@ -1,0 +1,126 @@
+use std::fs;
+
+use fleet_protocol::Sha256;
+use serde_json::json;
+
+use crate::world::World;
+
+fn content() -> Vec<u8> {
+    (0..1_000_000_u32).flat_map(u32::to_le_bytes).collect()
+}
+
+#[test]
+fn a_bundle_is_served_whole_and_in_ranges() {
+    let world = World::new();
+    let device = world.device("lobby");
+    let bundle = content();
+    let digest = Sha256::of(&bundle);
+    world
+        .operator_raw("PUT", &format!("/v1/bundles/{digest}"), &bundle)
+        .ok();
+    let path = format!("/v1/device/bundles/{digest}");
+    let etag = format!("\"{digest}\"");
+    let check = |headers: &[(&str, &str)], status: u16, expected: Option<&[u8]>| {
+        let response = device.raw(&world, "GET", &path, headers, b"");
+        assert_eq!(response.status().as_u16(), status, "{headers:?}");
+        if let Some(expected) = expected {
+            let range = response.headers().get("content-range").cloned();
+            let body = response
+                .into_body()
+                .with_config()
+                .limit(1 << 30)
+                .read_to_vec()
+                .unwrap();
+            assert!(
+                body == expected,
+                "{headers:?}: {} bytes, {range:?}",
+                body.len()
+            );
+        }
+    };
+    check(&[], 200, Some(&bundle));
+    check(&[("range", "bytes=0-0")], 206, Some(&bundle[..1]));
+    check(
+        &[("range", "bytes=300000-999999")],
+        206,
+        Some(&bundle[300_000..1_000_000]),
+    );
+    check(
+        &[("range", "bytes=3999990-")],
+        206,
+        Some(&bundle[3_999_990..]),
+    );
+    check(&[("range", "bytes=-7")], 206, Some(&bundle[3_999_993..]));
+    check(&[("range", "bytes=4000000-")], 416, None);
+    check(
+        &[("range", "bytes=5-9"), ("if-range", &etag)],
+        206,
+        Some(&bundle[5..10]),
+    );
+    check(
+        &[("range", "bytes=5-9"), ("if-range", "\"other\"")],
+        200,
+        Some(&bundle),
+    );
+    check(&[("if-none-match", &etag)], 304, None);
+    let head = device.raw(&world, "HEAD", &path, &[], b"");
+    assert_eq!(head.headers()["content-length"], "4000000");
+    assert_eq!(head.headers()["accept-ranges"], "bytes");
+    let beyond = device.raw(&world, "GET", &path, &[("range", "bytes=9999999-")], b"");
+    assert_eq!(beyond.headers()["content-range"], "bytes */4000000");
+}
+
+#[test]
+fn a_bundle_that_is_not_what_its_name_says_leaves_nothing_behind() {
+    let world = World::new();
+    let path = format!("/v1/bundles/{}", Sha256::of("another"));
+    world
+        .operator_raw("PUT", &path, b"this")
+        .refused(422, "DIGEST_MISMATCH");
+    world.get(&path).refused(404, "NOT_FOUND");
+    let folder = world.data.path().join("bundles/ten_default");
+    assert_eq!(fs::read_dir(folder).unwrap().count(), 0);
+}
+
+#[test]
+fn uploading_a_bundle_again_changes_nothing() {
+    let world = World::new();
+    let path = format!("/v1/bundles/{}", Sha256::of("this"));
+    assert_eq!(world.operator_raw("PUT", &path, b"this").status, 201);
+    assert_eq!(world.operator_raw("PUT", &path, b"this").status, 204);
+}
+
+#[test]
+fn support_bundles_are_kept_up_to_a_number_and_a_size() {
+    let world = World::new();
+    let device = world.device("lobby");
+    let put = |name: &str, body: &[u8]| {
+        let path = format!("/v1/device/support-bundles/{name}");
+        device
+            .raw(&world, "PUT", &path, &[], body)
+            .status()
+            .as_u16()
+    };
+    for name in ["a.tar.zst", "b.tar.zst", "c.tar.zst"] {
+        world.pass(jiff::SignedDuration::from_secs(1));
+        assert_eq!(put(name, name.as_bytes()), 201);
+    }
+    assert_eq!(put("..%2Fescape", b"x"), 422);
+    assert_eq!(put("large", &vec![0; 100_001]), 413);
+    let list = format!("/v1/devices/{}/support-bundles", device.id);
+    let listed = world.get(&list).ok();
+    let names: Vec<_> = listed["items"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|b| &b["name"])
+        .collect();
+    assert_eq!(names, [&json!("c.tar.zst"), &json!("b.tar.zst")]);
+    assert_eq!(
+        world.get(&format!("{list}/c.tar.zst")).ok(),
+        json!("c.tar.zst")
+    );
+    world
+        .get(&format!("{list}/a.tar.zst"))
+        .refused(404, "NOT_FOUND");
+}
