@@ -19,7 +19,10 @@ fn main() -> ExitCode {
         }
     };
     let result = match args.verb {
-        Verb::Run => daemon::run(&args.paths, args.page),
+        Verb::Run => {
+            safe_mode::prepare(&args.paths);
+            daemon::run(&args.paths, args.page)
+        }
         Verb::SafeMode => match args.page {
             PageAddress::At(address) => safe_mode::run(&args.paths, address),
             PageAddress::None => Err(anyhow::anyhow!(

@@ -15,12 +15,14 @@ use serde::Deserialize;
 use tokio::sync::mpsc;
 
 use super::actions::{ActionError, Actions, Repair};
+use super::facts::Facts;
 use super::gate::{Gate, same_origin};
 use super::install::InstallState;
 use super::network::{self, NetworkForm};
 use super::pages::{self, Outcome};
 use super::ssh_key::SshKey;
 use super::usb::MAX_METADATA_BYTES;
+use crate::core::Monotonic;
 use crate::page::web;
 use crate::platform::paths::Paths;
 use crate::platform::{clock, files};
@@ -35,6 +37,8 @@ pub struct App<A> {
     pub(super) paths: Paths,
     pub(super) gate: Gate,
     install: Mutex<InstallState>,
+    /// Gathered once for all who ask at the same time.
+    facts: tokio::sync::Mutex<Option<(Monotonic, Facts)>>,
 }
 
 type Shared<A> = State<Arc<App<A>>>;
@@ -46,6 +50,7 @@ impl<A> App<A> {
             paths,
             gate,
             install: Mutex::new(InstallState::None),
+            facts: tokio::sync::Mutex::new(None),
         }
     }
 
@@ -86,7 +91,7 @@ pub fn router<A: Actions>(app: Arc<App<A>>) -> Router {
 
 async fn home<A: Actions>(State(app): Shared<A>, headers: HeaderMap) -> Response {
     let token = app.gate.form_token(&headers, clock::monotonic());
-    let facts = app.actions.facts().await;
+    let facts = app.facts().await;
     let Some(token) = token else {
         return pages::door(StatusCode::OK, &facts, None);
     };
@@ -130,9 +135,27 @@ async fn log_in<A: Actions>(
             (StatusCode::SEE_OTHER, headers).into_response()
         }
         Err(problem) => {
-            let facts = app.actions.facts().await;
+            let facts = app.facts().await;
             pages::door(StatusCode::FORBIDDEN, &facts, Some(problem))
         }
+    }
+}
+
+/// Facts older than this are gathered anew: guests may reload as fast as they like.
+const FACTS_FRESH_MS: u64 = 3_000;
+
+impl<A: Actions> App<A> {
+    pub(super) async fn facts(&self) -> Facts {
+        // Held while gathering, which is bounded: whoever comes meanwhile gets the same answer.
+        let mut cached = self.facts.lock().await;
+        if let Some((at, facts)) = &*cached
+            && clock::monotonic().since(*at) < FACTS_FRESH_MS
+        {
+            return facts.clone();
+        }
+        let facts = self.actions.facts().await;
+        *cached = Some((clock::monotonic(), facts.clone()));
+        facts
     }
 }
 

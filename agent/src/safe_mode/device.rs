@@ -287,38 +287,7 @@ impl Actions for Device {
 
     async fn reload_network(&self, interface: &str) -> Result<(), ActionError> {
         let (paths, interface) = (self.paths.clone(), interface.to_owned());
-        blocking(move || {
-            command::run("networkctl", &["reload"], Limits::seconds(15))?;
-            let wifi = network::active_folder(&paths).join(network::wpa_file(&interface));
-            let unit = format!("fleet-wifi-{interface}");
-            let stop = format!("{unit}.service");
-            // Not running is as good as stopped.
-            let _ = command::run("systemctl", &["stop", &stop], Limits::seconds(15));
-            if wifi.exists() {
-                let unit = format!("--unit={unit}");
-                let file = wifi.display().to_string();
-                let arguments = [
-                    unit.as_str(),
-                    "--collect",
-                    "--quiet",
-                    "--property=Restart=on-failure",
-                    "--property=RestartSec=5",
-                    "wpa_supplicant",
-                    "-i",
-                    &interface,
-                    "-c",
-                    &file,
-                ];
-                command::run("systemd-run", &arguments, Limits::seconds(15))?;
-            }
-            command::run(
-                "networkctl",
-                &["reconfigure", &interface],
-                Limits::seconds(15),
-            )?;
-            Ok(())
-        })
-        .await
+        blocking(move || reload_networks(&paths, &[interface])).await
     }
 
     async fn usb_bundles(&self) -> Vec<UsbBundle> {
@@ -394,6 +363,39 @@ impl Actions for Device {
         systemd.start(&unit).await?;
         Ok(())
     }
+}
+
+/// networkd reads its files, and each interface's Wi-Fi is joined anew, or left. Blocking.
+pub(super) fn reload_networks(paths: &Paths, interfaces: &[String]) -> Result<(), ActionError> {
+    command::run("networkctl", &["reload"], Limits::seconds(15))?;
+    for interface in interfaces {
+        let file = network::active_folder(paths).join(network::wpa_file(interface));
+        let unit = format!("fleet-wifi-{interface}.service");
+        // Not running is as good as stopped.
+        let _ = command::run("systemctl", &["stop", &unit], Limits::seconds(15));
+        if file.exists() {
+            let (unit, file) = (format!("--unit={unit}"), file.display().to_string());
+            let arguments = [
+                unit.as_str(),
+                "--collect",
+                "--quiet",
+                "--property=Restart=on-failure",
+                "--property=RestartSec=5",
+                "wpa_supplicant",
+                "-i",
+                interface,
+                "-c",
+                &file,
+            ];
+            command::run("systemd-run", &arguments, Limits::seconds(15))?;
+        }
+        command::run(
+            "networkctl",
+            &["reconfigure", interface],
+            Limits::seconds(15),
+        )?;
+    }
+    Ok(())
 }
 
 fn repair_data(paths: &Paths, repair: Repair) -> Result<(), ActionError> {

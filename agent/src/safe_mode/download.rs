@@ -23,7 +23,7 @@ pub(super) async fn support_bundle<A: Actions>(
     if app.gate.form_token(&headers, clock::monotonic()).is_none() {
         return pages::expired();
     }
-    let facts = app.actions.facts().await;
+    let facts = app.facts().await;
     let at = clock::wall();
     let name = support_bundle::file_name(&facts.device, at);
     let paths = app.paths.clone();

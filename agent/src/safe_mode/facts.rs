@@ -149,22 +149,21 @@ fn device_id(paths: &Paths) -> Option<String> {
     Some(identity.device_id)
 }
 
-/// What the agent wrote down before it gave up, else what can be seen now.
+/// What the agent wrote down in this boot before it gave up, else what can be seen now. What lies on
+/// `/data` may be of an earlier boot, so the boot loader's word comes first.
 pub(super) fn cause(paths: &Paths, line: &CommandLine, data: &DataState) -> Cause {
-    let written = [
-        paths.run.join("safe-mode.json"),
-        paths.state().join("safe-mode.json"),
-    ]
-    .iter()
-    .find_map(|path| {
-        let bytes = files::read_limited(path, 64 * 1024).ok()??;
+    let written = |path: std::path::PathBuf| {
+        let bytes = files::read_limited(&path, 64 * 1024).ok()??;
         serde_json::from_slice::<Watch>(&bytes).ok()?.cause
-    });
-    if let Some(cause) = written {
+    };
+    if let Some(cause) = written(paths.run.join("safe-mode.json")) {
         return cause;
     }
     if line.safe_mode {
         return Cause::Bootloader;
+    }
+    if let Some(cause) = written(paths.state().join("safe-mode.json")) {
+        return cause;
     }
     if !data.is_usable() {
         return Cause::DataUnreadable {

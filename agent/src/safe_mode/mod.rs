@@ -33,7 +33,7 @@ pub use app::{App, router};
 pub use device::Device;
 pub use facts::{DataState, Facts, SlotLine};
 pub use gate::Gate;
-pub use run::run;
+pub use run::{prepare, run};
 
 #[cfg(test)]
 mod tests;

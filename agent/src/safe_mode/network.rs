@@ -414,9 +414,9 @@ pub fn keep(paths: &Paths) -> Result<bool, FileError> {
 }
 
 /// At every start, in either mode: what was kept comes back into force. Returns the interfaces whose
-/// Wi-Fi has to be started.
-pub fn restore(paths: &Paths) -> Result<Vec<String>, FileError> {
-    let mut wifi = Vec::new();
+/// Wi-Fi has to be started; `None` if nothing was kept.
+pub fn restore(paths: &Paths) -> Result<Option<Vec<String>>, FileError> {
+    let mut wifi: Option<Vec<String>> = None;
     for entry in std::fs::read_dir(kept_folder(paths))
         .into_iter()
         .flatten()
@@ -433,7 +433,8 @@ pub fn restore(paths: &Paths) -> Result<Vec<String>, FileError> {
         }
         if let Ok(content) = std::fs::read_to_string(entry.path()) {
             put(&active_folder(paths).join(&name), Some(&content))?;
-            wifi.extend(interface.map(str::to_owned));
+            wifi.get_or_insert_default()
+                .extend(interface.map(str::to_owned));
         }
     }
     Ok(wifi)

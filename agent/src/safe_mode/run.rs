@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use fleet_protocol::command::LogLevel;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
 
-use super::actions::Actions as _;
 use super::app::{App, router};
 use super::device::Device;
 use super::facts::Facts;
@@ -41,13 +42,40 @@ pub fn run(paths: &Paths, address: SocketAddr) -> anyhow::Result<()> {
     runtime.block_on(safe_mode(paths, address))
 }
 
+/// At the start of normal operation: the PIN is made before it is needed, and the network settings
+/// that a technician kept come back. Beside everything else, because neither may hold up the agent.
+pub fn prepare(paths: &Paths) {
+    let paths = paths.clone();
+    std::thread::spawn(move || {
+        if let Err(error) = pin::ensure(&paths) {
+            log::warn!(error:% = error; "no PIN could be made");
+        }
+        put_back_network(&paths);
+    });
+}
+
+/// Blocking.
+fn put_back_network(paths: &Paths) {
+    match network::restore(paths) {
+        Ok(None) => {}
+        Ok(Some(wifi)) => {
+            if let Err(error) = super::device::reload_networks(paths, &wifi) {
+                log::warn!(error:% = error; "kept network settings could not be put in force");
+            }
+        }
+        Err(error) => {
+            log::warn!(error:% = error; "kept network settings could not be put back");
+        }
+    }
+}
+
 async fn safe_mode(paths: &Paths, address: SocketAddr) -> anyhow::Result<()> {
     let (pin, origin) = pin::ensure(paths)?;
     log::warn!("pin.origin":? = origin; "safe mode runs");
     let gate = Gate::new(paths, pin, clock::monotonic());
     let app = Arc::new(App::new(Device::new(paths.clone()), paths.clone(), gate));
-    restore_network(&app).await;
     systemd::ready("safe mode");
+    tokio::spawn(restore_network(Arc::clone(&app)));
     let server = tokio::spawn(serve(Arc::clone(&app), address));
     let mut stop = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
@@ -78,33 +106,28 @@ async fn serve(app: Arc<App<Device>>, address: SocketAddr) {
 }
 
 /// What a technician kept comes back; what was on trial when this process last ended goes.
-async fn restore_network(app: &App<Device>) {
+async fn restore_network(app: Arc<App<Device>>) {
     if let Err(error) = app.undo().await {
         log::warn!(error:% = error; "network settings on trial could not be undone");
     }
-    match network::restore(&app.paths) {
-        Ok(interfaces) => {
-            for interface in interfaces {
-                if let Err(error) = app.actions.reload_network(&interface).await {
-                    log::warn!(error:% = error; "Wi-Fi could not be started");
-                }
-            }
-        }
-        Err(error) => {
-            log::warn!(error:% = error; "kept network settings could not be put in force");
-        }
+    let paths = app.paths.clone();
+    if let Err(error) = tokio::task::spawn_blocking(move || put_back_network(&paths)).await {
+        log::warn!(error:% = error; "kept network settings were not put back");
     }
 }
 
-/// Screen, keys, the network trial's end, and systemd's watchdog.
+/// Screen, keys, the network trial's end, and systemd's watchdog. What may take long (RAUC, the
+/// journal, networkd) runs beside it, so that the keepalive speaks for this loop alone.
 async fn watch(app: &Arc<App<Device>>, port: u16) {
     let liveness = systemd::Liveness::default();
     let mut tick = tokio::time::interval(TICK);
-    let mut redraw = tokio::time::interval(REDRAW);
     let mut keyboards = Keyboards::default();
     let mut pin_until: Option<Monotonic> = None;
-    let mut facts = app.actions.facts().await;
+    let mut undoing: Option<JoinHandle<()>> = None;
+    let (facts_in, mut facts) = watch::channel(None);
+    let refreshing = tokio::spawn(refresh(Arc::clone(app), facts_in));
     loop {
+        let mut repaint = false;
         tokio::select! {
             _ = tick.tick() => {
                 liveness.keepalive();
@@ -115,20 +138,36 @@ async fn watch(app: &Arc<App<Device>>, port: u16) {
                 } else if pin_until.is_some_and(|until| until <= now) {
                     pin_until = None;
                 }
-                if was_shown != pin_until.is_some() {
-                    draw(card(&facts, port, pin_until.map(|_| app.gate.presence()))).await;
+                repaint |= was_shown != pin_until.is_some();
+                if undoing.as_ref().is_none_or(JoinHandle::is_finished) {
+                    undoing = Some(tokio::spawn(end_trial(Arc::clone(app), now)));
                 }
-                end_trial(app, now).await;
             }
-            _ = redraw.tick() => {
-                facts = app.actions.facts().await;
-                draw(card(&facts, port, pin_until.map(|_| app.gate.presence()))).await;
+            changed = facts.changed() => {
+                if changed.is_err() {
+                    // Gathering ended, which it never does by itself: start this process anew.
+                    refreshing.abort();
+                    return;
+                }
+                repaint = true;
             }
+        }
+        let known = facts.borrow_and_update().clone();
+        if let Some(known) = known.filter(|_| repaint) {
+            draw(card(&known, port, pin_until.map(|_| app.gate.presence()))).await;
         }
     }
 }
 
-async fn end_trial(app: &App<Device>, now: Monotonic) {
+/// Looks at the device every few seconds.
+async fn refresh(app: Arc<App<Device>>, out: watch::Sender<Option<Facts>>) {
+    while !out.is_closed() {
+        out.send_replace(Some(app.facts().await));
+        tokio::time::sleep(REDRAW).await;
+    }
+}
+
+async fn end_trial(app: Arc<App<Device>>, now: Monotonic) {
     if network::trial(&app.paths).is_some_and(|trial| trial.until <= now) {
         log::warn!("nobody kept the new network settings: going back to the old ones");
         if let Err(error) = app.undo().await {

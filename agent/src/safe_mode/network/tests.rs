@@ -127,7 +127,7 @@ fn kept_settings_come_back_after_a_restart() {
     assert!(keep(&paths).unwrap());
     assert!(trial(&paths).is_none());
     std::fs::remove_dir_all(active_folder(&paths)).unwrap();
-    assert_eq!(restore(&paths).unwrap(), ["wlan0"]);
+    assert_eq!(restore(&paths).unwrap().unwrap(), ["wlan0"]);
     assert!(
         active(&paths, "wpa-wlan0.conf")
             .unwrap()
