@@ -12,6 +12,8 @@ pub mod image;
 pub mod medium;
 pub mod write;
 
+mod explain;
+
 use std::ffi::OsString;
 use std::fs;
 use std::io::{IsTerminal as _, Write as _};
@@ -27,8 +29,9 @@ use serde::Serialize;
 use crate::error::{CommandError, Kind, Result};
 use crate::output::{Output, human_bytes};
 use crate::store;
+use explain::{Left, explain, image_error};
 use guard::{DeviceNumber, Host};
-use image::{Image, ImageError, Plan};
+use image::{Image, Plan};
 use medium::{FileMedium, Medium as _};
 use write::{CardState, Cause, Job, Step, WriteError};
 
@@ -84,11 +87,6 @@ pub fn run(args: &FlashArgs, output: Output) -> Result<()> {
     let map = map_file.as_deref().map(read_map).transpose()?;
     let target = target(args, &Host::default())?;
 
-    let stop = Arc::new(AtomicBool::new(false));
-    for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
-        signal_hook::flag::register(signal, Arc::clone(&stop))
-            .map_err(|e| CommandError::io("cannot listen for Ctrl-C", e))?;
-    }
     let expected = map.as_ref().map_or_else(
         || image.file_size(),
         |m| m.extents.iter().map(|e| e.length).sum(),
@@ -96,7 +94,7 @@ pub fn run(args: &FlashArgs, output: Output) -> Result<()> {
     let bar = output.byte_bar(expected, "Checking");
     let planned = image.plan(map.as_ref(), &mut |bytes| {
         bar.inc(bytes);
-        !stop.load(Ordering::Relaxed)
+        true
     });
     bar.finish_and_clear();
     let plan = planned.map_err(|e| image_error(e, args))?;
@@ -105,6 +103,8 @@ pub fn run(args: &FlashArgs, output: Output) -> Result<()> {
     if target.has_content && !args.yes {
         confirm(args, &target, &plan)?;
     }
+    // Until here Ctrl-C simply ends the program: nothing was written.
+    let stop = listen_for_interruption()?;
     if !target.exists {
         fs::File::create_new(&target.path)
             .and_then(|file| file.set_len(plan.image_size))
@@ -148,6 +148,18 @@ pub fn run(args: &FlashArgs, output: Output) -> Result<()> {
         )
     });
     Ok(())
+}
+
+/// The first Ctrl-C stops in order and says in which state the card is; the second stops at once.
+fn listen_for_interruption() -> Result<Arc<AtomicBool>> {
+    let stop = Arc::new(AtomicBool::new(false));
+    for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
+        let code = i32::from(Kind::Interrupted.exit_code());
+        signal_hook::flag::register_conditional_shutdown(signal, code, Arc::clone(&stop))
+            .and_then(|_| signal_hook::flag::register(signal, Arc::clone(&stop)))
+            .map_err(|e| CommandError::io("cannot listen for Ctrl-C", e))?;
+    }
+    Ok(stop)
 }
 
 fn perform(
@@ -349,89 +361,4 @@ fn confirm(args: &FlashArgs, target: &Target, plan: &Plan) -> Result<()> {
                 .hint("type the whole word `yes`, or give --yes"),
         )
     }
-}
-
-fn image_error(error: ImageError, args: &FlashArgs) -> CommandError {
-    let kind = match &error {
-        ImageError::Interrupted => Kind::Interrupted,
-        ImageError::Read { source, .. } if source.kind() == std::io::ErrorKind::NotFound => {
-            Kind::NotFound
-        }
-        _ => Kind::Failed,
-    };
-    let hint = match &error {
-        ImageError::Interrupted => "run it again when you are ready".to_owned(),
-        ImageError::Checksum { .. } | ImageError::OtherSize { .. } => {
-            "fetch image and block map again: they do not belong together, or one is damaged"
-                .to_owned()
-        }
-        _ => format!("check {}, or fetch it again", args.image.display()),
-    };
-    CommandError::new(
-        kind,
-        format!(
-            "the image cannot be used; nothing was written to {}",
-            args.device.display()
-        ),
-    )
-    .because(error)
-    .hint(hint)
-}
-
-/// What becomes of a file that this run made.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Left {
-    AsIs,
-    Removed,
-}
-
-fn explain(error: WriteError, path: &Path, left: Left) -> CommandError {
-    let name = path.display();
-    let state = match (error.state, left) {
-        (_, Left::Removed) => format!("{name} was removed again"),
-        (CardState::Untouched, _) => format!("{name} is as it was"),
-        (CardState::Blank, _) => {
-            format!(
-                "{name} holds no system now: its partition table was erased first, and is written last"
-            )
-        }
-    };
-    let (kind, hint) = match &error.cause {
-        Cause::Interrupted | Cause::Image(ImageError::Interrupted) => (
-            Kind::Interrupted,
-            "run the same command again: it begins anew".to_owned(),
-        ),
-        Cause::TooSmall { needed, .. } => (
-            Kind::Refused,
-            format!("use a card of at least {}", human_bytes(*needed)),
-        ),
-        Cause::Mismatch { .. } | Cause::ProvisionMismatch | Cause::Read { .. } => (
-            Kind::Failed,
-            "the card or its reader is bad: try another one".to_owned(),
-        ),
-        Cause::Write { source, .. } if source.kind() == std::io::ErrorKind::PermissionDenied => (
-            Kind::Failed,
-            "devices usually need root: run it with sudo".to_owned(),
-        ),
-        Cause::Write { source, .. } if source.kind() == std::io::ErrorKind::ResourceBusy => (
-            Kind::Refused,
-            "something uses it: `lsblk` shows what, unmount it first".to_owned(),
-        ),
-        Cause::Write { .. } => (
-            Kind::Failed,
-            "the card, its reader or the cable is bad, or it was pulled out: try another one"
-                .to_owned(),
-        ),
-        Cause::ImageChanged => (
-            Kind::Failed,
-            "let nothing write to the image meanwhile".to_owned(),
-        ),
-        Cause::Image(_) | Cause::Table(_) | Cause::NoBootPartition | Cause::Provision(_) => (
-            Kind::Failed,
-            "fetch the image again; is it a Fleet image?".to_owned(),
-        ),
-    };
-    CommandError::new(kind, format!("{name} could not be written; {state}"))
-        .because(error.cause)
-        .hint(hint)
 }

@@ -21,6 +21,9 @@ use super::medium::Medium;
 /// Held back until everything else is written and read back.
 pub const HEAD: u64 = 4096;
 
+/// Without this, gigabytes go to memory at once, and the progress shown is not the card's.
+const SETTLE_EVERY: u64 = 64 << 20;
+
 /// In what state an unfinished attempt leaves the card.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CardState {
@@ -187,6 +190,7 @@ fn write_runs<M: Medium>(
 ) -> Result<(), Cause> {
     let mut reader = job.image.reader()?;
     let mut chunk = vec![0; CHUNK];
+    let mut unsettled = 0;
     for run in &job.plan.runs {
         let mut hasher = sha2::Sha256::new();
         let end = run.offset + run.length;
@@ -201,6 +205,11 @@ fn write_runs<M: Medium>(
                 write_at(medium, at + held_back, &bytes[skip..])?;
             }
             at += bytes.len() as u64;
+            unsettled += bytes.len() as u64;
+            if unsettled >= SETTLE_EVERY {
+                settle(medium)?;
+                unsettled = 0;
+            }
             if !progress(Step::Writing, bytes.len() as u64) {
                 return Err(Cause::Interrupted);
             }
