@@ -183,7 +183,8 @@ impl ImageBuilder {
         let mut command = self.tools.command("mkfs.ext4");
         command
             .env("SOURCE_DATE_EPOCH", super::FILE_TIME.to_string())
-            .args(["-q", "-L", "data", "-m", "1"])
+            // Sizes of the grown file system, not those that suit this small one.
+            .args(["-q", "-L", "data", "-m", "1", "-b", "4096", "-i", "16384"])
             .args(["-U", "f1ee7000-0000-4000-8000-00000000da7a"])
             .args(["-O", "metadata_csum,64bit", "-J", "size=8"])
             // Room to grow to 2 TiB while mounted.

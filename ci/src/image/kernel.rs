@@ -13,7 +13,7 @@ use crate::process;
 
 /// Folders below `kernel/` whose modules are kept; what they depend on comes too.
 const KEPT: &[&str] = &[
-    "arch/",
+    "arch/x86/crypto/",
     "crypto/",
     "drivers/acpi/",
     "drivers/ata/",
@@ -32,7 +32,9 @@ const KEPT: &[&str] = &[
     "drivers/hwmon/coretemp",
     "drivers/hwmon/k10temp",
     "drivers/i2c/",
-    "drivers/input/",
+    "drivers/input/evdev",
+    "drivers/input/keyboard/",
+    "drivers/input/serio/",
     "drivers/md/dm-mod",
     "drivers/md/dm-verity",
     "drivers/mmc/",
@@ -43,7 +45,8 @@ const KEPT: &[&str] = &[
     "drivers/nvme/host/",
     "drivers/platform/x86/wmi",
     "drivers/rtc/",
-    "drivers/scsi/s",
+    "drivers/scsi/scsi_",
+    "drivers/scsi/sd_mod",
     "drivers/scsi/virtio_scsi",
     "drivers/thermal/",
     "drivers/usb/core/",

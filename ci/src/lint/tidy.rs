@@ -132,7 +132,7 @@ fn check_file(path: &Path, text: &str) -> Vec<Finding> {
     if path.extension().is_none_or(|extension| extension != "rs") {
         return findings;
     }
-    if !text.starts_with("//!") {
+    if !is_test(path) && !text.starts_with("//!") {
         found(
             Some(1),
             "begins without //! saying what it is and why it exists".into(),
@@ -162,7 +162,7 @@ fn is_test(path: &Path) -> bool {
         let name = part.as_os_str().to_string_lossy();
         matches!(
             &*name,
-            "tests" | "tests.rs" | "simulation" | "fixtures.rs" | "benches" | "fuzz"
+            "tests" | "tests.rs" | "simulation" | "fixtures.rs" | "benches" | "examples" | "fuzz"
         )
     })
 }
