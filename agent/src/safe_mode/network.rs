@@ -455,7 +455,23 @@ fn put(path: &Path, content: Option<&str>) -> Result<(), FileError> {
     } else {
         Access::Secret
     };
-    files::write_atomic(path, content.as_bytes(), access)
+    files::write_atomic(path, content.as_bytes(), access)?;
+    if is_network {
+        open_to_readers(path);
+    }
+    Ok(())
+}
+
+/// The unit's umask keeps new files from everybody; networkd has to read these.
+fn open_to_readers(path: &Path) {
+    use std::os::unix::fs::PermissionsExt as _;
+    let folder = path.parent().unwrap_or(path);
+    for (path, mode) in [(folder, 0o755), (path, 0o644)] {
+        let opened = std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode));
+        if let Err(error) = opened {
+            log::warn!(path:% = path.display(), error:% = error; "networkd may be unable to read this");
+        }
+    }
 }
 
 /// The device's interfaces but the loopback, from sysfs, each with whether it is a radio.

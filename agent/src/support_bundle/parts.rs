@@ -173,7 +173,11 @@ const LOGS: [(&str, &str); 4] = [
         "journal/previous",
         "journalctl -b -1 -n 6000 -o short-precise --no-pager",
     ),
-    ("kernel/dmesg", "dmesg"),
+    (
+        "kernel/messages",
+        // From the journal: the unit may not read the kernel's own buffer.
+        "journalctl -k -b -n 4000 -o short-precise --no-pager",
+    ),
 ];
 
 /// What is installed and what the agent, RAUC, the boot loader and systemd think of it.

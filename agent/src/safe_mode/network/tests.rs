@@ -128,6 +128,15 @@ fn kept_settings_come_back_after_a_restart() {
     assert!(trial(&paths).is_none());
     std::fs::remove_dir_all(active_folder(&paths)).unwrap();
     assert_eq!(restore(&paths).unwrap().unwrap(), ["wlan0"]);
+    let mode = |name: &str| {
+        use std::os::unix::fs::PermissionsExt as _;
+        let metadata = std::fs::metadata(active_folder(&paths).join(name)).unwrap();
+        metadata.permissions().mode() & 0o777
+    };
+    assert_eq!(
+        (mode(&network_file("wlan0")), mode("wpa-wlan0.conf")),
+        (0o644, 0o600)
+    );
     assert!(
         active(&paths, "wpa-wlan0.conf")
             .unwrap()
