@@ -1,4 +1,4 @@
-//! The three pages: the fleet, one rollout, one device.
+//! The pages of the fleet and of one rollout.
 
 use std::sync::Arc;
 
@@ -6,18 +6,18 @@ use askama::Template;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
+use fleet_protocol::RolloutId;
 use fleet_protocol::device::DeviceView;
 use fleet_protocol::rollout::RolloutView;
-use fleet_protocol::{DeviceId, RolloutId};
 
 use super::session::{Browser, render};
-use super::words::{ago, command, member, rollout_tone, update_tone, verdict, words};
+use super::words::{ago, member, rollout_tone, update_tone, words};
 use crate::api::{ApiError, ListQuery, Path, device_filter};
 use crate::app::{App, Error, Overview, PageRequest};
 
-const REFRESH_S: u32 = 10;
+pub(super) const REFRESH_S: u32 = 10;
 
-type Answer = Result<Response, PageError>;
+pub(super) type Answer = Result<Response, PageError>;
 
 /// An error as a page.
 pub(crate) struct PageError(Error);
@@ -53,21 +53,15 @@ impl IntoResponse for PageError {
     }
 }
 
-struct Line {
-    name: String,
-    text: String,
-    tone: &'static str,
-}
-
-struct DeviceLine {
-    id: String,
-    name: String,
-    version: String,
-    online: bool,
-    revoked: bool,
-    seen: String,
-    state: String,
-    tone: &'static str,
+pub(super) struct DeviceLine {
+    pub(super) id: String,
+    pub(super) name: String,
+    pub(super) version: String,
+    pub(super) online: bool,
+    pub(super) revoked: bool,
+    pub(super) seen: String,
+    pub(super) state: String,
+    pub(super) tone: &'static str,
 }
 
 struct VersionLine {
@@ -114,7 +108,7 @@ fn rollout_line(view: &RolloutView) -> RolloutLine {
     }
 }
 
-fn device_line(device: DeviceView, now: jiff::Timestamp) -> DeviceLine {
+pub(super) fn device_line(device: DeviceView, now: jiff::Timestamp) -> DeviceLine {
     let state = device.update_state.as_deref().unwrap_or("idle");
     DeviceLine {
         tone: update_tone(state),
@@ -264,200 +258,4 @@ pub(crate) async fn rollout(
         total: view.counts.total,
     };
     Ok(render(StatusCode::OK, &page))
-}
-
-struct StepLine {
-    step: String,
-    mark: &'static str,
-    tone: &'static str,
-    detail: String,
-    hint: String,
-}
-
-struct EventLine {
-    at: String,
-    kind: String,
-    tone: &'static str,
-    payload: String,
-}
-
-struct CommandLine {
-    sequence: u64,
-    kind: &'static str,
-    status: String,
-    tone: &'static str,
-    detail: String,
-    at: String,
-}
-
-#[derive(Template)]
-#[template(path = "device.html")]
-struct DevicePage {
-    title: String,
-    refresh_s: u32,
-    line: DeviceLine,
-    summary: String,
-    rollout: Option<String>,
-    facts: Vec<Line>,
-    health: Vec<Line>,
-    steps: Vec<StepLine>,
-    events: Vec<EventLine>,
-    commands: Vec<CommandLine>,
-}
-
-pub(crate) async fn device(
-    State(app): State<Arc<App>>,
-    Browser(ctx): Browser,
-    Path(id): Path<DeviceId>,
-) -> Answer {
-    let now = app.now();
-    let newest = PageRequest {
-        cursor: None,
-        limit: 20,
-    };
-    let detail = app.device(&ctx, &id).await?;
-    let why = app.why(&ctx, &id).await?;
-    let events = app.events(&ctx, &id, &newest).await?;
-    let commands = app.commands(&ctx, &id, &newest).await?;
-    let page = DevicePage {
-        title: detail.device.name.clone(),
-        refresh_s: REFRESH_S,
-        facts: facts(&detail),
-        health: health(&detail),
-        rollout: detail.rollout_id.as_ref().map(ToString::to_string),
-        line: device_line(detail.device, now),
-        summary: why.summary,
-        steps: why.steps.into_iter().map(step_line).collect(),
-        events: events
-            .items
-            .into_iter()
-            .map(|e| event_line(e, now))
-            .collect(),
-        commands: commands
-            .items
-            .iter()
-            .map(|c| command_line(c, now))
-            .collect(),
-    };
-    Ok(render(StatusCode::OK, &page))
-}
-
-fn step_line(step: fleet_protocol::why::WhyStep) -> StepLine {
-    let (mark, tone) = verdict(step.verdict);
-    let until = step
-        .until
-        .map(|at| format!(" (until {at})"))
-        .unwrap_or_default();
-    StepLine {
-        step: words(&step.step),
-        mark,
-        tone,
-        detail: format!("{}{until}", step.detail),
-        hint: step.hint.unwrap_or_default(),
-    }
-}
-
-fn event_line(event: fleet_protocol::event::Event, now: jiff::Timestamp) -> EventLine {
-    use fleet_protocol::event::Severity;
-    let kind = serde_json::to_value(&event.event_type).unwrap_or_default();
-    let kind = kind
-        .as_str()
-        .unwrap_or("event")
-        .to_lowercase()
-        .replace('_', " ");
-    EventLine {
-        at: ago(Some(event.event_time_utc), now),
-        kind,
-        tone: match event.severity {
-            Severity::Info => "idle",
-            Severity::Warning => "held",
-            Severity::Error => "bad",
-        },
-        payload: match &event.payload {
-            serde_json::Value::Null => String::new(),
-            payload => payload.to_string(),
-        },
-    }
-}
-
-fn command_line(view: &fleet_protocol::command::CommandView, now: jiff::Timestamp) -> CommandLine {
-    let (status, tone) = command(view);
-    CommandLine {
-        sequence: view.command.sequence,
-        kind: view.command.kind.name(),
-        status,
-        tone,
-        detail: view
-            .result
-            .as_ref()
-            .map(|r| r.detail.clone())
-            .unwrap_or_default(),
-        at: ago(Some(view.command.created_at), now),
-    }
-}
-
-fn line(name: &str, text: impl Into<String>) -> Line {
-    Line {
-        name: name.to_owned(),
-        text: text.into(),
-        tone: "",
-    }
-}
-
-fn facts(detail: &fleet_protocol::device::DeviceDetail) -> Vec<Line> {
-    let device = &detail.device;
-    let mut facts = vec![
-        line("Id", device.device_id.as_str()),
-        line("Compatible", device.compatible.as_str()),
-        line("Hardware", &device.hardware),
-    ];
-    if let Some(serial) = &device.serial_number {
-        facts.push(line("Serial number", serial));
-    }
-    if let Some(wanted) = &detail.target_version {
-        facts.push(line("Wanted version", wanted.to_string()));
-    }
-    if let Some(beat) = &detail.heartbeat {
-        let metrics = &beat.metrics;
-        facts.extend([
-            line("Slot", beat.booted.slot.name()),
-            line("Root hash", beat.booted.root_hash.to_string()),
-            line("Mode", words(&format!("{:?}", beat.mode)).trim().to_owned()),
-            line("Role", beat.role.as_str()),
-            line("Up for", format!("{} min", beat.uptime_seconds / 60)),
-            line(
-                "Last start",
-                words(&format!("{:?}", beat.reset_reason)).trim().to_owned(),
-            ),
-            line(
-                "Load",
-                format!(
-                    "CPU {:.0} %, memory {:.0} %",
-                    metrics.cpu_percent, metrics.mem_percent
-                ),
-            ),
-            line(
-                "Free data",
-                format!("{} MiB", metrics.disk_free_bytes >> 20),
-            ),
-            line("Addresses", beat.network.addresses.join(", ")),
-            line("Agent", &beat.agent_version),
-            line("Configuration", format!("version {}", beat.config_version)),
-        ]);
-        if let Some(degrees) = metrics.temperature_c {
-            facts.push(line("Temperature", format!("{degrees:.0} °C")));
-        }
-    }
-    facts
-}
-
-fn health(detail: &fleet_protocol::device::DeviceDetail) -> Vec<Line> {
-    let checks = detail.heartbeat.iter().flat_map(|h| &h.health);
-    checks
-        .map(|check| Line {
-            name: check.name.clone(),
-            text: check.detail.clone(),
-            tone: if check.ok { "good" } else { "bad" },
-        })
-        .collect()
 }

@@ -13,6 +13,7 @@ mod devices;
 mod enrolment;
 mod events;
 mod gate;
+mod planning;
 mod releases;
 mod reports;
 mod rollouts;

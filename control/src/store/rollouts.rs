@@ -12,7 +12,6 @@ use sqlx::sqlite::SqliteRow;
 use super::{
     Store, StoreError, TenantContext, count, from_json, instant, ms, parse, signed, to_json,
 };
-use crate::domain::rollout::{DeviceFacts, Plan, Report, RolloutState};
 
 /// A rollout that is to be made.
 #[derive(Debug)]
@@ -60,7 +59,7 @@ pub(super) fn member_status(text: &str) -> Result<MemberStatus, StoreError> {
     from_json("a member status", &format!("\"{text}\""))
 }
 
-const fn member_name(status: MemberStatus) -> &'static str {
+pub(super) const fn member_name(status: MemberStatus) -> &'static str {
     match status {
         MemberStatus::Waiting => "waiting",
         MemberStatus::Offered => "offered",
@@ -75,7 +74,7 @@ const ROLLOUT: &str = "SELECT rollout_id, number, version, phases, failure_thres
         rollback_on_failure, status, current_phase, generation, created_ms, finished_ms, summary
     FROM rollouts WHERE tenant_id = ?1";
 
-fn percent(row: &SqliteRow) -> Result<Percent, StoreError> {
+pub(super) fn percent(row: &SqliteRow) -> Result<Percent, StoreError> {
     Ok(Percent::from_hundredths(row.try_get("failure_threshold")?))
 }
 
@@ -312,134 +311,6 @@ impl Store {
             .collect()
     }
 
-    /// Rollouts that the planner may still have something to say about: unfinished ones, and
-    /// finished ones with devices that are on their way, forward or back.
-    pub async fn rollouts_to_plan(
-        &self,
-        ctx: &TenantContext,
-    ) -> Result<Vec<RolloutId>, StoreError> {
-        let rows: Vec<String> = sqlx::query_scalar(
-            "SELECT rollout_id FROM rollouts r WHERE tenant_id = ?
-               AND (status IN ('running', 'paused', 'rollingBack')
-                 OR EXISTS (SELECT 1 FROM rollout_members m
-                     JOIN devices d ON d.tenant_id = m.tenant_id AND d.device_id = m.device_id
-                     WHERE m.tenant_id = r.tenant_id AND m.rollout_id = r.rollout_id
-                       AND m.superseded = 0
-                       AND (m.status IN ('offered', 'rollingBack')
-                         OR (r.status = 'rolledBack' AND m.previous_version IS NOT NULL
-                           AND m.status <> 'failed'
-                           AND (d.version = r.version
-                             OR (d.begun_ms IS NOT NULL AND d.report_version = r.version))))))
-             ORDER BY number",
-        )
-        .bind(ctx.key())
-        .fetch_all(&self.read)
-        .await?;
-        rows.iter().map(|r| parse("a rollout id", r)).collect()
-    }
-
-    /// Everything that the planner needs, of one moment.
-    pub async fn planning_facts(
-        &self,
-        ctx: &TenantContext,
-        id: &RolloutId,
-    ) -> Result<Option<(RolloutState, Vec<DeviceFacts>)>, StoreError> {
-        let mut tx = self.read.begin().await?;
-        let row = sqlx::query(
-            "SELECT r.*, (SELECT root_hash FROM releases
-                 WHERE tenant_id = r.tenant_id AND version = r.version) AS root_hash
-             FROM rollouts r WHERE tenant_id = ? AND rollout_id = ?",
-        )
-        .bind(ctx.key())
-        .bind(id.as_str())
-        .fetch_optional(&mut *tx)
-        .await?;
-        let Some(row) = row else { return Ok(None) };
-        let done: Option<i64> = row.try_get("phase_done_ms")?;
-        let state = RolloutState {
-            rollout_id: id.clone(),
-            version: parse("a version", row.try_get("version")?)?,
-            root_hash: parse("a root hash", row.try_get("root_hash")?)?,
-            phases: from_json("phases", row.try_get("phases")?)?,
-            failure_threshold: percent(&row)?,
-            rollback_on_failure: row.try_get("rollback_on_failure")?,
-            deadline: SignedDuration::from_secs(row.try_get("deadline_s")?),
-            status: rollout_status(row.try_get("status")?)?,
-            current_phase: row.try_get("current_phase")?,
-            phase_done_at: done.map(instant).transpose()?,
-            generation: count(row.try_get("generation")?),
-        };
-        let rows = sqlx::query(
-            "SELECT m.device_id, m.status, m.superseded, m.offered_ms, m.previous_version,
-                 d.revoked_ms, d.version, d.root_hash, d.report_state, d.report_version,
-                 d.report_rollout, d.report_ms, d.report_detail, d.begun_ms
-             FROM rollout_members m
-             JOIN devices d ON d.tenant_id = m.tenant_id AND d.device_id = m.device_id
-             WHERE m.tenant_id = ? AND m.rollout_id = ?",
-        )
-        .bind(ctx.key())
-        .bind(id.as_str())
-        .fetch_all(&mut *tx)
-        .await?;
-        let facts = rows.iter().map(facts).collect::<Result<_, _>>()?;
-        Ok(Some((state, facts)))
-    }
-
-    /// Applies the plan if the rollout is still at the generation that it was made for.
-    pub async fn apply_plan(
-        &self,
-        ctx: &TenantContext,
-        id: &RolloutId,
-        plan: &Plan,
-        now: Timestamp,
-    ) -> Result<Applied, StoreError> {
-        let mut tx = self.write.begin().await?;
-        let done = sqlx::query(
-            "UPDATE rollouts SET status = ?1, current_phase = ?2, phase_done_ms = ?3, summary = ?4,
-                 generation = generation + 1,
-                 finished_ms = CASE WHEN ?5 THEN coalesce(finished_ms, ?6) END
-             WHERE tenant_id = ?7 AND rollout_id = ?8 AND generation = ?9",
-        )
-        .bind(plan.status.name())
-        .bind(plan.current_phase)
-        .bind(plan.phase_done_at.map(ms))
-        .bind(&plan.summary)
-        .bind(plan.status.is_final())
-        .bind(ms(now))
-        .bind(ctx.key())
-        .bind(id.as_str())
-        .bind(signed(plan.base_generation))
-        .execute(&mut *tx)
-        .await?;
-        if done.rows_affected() == 0 {
-            return Ok(Applied::Stale);
-        }
-        for transition in &plan.transitions {
-            sqlx::query(
-                "UPDATE rollout_members SET status = ?1,
-                     previous_version = coalesce(previous_version, ?2),
-                     offered_ms = coalesce(?3, offered_ms), detail = ?4
-                 WHERE tenant_id = ?5 AND rollout_id = ?6 AND device_id = ?7",
-            )
-            .bind(member_name(transition.to))
-            .bind(
-                transition
-                    .previous_version
-                    .as_ref()
-                    .map(ToString::to_string),
-            )
-            .bind(transition.offered_at.map(ms))
-            .bind(&transition.detail)
-            .bind(ctx.key())
-            .bind(id.as_str())
-            .bind(transition.device_id.as_str())
-            .execute(&mut *tx)
-            .await?;
-        }
-        tx.commit().await?;
-        Ok(Applied::Done)
-    }
-
     /// An operator's change of status, if the rollout is still at `generation`.
     pub async fn set_rollout_status(
         &self,
@@ -520,43 +391,4 @@ impl Store {
         .await?;
         id.map(|id| parse("a rollout id", &id)).transpose()
     }
-}
-
-fn facts(row: &SqliteRow) -> Result<DeviceFacts, StoreError> {
-    let text = |column| row.try_get::<Option<&str>, _>(column);
-    let at = |column| -> Result<Option<Timestamp>, StoreError> {
-        row.try_get::<Option<i64>, _>(column)?
-            .map(instant)
-            .transpose()
-    };
-    let reported = match (text("report_state")?, at("report_ms")?) {
-        (Some(state), Some(at)) => Some(Report {
-            state: parse("a reported state", state)?,
-            version: text("report_version")?
-                .map(|v| parse("a version", v))
-                .transpose()?,
-            rollout_id: text("report_rollout")?
-                .map(|r| parse("a rollout id", r))
-                .transpose()?,
-            at,
-            detail: text("report_detail")?.map(str::to_owned),
-        }),
-        _ => None,
-    };
-    Ok(DeviceFacts {
-        device_id: parse("a device id", row.try_get("device_id")?)?,
-        status: member_status(row.try_get("status")?)?,
-        superseded: row.try_get("superseded")?,
-        revoked: row.try_get::<Option<i64>, _>("revoked_ms")?.is_some(),
-        offered_at: at("offered_ms")?,
-        previous_version: text("previous_version")?
-            .map(|v| parse("a version", v))
-            .transpose()?,
-        booted_version: parse("a version", row.try_get("version")?)?,
-        booted_root_hash: text("root_hash")?
-            .map(|h| parse("a root hash", h))
-            .transpose()?,
-        reported,
-        begun_at: at("begun_ms")?,
-    })
 }

@@ -168,8 +168,6 @@ pub struct Plan {
     pub current_phase: u32,
     pub phase_done_at: Option<Timestamp>,
     pub summary: String,
-    /// Plan again then, even if nothing is heard; a phase's wait ends, or a deadline.
-    pub wake_at: Option<Timestamp>,
 }
 
 /// One member's new status.

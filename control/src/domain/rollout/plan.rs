@@ -242,27 +242,6 @@ impl<'a> Planner<'a> {
         self.at_risk() == 0 || (verified > 0 && verified * 2 >= self.at_risk())
     }
 
-    fn wake_at(&self) -> Option<Timestamp> {
-        let deadline = |m: &Member<'_>| match m.status {
-            MemberStatus::Offered if m.told => Some(self.now + self.state.deadline),
-            MemberStatus::Offered | MemberStatus::RollingBack => m
-                .facts
-                .begun_at
-                .or(m.facts.offered_at)
-                .map(|at| at + self.state.deadline),
-            _ => None,
-        };
-        let waited = (self.status == RolloutStatus::Running)
-            .then(|| self.phase_done_at.map(|at| at + self.wait()))
-            .flatten();
-        self.members
-            .iter()
-            .filter_map(deadline)
-            .chain(waited)
-            .filter(|at| *at > self.now)
-            .min()
-    }
-
     fn summary(&self) -> String {
         let count = |status| self.count(status);
         let (verified, failed) = (count(MemberStatus::Verified), count(MemberStatus::Failed));
@@ -332,7 +311,6 @@ impl<'a> Planner<'a> {
             current_phase: u32::try_from(self.phase).unwrap_or(u32::MAX),
             phase_done_at: self.phase_done_at,
             summary: self.summary(),
-            wake_at: self.wake_at(),
         }
     }
 }
