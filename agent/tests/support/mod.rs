@@ -10,5 +10,7 @@
     reason = "each test program includes it and uses a part of it"
 )]
 
+pub mod control;
+pub mod device;
 pub mod https;
 pub mod pki;

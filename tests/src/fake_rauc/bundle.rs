@@ -57,8 +57,7 @@ impl FakeBundle {
                 return Err("the fake was told to stop".to_owned());
             }
         }
-        serde_json::from_slice(&document)
-            .map_err(|e| format!("Invalid bundle format: {e}"))
+        serde_json::from_slice(&document).map_err(|e| format!("Invalid bundle format: {e}"))
     }
 }
 
@@ -70,11 +69,15 @@ struct Http {
 
 impl Http {
     fn new(url: &str) -> Result<Self, String> {
-        let rest = url.strip_prefix("http://").ok_or("only http:// is streamed")?;
+        let rest = url
+            .strip_prefix("http://")
+            .ok_or("only http:// is streamed")?;
         let (address, path) = rest.split_once('/').ok_or("no path")?;
         let network = |e: io::Error| format!("failed to configure streaming: {e}");
         let stream = TcpStream::connect(address).map_err(network)?;
-        stream.set_read_timeout(Some(READ_TIMEOUT)).map_err(network)?;
+        stream
+            .set_read_timeout(Some(READ_TIMEOUT))
+            .map_err(network)?;
         Ok(Self {
             stream: BufReader::new(stream),
             path: format!("/{path}"),
@@ -89,7 +92,10 @@ impl Http {
             self.path,
             to - 1
         );
-        self.stream.get_mut().write_all(request.as_bytes()).map_err(broken)?;
+        self.stream
+            .get_mut()
+            .write_all(request.as_bytes())
+            .map_err(broken)?;
         let mut line = String::new();
         self.stream.read_line(&mut line).map_err(broken)?;
         let status = line.split(' ').nth(1).unwrap_or("0").to_owned();
@@ -97,9 +103,15 @@ impl Http {
         loop {
             let mut line = String::new();
             self.stream.read_line(&mut line).map_err(broken)?;
-            let Some((name, value)) = line.trim_end().split_once(": ") else { break };
+            let Some((name, value)) = line.trim_end().split_once(": ") else {
+                break;
+            };
             if name.eq_ignore_ascii_case("content-range") {
-                size = value.rsplit('/').next().and_then(|v| v.parse().ok()).unwrap_or(0);
+                size = value
+                    .rsplit('/')
+                    .next()
+                    .and_then(|v| v.parse().ok())
+                    .unwrap_or(0);
             }
         }
         match status.as_str() {

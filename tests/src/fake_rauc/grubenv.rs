@@ -17,7 +17,9 @@ impl Variables {
     pub fn read(path: &Path) -> Self {
         let bytes = std::fs::read(path).expect("the grubenv file is there");
         let text = String::from_utf8(bytes).expect("a block is text");
-        let body = text.strip_prefix(HEADER).expect("a block begins with its header");
+        let body = text
+            .strip_prefix(HEADER)
+            .expect("a block begins with its header");
         let pairs = body
             .lines()
             .filter(|line| !line.starts_with('#'))

@@ -208,12 +208,16 @@ impl Installer {
         }
         self.shared.1.notify_all();
         let hash = args.get("require-manifest-hash");
-        let hash = hash.and_then(|v| <&str>::try_from(v).ok()).map(str::to_owned);
+        let hash = hash
+            .and_then(|v| <&str>::try_from(v).ok())
+            .map(str::to_owned);
         let (shared, connection) = (self.shared.clone(), connection.clone());
         tokio::spawn(async move {
             let working = shared.clone();
             let work = tokio::task::spawn_blocking(move || install(&working, &source, hash));
-            let result = work.await.unwrap_or_else(|e| Err(Failure::Error(e.to_string())));
+            let result = work
+                .await
+                .unwrap_or_else(|e| Err(Failure::Error(e.to_string())));
             finish(&shared, &connection, result).await;
         });
         Ok(())
@@ -239,7 +243,11 @@ impl Installer {
             "other" => state.booted.other(),
             "rootfs.0" => Slot::A,
             "rootfs.1" => Slot::B,
-            other => return Err(fdo::Error::Failed(format!("No slot with name {other} found"))),
+            other => {
+                return Err(fdo::Error::Failed(format!(
+                    "No slot with name {other} found"
+                )));
+            }
         };
         let set = |pairs: &[(&str, &str)]| Variables::set(&state.grubenv, pairs);
         let (ok, tries) = (format!("{slot}_OK"), format!("{slot}_TRY"));
@@ -257,16 +265,26 @@ impl Installer {
         let state = lock(&self.shared);
         let variables = Variables::read(&state.grubenv);
         let status = |slot: Slot| {
-            let booted = if state.booted == slot { "booted" } else { "inactive" };
+            let booted = if state.booted == slot {
+                "booted"
+            } else {
+                "inactive"
+            };
             let good = variables.get(&format!("{slot}_OK")) == "1";
             let mut fields = HashMap::from([
                 ("class".to_owned(), text("rootfs")),
                 ("bootname".to_owned(), text(slot.name())),
                 ("state".to_owned(), text(booted)),
-                ("boot-status".to_owned(), text(if good { "good" } else { "bad" })),
+                (
+                    "boot-status".to_owned(),
+                    text(if good { "good" } else { "bad" }),
+                ),
             ]);
             if let Some(content) = state.slots.get(&slot) {
-                fields.insert("bundle.version".to_owned(), text(&content.version.to_string()));
+                fields.insert(
+                    "bundle.version".to_owned(),
+                    text(&content.version.to_string()),
+                );
                 fields.insert("status".to_owned(), text("ok"));
             }
             (slot_name(slot).to_owned(), fields)
@@ -277,7 +295,10 @@ impl Installer {
     fn get_primary(&self) -> fdo::Result<String> {
         let state = lock(&self.shared);
         let variables = Variables::read(&state.grubenv);
-        let order = variables.get("ORDER").split(' ').filter_map(|s| s.parse::<Slot>().ok());
+        let order = variables
+            .get("ORDER")
+            .split(' ')
+            .filter_map(|s| s.parse::<Slot>().ok());
         let mut bootable = order.filter(|slot| variables.get(&format!("{slot}_OK")) == "1");
         let primary = bootable.next().map(|slot| slot_name(slot).to_owned());
         primary.ok_or_else(|| fdo::Error::Failed("No bootable slot found".to_owned()))
@@ -339,7 +360,11 @@ fn install(shared: &Shared, source: &str, hash: Option<String>) -> Result<(), Fa
             Variables::set(&state.grubenv, &[(&format!("{target}_OK"), "0")]);
             state.slots.remove(&target);
         }
-        state.progress = (i32::try_from(done * 99 / size.max(1)).unwrap_or(0), "Copying".to_owned(), 2);
+        state.progress = (
+            i32::try_from(done * 99 / size.max(1)).unwrap_or(0),
+            "Copying".to_owned(),
+            2,
+        );
         shared.1.notify_all();
         let half = done * 2 >= size;
         while half && state.trouble == Trouble::Pause {

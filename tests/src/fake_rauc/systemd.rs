@@ -87,9 +87,10 @@ impl FakeSystemd {
     /// Waits until `job`, such as `start reboot.target`, was asked for.
     pub fn wait_for_job(&self, job: &str, limit: Duration) -> bool {
         let guard = lock(&self.shared);
-        let waited = self.shared.1.wait_timeout_while(guard, limit, |state| {
-            !state.jobs.iter().any(|j| j == job)
-        });
+        let waited = self
+            .shared
+            .1
+            .wait_timeout_while(guard, limit, |state| !state.jobs.iter().any(|j| j == job));
         !waited.unwrap_or_else(PoisonError::into_inner).1.timed_out()
     }
 }
@@ -171,7 +172,11 @@ struct Entry {
 
 impl Entry {
     fn unit(&self) -> Unit {
-        lock(&self.shared).units.get(&self.name).cloned().unwrap_or_default()
+        lock(&self.shared)
+            .units
+            .get(&self.name)
+            .cloned()
+            .unwrap_or_default()
     }
 }
 

@@ -1,0 +1,194 @@
+//! A control plane as far as one device needs it, with a memory of what the device said.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+use std::time::Duration;
+
+use fleet_protocol::command::CommandResult;
+use fleet_protocol::enrolment::{EnrollRequest, EnrollResponse, ProvisionFile};
+use fleet_protocol::event::{Event, EventBatch};
+use fleet_protocol::heartbeat::{Heartbeat, HeartbeatAck};
+use fleet_protocol::target::Target;
+use fleet_protocol::update::UpdateReport;
+use jiff::Timestamp;
+use serde_json::Value;
+
+use super::https::{Request, Response, Server, range_of};
+use super::pki::Pki;
+
+/// A device's patience is part of what is tested; a test's is not.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
+#[derive(Debug, Default)]
+pub struct State {
+    pub enrolments: u32,
+    pub refuse_enrolment: bool,
+    pub heartbeats: Vec<Heartbeat>,
+    pub reports: Vec<UpdateReport>,
+    pub events: Vec<Event>,
+    pub results: BTreeMap<String, CommandResult>,
+    pub target: Target,
+    pub commands: Vec<Value>,
+    pub bundles: BTreeMap<String, Vec<u8>>,
+    pub uploads: BTreeMap<String, Vec<u8>>,
+    pub server_time: Option<Timestamp>,
+}
+
+pub struct Control {
+    pub pki: Arc<Pki>,
+    pub server: Server,
+    shared: Arc<(Mutex<State>, Condvar)>,
+}
+
+impl Control {
+    pub fn start() -> Self {
+        let pki = Arc::new(Pki::new());
+        let shared: Arc<(Mutex<State>, Condvar)> = Arc::default();
+        let (handling, signing) = (shared.clone(), pki.clone());
+        let server = Server::start(&pki, move |request| {
+            let mut state = handling.0.lock().unwrap();
+            let response = handle(&mut state, &signing, &request);
+            handling.1.notify_all();
+            response
+        });
+        Self {
+            pki,
+            server,
+            shared,
+        }
+    }
+
+    pub fn state(&self) -> MutexGuard<'_, State> {
+        self.shared.0.lock().unwrap()
+    }
+
+    /// Waits until `condition` holds.
+    pub fn wait(&self, what: &str, condition: impl Fn(&State) -> bool) {
+        let guard = self.state();
+        let (guard, waited) = self
+            .shared
+            .1
+            .wait_timeout_while(guard, PATIENCE, |state| !condition(state))
+            .unwrap();
+        let states: Vec<&str> = guard.reports.iter().map(|r| r.state.name()).collect();
+        assert!(
+            !waited.timed_out(),
+            "{what}: not within {PATIENCE:?}; reports: {states:?}"
+        );
+    }
+
+    pub fn provision_file(&self, token: &str) -> ProvisionFile {
+        ProvisionFile {
+            server_url: self.server.url(),
+            ca_certificate_pem: self.pki.ca_pem.clone(),
+            enrolment_token: token.to_owned(),
+            server_time: "2026-01-01T00:00:00Z".parse().unwrap(),
+            role: None,
+        }
+    }
+}
+
+fn handle(state: &mut State, pki: &Pki, request: &Request) -> Response {
+    let path = request.path.as_str();
+    if path == "/v1/enroll" {
+        return enroll(state, pki, request);
+    }
+    if !request.has_certificate
+        || request.headers.get("x-device-token").map(String::len) != Some(64)
+    {
+        return Response::new(401);
+    }
+    match (request.method.as_str(), path) {
+        ("POST", "/v1/device/heartbeat") => {
+            state.heartbeats.push(parse(request));
+            let ack = HeartbeatAck {
+                ack: true,
+                commands_pending: u32::try_from(state.commands.len()).unwrap(),
+                target_generation: state.target.generation,
+                server_time: state.server_time.unwrap_or_else(now),
+            };
+            Response::json(200, &ack)
+        }
+        ("GET", "/v1/device/target") => {
+            let etag = format!("\"{}\"", state.target.generation);
+            if request.headers.get("if-none-match") == Some(&etag) {
+                return Response::new(304);
+            }
+            Response::json(200, &state.target).header("etag", etag)
+        }
+        ("GET", "/v1/device/commands") => {
+            Response::json(200, &serde_json::json!({ "items": state.commands }))
+        }
+        ("POST", "/v1/device/events") => {
+            let batch: EventBatch = parse(request);
+            state.events.extend(batch.events);
+            Response::new(204)
+        }
+        ("POST", "/v1/device/update-report") => {
+            state.reports.push(parse(request));
+            Response::new(204)
+        }
+        ("GET", "/v1/device/wakeup") => {
+            let mut response = Response::new(200).header("content-type", "text/event-stream");
+            response.stream = true;
+            response
+        }
+        ("PUT", _) if path.starts_with("/v1/device/support-bundles/") => {
+            let name = path.rsplit('/').next().unwrap().to_owned();
+            state.uploads.insert(name, request.body.clone());
+            Response::new(204)
+        }
+        ("GET", _) if path.starts_with("/v1/device/bundles/") => {
+            let name = path.rsplit('/').next().unwrap();
+            match state.bundles.get(name) {
+                Some(file) => range_of(file, request),
+                None => Response::new(404),
+            }
+        }
+        ("POST", _) if path.ends_with("/result") => {
+            let id = path.split('/').nth(4).unwrap().to_owned();
+            state.commands.retain(|c| c["commandId"] != id.as_str());
+            state.results.insert(id, parse(request));
+            Response::new(204)
+        }
+        _ => Response::new(404),
+    }
+}
+
+fn enroll(state: &mut State, pki: &Pki, request: &Request) -> Response {
+    if state.refuse_enrolment {
+        let problem = serde_json::json!({
+            "type": "https://fleet.invalid/errors/TOKEN_USED", "title": "Used", "status": 401,
+            "code": "TOKEN_USED", "detail": "the enrolment token was used",
+            "hint": "make a new token", "instance": "/v1/enroll", "requestId": "r"
+        });
+        return Response::new(401)
+            .header("content-type", "application/problem+json")
+            .body(serde_json::to_vec(&problem).unwrap());
+    }
+    let enrolment: EnrollRequest = parse(request);
+    state.enrolments += 1;
+    let response = EnrollResponse {
+        device_id: "dev_1".parse().unwrap(),
+        tenant_id: "ten_default".parse().unwrap(),
+        certificate_pem: pki.sign(&enrolment.csr_pem),
+        device_token: "t".repeat(64),
+        server_time: state.server_time.unwrap_or_else(now),
+    };
+    Response::json(200, &response)
+}
+
+fn parse<T: serde::de::DeserializeOwned>(request: &Request) -> T {
+    serde_json::from_slice(&request.body).unwrap_or_else(|e| {
+        panic!(
+            "{}: {e}: {}",
+            request.path,
+            String::from_utf8_lossy(&request.body)
+        )
+    })
+}
+
+#[allow(clippy::disallowed_methods, reason = "a server has a clock")]
+fn now() -> Timestamp {
+    Timestamp::now()
+}
