@@ -131,3 +131,67 @@ fn a_lost_environment_is_rewritten_with_the_way_back_that_is_known() {
     );
     assert!(rewritten.a.bootable() && !rewritten.a.locked);
 }
+
+/// Committed in slot B, with version 1 in slot A to go back to.
+fn committed_in_b() -> (Bench, BootEnv) {
+    let mut bench = Bench::new();
+    bench.target(2).finish(Ok(()));
+    let mut env = BootEnv::committed_to(Slot::A);
+    env.first = Slot::B;
+    env.b = SlotEnv::COMMITTED;
+    bench.boot(Slot::B, 2, 2, env);
+    assert_eq!(bench.state(), "committed");
+    (bench, env)
+}
+
+fn start(bench: &mut Bench, slot: Slot, major: u64, env: Option<BootEnv>, reset: ResetReason) {
+    let boot_id = bench.engine.record().sequence;
+    bench.engine = Engine::new(bench.engine.record().clone());
+    bench.step(Event::Booted(Boot {
+        booted: booted(slot, &version(major), boot_id),
+        env,
+        reset,
+        safe_mode: env.is_none(),
+    }));
+}
+
+#[test]
+fn a_committed_slot_that_lost_its_lock_by_a_panic_proves_itself_again() {
+    let (mut bench, mut env) = committed_in_b();
+    env.b.locked = false;
+    env.b.tries = 1;
+    start(&mut bench, Slot::B, 2, Some(env), ResetReason::Panic);
+    assert_eq!(bench.state(), "trial");
+    start(&mut bench, Slot::A, 1, Some(env), ResetReason::Panic);
+    assert_eq!(bench.state(), "rolledBack");
+}
+
+#[test]
+fn a_committed_slot_that_the_bootloader_passes_over_has_failed() {
+    let (mut bench, env) = committed_in_b();
+    start(&mut bench, Slot::A, 1, Some(env), ResetReason::Power);
+    assert_eq!(bench.state(), "rolledBack");
+    assert!(bench.has(|e| matches!(
+        e,
+        Effect::RewriteBootEnv(env) if *env == BootEnv::committed_to(Slot::A)
+    )));
+}
+
+#[test]
+fn a_lost_environment_leads_back_to_the_committed_slot_but_not_for_ever() {
+    let (mut bench, _) = committed_in_b();
+    for _ in 0..2 {
+        start(&mut bench, Slot::A, 1, None, ResetReason::Power);
+        assert!(bench.has(reboots));
+        assert!(bench.has(|e| matches!(
+            e,
+            Effect::RewriteBootEnv(env) if env.first == Slot::B && env.b.locked
+        )));
+    }
+    start(&mut bench, Slot::A, 1, None, ResetReason::Power);
+    assert!(!bench.has(reboots));
+    assert_eq!(
+        bench.engine.record().committed.as_ref().unwrap().slot,
+        Slot::A
+    );
+}
