@@ -35,7 +35,7 @@ pub struct Args {
 
 #[derive(Debug, Clone, Default, ClapArgs)]
 pub struct Global {
-    /// The control plane, such as <https://fleet.example:8443>
+    /// The control plane, such as `https://fleet.example:8443`
     #[arg(
         long,
         global = true,

@@ -10,6 +10,7 @@ pub mod gpt;
 pub mod guard;
 pub mod image;
 pub mod medium;
+pub mod reader;
 pub mod write;
 
 mod explain;

@@ -1,7 +1,7 @@
 //! The operator's command, as a library: `main` only reads the arguments and turns a result into an
 //! exit code.
 //!
-//! `text` and `flash::{bmap, gpt, plan}` parse what comes from outside as plain functions without
+//! `text` and `flash::{bmap, gpt}` parse what comes from outside as plain functions without
 //! I/O. Programs are started in `rauc` only, time is read in `clock` only, HTTP is spoken in
 //! `client` only, and everything printed goes through `output`.
 //!
