@@ -85,7 +85,7 @@ impl RequestedKey {
         }
     }
 
-    /// `dev_` and the first 20 hex digits of the SHA-256 of the key's SubjectPublicKeyInfo.
+    /// `dev_` and the first 20 hex digits of the SHA-256 of the key's `SubjectPublicKeyInfo`.
     pub fn device_id(&self) -> DeviceId {
         let digest = Sha256::of(&self.spki).to_string();
         format!("dev_{}", &digest[..20])

@@ -69,10 +69,10 @@ pub(super) async fn target(
     let known =
         text(&headers, "if-none-match").is_some_and(|t| t.split(',').any(|t| t.trim() == etag));
     let tag = [(header::ETAG, etag)];
-    Ok(match known {
-        true => (StatusCode::NOT_MODIFIED, tag).into_response(),
-        false => (tag, Answer(target)).into_response(),
-    })
+    if known {
+        return Ok((StatusCode::NOT_MODIFIED, tag).into_response());
+    }
+    Ok((tag, Answer(target)).into_response())
 }
 
 pub(super) async fn commands(

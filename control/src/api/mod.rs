@@ -143,6 +143,7 @@ fn device_routes() -> Vec<Route> {
     ]
 }
 
+#[expect(clippy::too_many_lines, reason = "a table")]
 fn operator_routes() -> Vec<Route> {
     use Body::{Document, Stream};
     use operator as o;
@@ -339,14 +340,12 @@ pub fn router(app: Arc<App>) -> Router {
 }
 
 async fn deadline(request: Request, next: Next) -> Response {
-    match tokio::time::timeout(DEADLINE, next.run(request)).await {
-        Ok(response) => response,
-        Err(_) => {
-            let hint = "try again; send smaller requests if the connection is slow";
-            let detail = format!("this took longer than {} seconds", DEADLINE.as_secs());
-            ApiError::from(Refusal::new(Kind::Timeout, "TIMEOUT", detail, hint)).into_response()
-        }
+    if let Ok(response) = tokio::time::timeout(DEADLINE, next.run(request)).await {
+        return response;
     }
+    let hint = "try again; send smaller requests if the connection is slow";
+    let detail = format!("this took longer than {} seconds", DEADLINE.as_secs());
+    ApiError::from(Refusal::new(Kind::Timeout, "TIMEOUT", detail, hint)).into_response()
 }
 
 async fn no_route(request: Request) -> ApiError {

@@ -179,9 +179,11 @@ pub(super) async fn put_bundle(
     Path(sha256): Path<Sha256>,
     body: Body,
 ) -> Result<StatusCode> {
-    Ok(match app.put_bundle(&ctx, &sha256, chunks(body)).await? {
-        true => StatusCode::CREATED,
-        false => StatusCode::NO_CONTENT,
+    let new = app.put_bundle(&ctx, &sha256, chunks(body)).await?;
+    Ok(if new {
+        StatusCode::CREATED
+    } else {
+        StatusCode::NO_CONTENT
     })
 }
 

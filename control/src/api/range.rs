@@ -34,9 +34,9 @@ fn wanted(range: Option<&str>, size: u64) -> Wanted {
         return Wanted::Whole;
     };
     let (first, last) = (first.trim(), last.trim());
-    let number = |text: &str| match text.bytes().all(|b| b.is_ascii_digit()) {
-        true => text.parse::<u64>().ok(),
-        false => None,
+    let number = |text: &str| {
+        let digits = text.bytes().all(|b| b.is_ascii_digit());
+        digits.then(|| text.parse::<u64>().ok()).flatten()
     };
     match (first, number(first), last, number(last)) {
         ("", _, _, Some(0)) => Wanted::NotThere,

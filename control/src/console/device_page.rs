@@ -89,7 +89,7 @@ pub(crate) async fn device(
         events: events
             .items
             .into_iter()
-            .map(|e| event_line(e, now))
+            .map(|e| event_line(&e, now))
             .collect(),
         commands: commands
             .items
@@ -115,7 +115,7 @@ fn step_line(step: WhyStep) -> StepLine {
     }
 }
 
-fn event_line(event: Event, now: Timestamp) -> EventLine {
+fn event_line(event: &Event, now: Timestamp) -> EventLine {
     let kind = serde_json::to_value(&event.event_type).unwrap_or_default();
     let kind = kind
         .as_str()

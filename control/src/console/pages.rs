@@ -233,9 +233,10 @@ pub(crate) async fn rollout(
         MemberLine {
             id: m.device_id.to_string(),
             name: m.name.clone(),
-            phase: match (m.phase as usize) < view.phases.len() {
-                true => (m.phase + 1).to_string(),
-                false => "–".to_owned(),
+            phase: if (m.phase as usize) < view.phases.len() {
+                (m.phase + 1).to_string()
+            } else {
+                "–".to_owned()
             },
             status,
             tone,

@@ -25,11 +25,10 @@ pub fn desired(place: Place<'_>) -> Option<(TargetKind, Version)> {
     match (place.member, place.rollout) {
         (MemberStatus::RollingBack, _) => place.previous.map(|v| (TargetKind::Rollback, v.clone())),
         (MemberStatus::Verified, RolloutStatus::RollingBack | RolloutStatus::RolledBack) => None,
-        (MemberStatus::Verified, _) => install(),
-        (MemberStatus::Offered, RolloutStatus::Running | RolloutStatus::Completed) => install(),
-        (MemberStatus::Offered, RolloutStatus::Paused) if place.begun => install(),
-        (
-            MemberStatus::Failed,
+        (MemberStatus::Offered, RolloutStatus::Paused) if !place.begun => None,
+        (MemberStatus::Verified, _)
+        | (
+            MemberStatus::Offered | MemberStatus::Failed,
             RolloutStatus::Running | RolloutStatus::Paused | RolloutStatus::Completed,
         ) => install(),
         _ => None,

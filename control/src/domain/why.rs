@@ -152,9 +152,12 @@ fn control_side(known: &Known<'_>) -> Option<Halt> {
         return None;
     }
     let (id, version) = (place.rollout_id, place.version);
-    let phase = || match (place.phase as usize) < place.phases {
-        true => format!("phase {} of {}", place.phase + 1, place.phases),
-        false => "no phase".to_owned(),
+    let phase = || {
+        if (place.phase as usize) < place.phases {
+            format!("phase {} of {}", place.phase + 1, place.phases)
+        } else {
+            "no phase".to_owned()
+        }
     };
     match (place.status, place.member) {
         (RolloutStatus::Paused, MemberStatus::Waiting | MemberStatus::Offered) => Some(hold(

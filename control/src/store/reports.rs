@@ -59,7 +59,12 @@ impl Store {
         .bind(signed(report.sequence))
         .bind(facts.state)
         .bind(&facts.version)
-        .bind(report.rollout_id.as_ref().map(|r| r.as_str()))
+        .bind(
+            report
+                .rollout_id
+                .as_ref()
+                .map(fleet_protocol::RolloutId::as_str),
+        )
         .bind(ms(now))
         .bind(&facts.detail)
         .bind(begun_ms)

@@ -295,7 +295,9 @@ pub(crate) fn key_set(version: u32, signers: &[u8]) -> Envelope {
     };
     let payload = serde_json::to_vec(&set).unwrap();
     let mut envelope = Envelope::unsigned(KEY_SET_PAYLOAD_TYPE, payload);
-    signers.iter().for_each(|s| envelope.sign(&signing_key(*s)));
+    for signer in signers {
+        envelope.sign(&signing_key(*signer));
+    }
     envelope
 }
 

@@ -1,10 +1,10 @@
 use super::*;
-use fleet_protocol::update::Slot;
+use fleet_protocol::update::{FailureReason, Slot};
 
 fn check(
     place: Option<(RolloutStatus, MemberStatus)>,
     online: bool,
-    update: UpdateState,
+    update: &UpdateState,
     expected: (&str, Verdict),
 ) {
     let (running, version) = (Version::new(1, 0, 0), Version::new(2, 0, 0));
@@ -24,7 +24,7 @@ fn check(
         online,
         revoked: false,
         last_seen: None,
-        update: Some(&update),
+        update: Some(update),
     };
     let trace = trace(&known);
     let order: Vec<_> = trace.steps.iter().map(|s| s.step.as_str()).collect();
@@ -66,21 +66,21 @@ fn deferred_by(why: DeferReason) -> UpdateState {
 fn the_control_planes_own_steps_come_first() {
     use RolloutStatus::{Paused, Running};
     let idle = UpdateState::Idle;
-    check(None, true, idle.clone(), ("target", Verdict::Hold));
+    check(None, true, &idle, ("target", Verdict::Hold));
     check(
         Some((Running, MemberStatus::Waiting)),
         false,
-        idle.clone(),
+        &idle,
         ("phase", Verdict::Wait),
     );
     check(
         Some((Paused, MemberStatus::Waiting)),
         true,
-        idle.clone(),
+        &idle,
         ("phase", Verdict::Hold),
     );
-    check(OFFERED, false, idle.clone(), ("online", Verdict::Hold));
-    check(OFFERED, true, idle, ("admission", Verdict::Wait));
+    check(OFFERED, false, &idle, ("online", Verdict::Hold));
+    check(OFFERED, true, &idle, ("admission", Verdict::Wait));
 }
 
 #[test]
@@ -90,30 +90,30 @@ fn what_the_device_reported_is_put_at_its_step() {
     check(
         OFFERED,
         true,
-        deferred_by(window),
+        &deferred_by(window),
         ("window", Verdict::Wait),
     );
     let disk = DeferReason::DiskSpace {
         free_bytes: 1,
         needed_bytes: 2,
     };
-    check(OFFERED, true, deferred_by(disk), ("disk", Verdict::Hold));
+    check(OFFERED, true, &deferred_by(disk), ("disk", Verdict::Hold));
     let clock = DeferReason::Clock { at, floor: at };
-    check(OFFERED, true, deferred_by(clock), ("clock", Verdict::Wait));
+    check(OFFERED, true, &deferred_by(clock), ("clock", Verdict::Wait));
     let older = UpdateState::Refused {
         version: Some(Version::new(2, 0, 0)),
         why: RefuseReason::Older {
             current: Version::new(3, 0, 0),
         },
     };
-    check(OFFERED, true, older, ("versionFloor", Verdict::Hold));
+    check(OFFERED, true, &older, ("versionFloor", Verdict::Hold));
     let trial = UpdateState::Trial {
         version: Version::new(2, 0, 0),
         slot: Slot::B,
         healthy_for_s: 3,
         window_s: 60,
     };
-    check(OFFERED, true, trial, ("trial", Verdict::Wait));
+    check(OFFERED, true, &trial, ("trial", Verdict::Wait));
 }
 
 #[test]
@@ -123,8 +123,8 @@ fn a_failed_version_is_a_penalty_that_somebody_has_to_lift() {
         why: FailureReason::DidNotBoot { attempts: 3 },
     };
     let place = Some((RolloutStatus::Running, MemberStatus::Failed));
-    check(place, true, failed, ("penalty", Verdict::Hold));
-    check(place, true, UpdateState::Idle, ("penalty", Verdict::Hold));
+    check(place, true, &failed, ("penalty", Verdict::Hold));
+    check(place, true, &UpdateState::Idle, ("penalty", Verdict::Hold));
 }
 
 #[test]
@@ -133,5 +133,5 @@ fn a_report_about_another_version_says_nothing_of_this_one() {
         version: Version::new(1, 5, 0),
         why: FailureReason::RolledBackByOperator,
     };
-    check(OFFERED, true, old, ("admission", Verdict::Wait));
+    check(OFFERED, true, &old, ("admission", Verdict::Wait));
 }
