@@ -9,6 +9,14 @@ use serde::{Deserialize, Serialize};
 use crate::command::LogLevel;
 use crate::{RoleName, UnitName};
 
+/// The defaults that every image carries: the weakest layer, with a value for every field.
+///
+/// The control plane judges a document against them, and an agent whose image has lost its file
+/// falls back on them.
+pub const IMAGE_DEFAULTS: &str = include_str!(
+    "../../meta-fleet/recipes-fleet/fleet-agent/files/rootfs/usr/share/fleet/agent.toml"
+);
+
 /// The configuration in force. Every field has a value here; the image's defaults give the first.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -299,10 +307,8 @@ impl DeviceConfig {
 mod tests {
     use super::*;
 
-    const DEFAULTS: &str = include_str!("testdata/defaults.toml");
-
     fn defaults() -> Layer {
-        Layer::parse("the image's defaults", DEFAULTS).unwrap()
+        Layer::parse("the image's defaults", IMAGE_DEFAULTS).unwrap()
     }
 
     #[test]

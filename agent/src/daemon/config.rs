@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use fleet_protocol::RoleName;
-use fleet_protocol::config::{DeviceConfig, Layer, merge};
+use fleet_protocol::config::{DeviceConfig, IMAGE_DEFAULTS, Layer, merge};
 use fleet_protocol::event::{EventKind, Severity};
 use fleet_protocol::target::TargetConfig;
 use serde_json::{Map, Value};
@@ -23,8 +23,6 @@ use crate::platform::{clock, logging};
 
 const DEADLINE: Duration = Duration::from_mins(2);
 const MAX_LAYER_BYTES: u64 = 256 * 1024;
-/// Used when not even the image's own configuration can be read: enough to be reached and repaired.
-const FALLBACK: &str = include_str!("fallback.toml");
 
 #[derive(Debug)]
 pub(super) enum Message {
@@ -70,7 +68,7 @@ pub(super) fn load(paths: &Paths, role: Option<&RoleName>) -> Loaded {
 }
 
 fn fallback() -> DeviceConfig {
-    let layer = Layer::parse("the built-in fallback", FALLBACK);
+    let layer = Layer::parse("the built-in fallback", IMAGE_DEFAULTS);
     layer
         .and_then(|layer| merge(&[layer]))
         .expect("a test reads the built-in fallback")
@@ -84,7 +82,8 @@ fn file(paths: &Paths) -> PathBuf {
 fn base_layers(paths: &Paths, role: Option<&RoleName>) -> Vec<Layer> {
     let defaults = layer("the image's defaults", &paths.default_config());
     let defaults = defaults.unwrap_or_else(|| {
-        Layer::parse("the built-in fallback", FALLBACK).expect("a test reads the built-in fallback")
+        Layer::parse("the built-in fallback", IMAGE_DEFAULTS)
+            .expect("a test reads the built-in fallback")
     });
     let named = defaults
         .table
@@ -289,7 +288,7 @@ mod tests {
         let write = |path: &std::path::Path, text: &str| {
             files::write_atomic(path, text.as_bytes(), Access::Public).unwrap();
         };
-        write(&paths.default_config(), FALLBACK);
+        write(&paths.default_config(), IMAGE_DEFAULTS);
         write(
             &paths.roles().join("menu.toml"),
             "[control]\nheartbeat_interval_s = 300",

@@ -1,10 +1,7 @@
 //! Configuration documents: checked whole before a device gets to see them.
 
-use fleet_protocol::config::{ConfigError, Layer, merge};
+use fleet_protocol::config::{ConfigError, IMAGE_DEFAULTS, Layer, merge};
 use serde_json::{Map, Value};
-
-/// What an image brings along, so that a partial document can be checked as a whole.
-const IMAGE_DEFAULTS: &str = include_str!("defaults.toml");
 
 /// The scope that every device has.
 pub const DEFAULT_SCOPE: &str = "default";

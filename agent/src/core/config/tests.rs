@@ -1,12 +1,12 @@
 use proptest::prelude::*;
 use serde_json::json;
 
+use fleet_protocol::config::IMAGE_DEFAULTS;
+
 use super::*;
 
-const DEFAULTS: &str = include_str!("../../../../protocol/src/testdata/defaults.toml");
-
 fn base() -> Vec<Layer> {
-    vec![Layer::parse("the image's defaults", DEFAULTS).unwrap()]
+    vec![Layer::parse("the image's defaults", IMAGE_DEFAULTS).unwrap()]
 }
 
 fn map(value: Value) -> Map<String, Value> {
