@@ -7,6 +7,7 @@ pub mod bench;
 pub mod bundle;
 pub mod debian;
 pub mod demo;
+pub mod fuzz;
 pub mod image;
 pub mod keys;
 pub mod kit;

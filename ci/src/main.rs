@@ -7,6 +7,7 @@ use clap::{Parser, Subcommand};
 
 use xtask::bench::{self, BenchArguments};
 use xtask::demo::{self, DemoArguments};
+use xtask::fuzz::{self, FuzzArguments};
 use xtask::image::{self, ImageArguments};
 use xtask::lint;
 use xtask::progress::Progress;
@@ -42,6 +43,8 @@ enum Task {
     Bench(BenchArguments),
     /// Cut the power at random instants of the update cycle, many times, and count what came of it.
     Soak(SoakArguments),
+    /// Feed every parser that reads from outside with hostile bytes.
+    Fuzz(FuzzArguments),
     /// Formatting, clippy, licences, shell scripts, units, and our own rules.
     Lint,
     /// Run all tests, those in virtual machines too.
@@ -75,6 +78,7 @@ fn run(task: &Task) -> Result<()> {
         }
         Task::Image(ref arguments) => image::run(&workspace, arguments, progress),
         Task::Demo(ref arguments) => demo::run(&workspace, arguments, progress),
+        Task::Fuzz(ref arguments) => fuzz::run(&workspace, arguments, progress),
         Task::Lint => lint::run(&workspace, progress),
         Task::Bench(ref arguments) => bench::run(&workspace, arguments, progress),
         Task::Soak(ref arguments) => soak::run(&workspace, arguments, progress),
