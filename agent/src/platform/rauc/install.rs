@@ -17,11 +17,14 @@ const POLL_INTERVAL: Duration = Duration::from_secs(1);
 /// RAUC's own progress stands still while one image is written; [`Args::still_moving`] tells more.
 const STALL_LIMIT: Duration = Duration::from_mins(20);
 
+/// How a RAUC without that option (1.13) refuses it.
+const HASH_UNKNOWN: &str = "Unsupported key: require-manifest-hash";
+
 /// What is installed, and how.
 pub struct Args {
     /// A path or an `http://` URL.
     pub source: String,
-    /// RAUC refuses any other manifest than this one.
+    /// Any other manifest than this one is refused.
     pub manifest_hash: Option<Sha256>,
     /// Kept by RAUC with the slot (1.12 and later).
     pub transaction: String,
@@ -68,8 +71,16 @@ impl Rauc {
         if let Some(hash) = &manifest_hash {
             options.insert("require-manifest-hash", Variant::from(hash.as_str()));
         }
-        let call = proxy.install_bundle(&args.source, options);
-        within(OPERATION, CALL_DEADLINE, call).await?;
+        let call = proxy.install_bundle(&args.source, options.clone());
+        match within(OPERATION, CALL_DEADLINE, call).await {
+            Err(error) if error.detail.contains(HASH_UNKNOWN) => {
+                self.insist_on(&args).await?;
+                options.remove("require-manifest-hash");
+                let call = proxy.install_bundle(&args.source, options);
+                within(OPERATION, CALL_DEADLINE, call).await?;
+            }
+            called => called?,
+        }
         Watch {
             proxy: &proxy,
             progress,
@@ -80,6 +91,21 @@ impl Rauc {
         }
         .until_done(completed, owner)
         .await
+    }
+
+    /// What `require-manifest-hash` does, for a RAUC that lacks it: the manifest is read once more, beforehand. A
+    /// server that hands out another bundle in between is caught by the root hash of the trial's boot.
+    async fn insist_on(&self, args: &Args) -> Result<(), RaucError> {
+        let Some(expected) = args.manifest_hash.map(|hash| hash.to_string()) else {
+            return Ok(());
+        };
+        let found = self.inspect(&args.source).await?.manifest_hash;
+        if found.as_ref() == Some(&expected) {
+            return Ok(());
+        }
+        let found = found.as_deref().unwrap_or("none");
+        let detail = format!("bundle with unexpected hash (expected {expected}, got {found})");
+        Err(RaucError::new(OPERATION, FailureKind::Mismatch, detail))
     }
 }
 
