@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 
 use super::context::{CallError, Ctx, dice};
+use super::enrol::linked;
 use super::status::MAX_RECENT_EVENTS;
 use crate::core::backoff::Backoff;
 use crate::core::spool::{Change, Limits, Spool};
@@ -210,13 +211,11 @@ pub(super) async fn run(ctx: Ctx, mut raised: mpsc::Receiver<Event>) {
     loop {
         ctx.events_waiting
             .send_replace(u32::try_from(store.spool.len()).unwrap_or(u32::MAX));
-        let may_deliver = !store.spool.is_empty() && ctx.link().is_some();
+        let is_waiting = !store.spool.is_empty();
         let action = async {
             tokio::select! {
                 event = raised.recv() => event,
-                () = tokio::time::sleep_until(next_try), if may_deliver => None,
-                () = ctx.bells.events.notified(), if may_deliver => None,
-                () = tokio::time::sleep(Duration::from_mins(1)) => None,
+                () = due(&ctx, next_try), if is_waiting => None,
             }
         };
         if let Some(event) = stamp.idle(action).await {
@@ -225,10 +224,6 @@ pub(super) async fn run(ctx: Ctx, mut raised: mpsc::Receiver<Event>) {
             while let Ok(event) = raised.try_recv() {
                 take(&mut store, event, limits());
             }
-            continue;
-        }
-        if ctx.link().is_none() || store.spool.is_empty() || tokio::time::Instant::now() < next_try
-        {
             continue;
         }
         match deliver(&ctx, &mut store).await {
@@ -243,6 +238,16 @@ pub(super) async fn run(ctx: Ctx, mut raised: mpsc::Receiver<Event>) {
             failures => backoff(&ctx).pause_ms(failures, dice()),
         };
         next_try = tokio::time::Instant::now() + Duration::from_millis(pause_ms);
+    }
+}
+
+/// When the next batch may go: there is a link, and the pause is over or the line was just seen to be
+/// good.
+async fn due(ctx: &Ctx, next_try: tokio::time::Instant) {
+    linked(ctx).await;
+    tokio::select! {
+        () = tokio::time::sleep_until(next_try) => {}
+        () = ctx.bells.events.notified() => {}
     }
 }
 

@@ -95,6 +95,8 @@ fn compose(ctx: &Ctx, meter: &mut Meter) -> Heartbeat {
 }
 
 fn answered(ctx: &Ctx, ack: &HeartbeatAck) {
+    log::debug!("target.generation" = ack.target_generation,
+        "commands.pending" = ack.commands_pending; "a heartbeat was answered");
     ctx.heard_time(ack.server_time);
     if ack.commands_pending > 0 {
         ctx.bells.commands.notify_one();

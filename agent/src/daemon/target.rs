@@ -112,6 +112,7 @@ fn keep(ctx: &Ctx, target: &Target, etag: Option<String>) -> Option<String> {
 }
 
 async fn announce(ctx: &Ctx, audience: &Audience, keys: &mut Keys, target: Target) {
+    log::debug!("target.generation" = target.generation; "the target was fetched");
     keys.rotate(ctx, &target.key_sets);
     let message = update::Message::Target {
         generation: target.generation,

@@ -121,7 +121,11 @@ fn handle(state: &mut State, pki: &Pki, request: &Request) -> Response {
         }
         ("POST", "/v1/device/events") => {
             let batch: EventBatch = parse(request);
-            state.events.extend(batch.events);
+            for event in batch.events {
+                if state.events.iter().all(|e| e.event_id != event.event_id) {
+                    state.events.push(event);
+                }
+            }
             Response::new(204)
         }
         ("POST", "/v1/device/update-report") => {
