@@ -16,6 +16,9 @@ pub struct TestArguments {
     /// Leave the stories in virtual machines out.
     #[arg(long)]
     fast: bool,
+    /// Only build what the stories start from.
+    #[arg(long, conflicts_with = "fast")]
+    prepare: bool,
     /// Only tests whose name contains this.
     filter: Option<String>,
 }
@@ -28,6 +31,9 @@ pub fn run(workspace: &Workspace, arguments: &TestArguments, progress: Progress)
     setup::run(workspace, Consent::Ask, progress)?;
     if !arguments.fast {
         kit::build(workspace, Purpose::Stories, progress)?;
+    }
+    if arguments.prepare {
+        return Ok(());
     }
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = process::command(cargo);
