@@ -5,12 +5,11 @@ use fleet_protocol::release::ReleaseStatus;
 use fleet_protocol::rollout::RolloutView;
 use fleet_protocol::trust::{Envelope, ReleaseMetadata};
 use fleet_protocol::update::{RefuseReason, Slot, UpdateState};
-use fleet_tests::fleet::{Signer, now};
+use fleet_tests::fleet::{Signer, now, wait_until};
 use fleet_tests::kit::{BundleFile, release};
 use jiff::SignedDuration;
-use serde_json::Value;
 
-use crate::stage::{self, INSTALL, Stage, Told, ensure, same};
+use crate::stage::{self, INSTALL, SHORT, Stage, Told, ensure, same};
 
 /// Offers a release, waits for the refusal, and takes the offer back.
 fn refused(
@@ -39,8 +38,12 @@ fn refused(
     };
     ensure(expected(why), || format!("{what} was refused for {why:?}"))?;
     same("the slot", &report.booted.slot, &Slot::A)?;
-    let path = format!("/v1/rollouts/{}/abort", rollout.rollout_id);
-    stage.fleet.api().post::<Value>(&path, &Value::Null)?;
+    // One device of one: the rollout stops by itself.
+    wait_until("the rollout to stop", SHORT, || {
+        let view = stage.fleet.rollout(&rollout.rollout_id)?;
+        let stopped = view.status.is_final() && view.counts.verified == 0;
+        Ok((stopped.then_some(()), view.summary))
+    })?;
     Ok(())
 }
 
@@ -65,9 +68,16 @@ fn releases_that_are_foreign_expired_older_or_for_other_hardware_are_refused_wit
             matches!(why, RefuseReason::ForeignSignature { .. })
         })?;
         let expired = ReleaseMetadata {
-            not_after: now() - SignedDuration::from_hours(1),
+            not_after: now() + SignedDuration::from_secs(5),
             ..as_version(2)
         };
+        // The control plane takes no release that has expired already: this one expires there.
+        stage
+            .fleet
+            .publish_as(&good, ours(&expired), ReleaseStatus::Stable)?;
+        wait_until("the release to expire", SHORT, || {
+            Ok(((now() > expired.not_after).then_some(()), String::new()))
+        })?;
         offer("an expired release", &expired, ours(&expired), |why| {
             matches!(why, RefuseReason::Expired { .. })
         })?;
