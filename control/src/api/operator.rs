@@ -307,7 +307,7 @@ pub(super) async fn put_config(
         .map(|tag| tag.trim_matches('"').parse())
         .transpose()
         .map_err(|_| {
-            let hint = "take the ETag of GET /v1/config/{scope}, or leave If-Match out";
+            let hint = "`fleet config set` does it; take the ETag of GET /v1/config/{scope}, or leave it out";
             Refusal::new(
                 Kind::BadRequest,
                 "BAD_IF_MATCH",

@@ -65,7 +65,11 @@ impl App {
 
     pub async fn bundle(&self, ctx: &TenantContext, sha256: &Sha256) -> Result<BundleFile, Error> {
         let Some(size_bytes) = self.store.bundle_size(ctx, sha256).await? else {
-            return Err(no_such("bundle", sha256, "GET /v1/releases"));
+            return Err(no_such(
+                "bundle",
+                sha256,
+                "`fleet release list` (GET /v1/releases)",
+            ));
         };
         let path = self.bundle_path(ctx, sha256);
         let file = File::open(&path).await.map_err(failed("open", &path))?;

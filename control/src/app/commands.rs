@@ -93,7 +93,7 @@ impl App {
             .store
             .cancel_command(ctx, id, command, self.now())
             .await?;
-        let list = "GET /v1/devices/{id}/commands";
+        let list = "`fleet device command DEVICE` (GET /v1/devices/{id}/commands)";
         let view = view.ok_or_else(|| no_such("command", command, list))?;
         if view.status == CommandStatus::Cancelled {
             return Ok(view);

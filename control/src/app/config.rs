@@ -55,7 +55,8 @@ impl App {
                 Kind::Precondition,
                 "PRECONDITION_FAILED",
                 format!("the document is at version {present} by now"),
-                "fetch it again, repeat the change on it, and send its new ETag as If-Match",
+                "fetch it again (`fleet config show`, GET /v1/config/{scope}), repeat the change on it, \
+                 and send its new ETag as If-Match",
             )
         })?;
         tracing::info!(
@@ -84,7 +85,8 @@ impl App {
         if scope == DEFAULT_SCOPE {
             return Ok(None);
         }
-        let list = "GET /v1/devices; the fleet's own is called `default`";
+        let list =
+            "`fleet device list` (GET /v1/devices; the fleet's own scope is called `default`)";
         let id: DeviceId = scope.parse().map_err(|_| no_such("scope", scope, list))?;
         self.device_row(ctx, &id).await?;
         Ok(Some(id))

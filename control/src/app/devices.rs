@@ -13,6 +13,8 @@ use crate::domain::rollout::Reported;
 use crate::domain::why;
 use crate::store::{DeviceFilter, DeviceRow, ReportFacts, TenantContext};
 
+pub(super) const DEVICE_LIST: &str = "`fleet device list` (GET /v1/devices)";
+
 /// The fleet in a few numbers.
 #[derive(Debug, Clone)]
 pub struct Overview {
@@ -56,7 +58,7 @@ impl App {
         id: &DeviceId,
     ) -> Result<DeviceRow, Error> {
         let row = self.store.device(ctx, id, self.online_since()).await?;
-        row.ok_or_else(|| no_such("device", id, "GET /v1/devices"))
+        row.ok_or_else(|| no_such("device", id, DEVICE_LIST))
     }
 
     pub async fn device(&self, ctx: &TenantContext, id: &DeviceId) -> Result<DeviceDetail, Error> {
@@ -76,7 +78,7 @@ impl App {
     pub async fn revoke_device(&self, ctx: &TenantContext, id: &DeviceId) -> Result<(), Error> {
         let now = self.now();
         if !self.store.revoke_device(ctx, id, Some(now)).await? {
-            return Err(no_such("device", id, "GET /v1/devices"));
+            return Err(no_such("device", id, DEVICE_LIST));
         }
         tracing::warn!(device.id = %id, operator = ctx.actor_name(), "device revoked");
         self.plan_soon();
@@ -86,7 +88,7 @@ impl App {
     /// Lets a revoked device in again.
     pub async fn restore_device(&self, ctx: &TenantContext, id: &DeviceId) -> Result<(), Error> {
         if !self.store.revoke_device(ctx, id, None).await? {
-            return Err(no_such("device", id, "GET /v1/devices"));
+            return Err(no_such("device", id, DEVICE_LIST));
         }
         tracing::info!(device.id = %id, operator = ctx.actor_name(), "device restored");
         Ok(())

@@ -131,7 +131,7 @@ impl App {
                 Kind::Unauthenticated,
                 "ENROLMENT_TOKEN_UNKNOWN",
                 "this enrolment token is none of ours",
-                "make a new one: `fleet device enrol`, or POST /v1/enrolment-tokens",
+                "make a new one: `fleet device enrol` (POST /v1/enrolment-tokens)",
             )
             .into());
         };
@@ -176,7 +176,7 @@ impl App {
             ),
             TokenGrant::Revoked => (
                 "this device was revoked",
-                "let it in again first: POST /v1/devices/{id}/restore",
+                "let it in again first: `fleet device restore DEVICE` (POST /v1/devices/{id}/restore)",
             ),
             TokenGrant::Foreign => (
                 "this device's key belongs to another organisation",

@@ -1,12 +1,16 @@
 //! Releases and the chain of key sets that may sign them.
 //!
-//! The control plane checks signatures to catch mistakes early; devices decide for themselves.
+//! The control plane checks signatures to catch mistakes early, with the key sets that it was given;
+//! devices decide for themselves. Of the bundle it knows digest and size; that RAUC's manifest hash
+//! is the signed one, the device finds out.
 
 use fleet_protocol::Version;
 use fleet_protocol::release::{CreateRelease, ReleaseStatus, ReleaseView};
 use fleet_protocol::trust::{
-    Envelope, KeySet, MAX_PAYLOAD_BYTES, RELEASE_PAYLOAD_TYPE, ReleaseMetadata, TrustedKeys,
+    Envelope, KeySet, KeySetError, MAX_PAYLOAD_BYTES, RELEASE_PAYLOAD_TYPE, ReleaseMetadata,
+    TrustedKeys,
 };
+use jiff::Timestamp;
 
 use super::error::{Error, Kind, Refusal, no_such};
 use super::{App, WakeupReason};
@@ -41,7 +45,13 @@ impl App {
         version: &Version,
     ) -> Result<ReleaseRow, Error> {
         let found = self.store.release(ctx, version).await?;
-        found.ok_or_else(|| no_such("release", version, "GET /v1/releases"))
+        found.ok_or_else(|| {
+            no_such(
+                "release",
+                version,
+                "`fleet release list` (GET /v1/releases)",
+            )
+        })
     }
 
     /// Publishes a release whose bundle is here. Publishing the same document again changes nothing.
@@ -52,24 +62,58 @@ impl App {
     ) -> Result<ReleaseView, Error> {
         let envelope = &request.metadata;
         let metadata = read(envelope)?;
-        self.check_bundle(ctx, &metadata).await?;
+        if let Some(row) = self.store.release(ctx, &metadata.version).await? {
+            return same_release(row, envelope, &metadata);
+        }
         let now = self.now();
+        check_expiry(&metadata, now)?;
+        self.check_signatures(ctx, envelope).await?;
+        self.check_bundle(ctx, &metadata).await?;
         let added = self
             .store
             .add_release(ctx, envelope, &metadata, request.status, now)
             .await?;
         let row = self.release_row(ctx, &metadata.version).await?;
-        if !added && row.envelope != *envelope {
-            return Err(conflict(
-                "RELEASE_EXISTS",
-                format!("there is another release {} already", metadata.version),
-                "a release never changes: publish this one under a new version",
-            ));
+        if !added {
+            return same_release(row, envelope, &metadata);
         }
-        if added {
-            tracing::info!(release.version = %metadata.version, release.status = request.status.name(), "release published");
-        }
+        tracing::info!(
+            release.version = %metadata.version, release.status = request.status.name(),
+            operator = ctx.actor_name(), "release published"
+        );
         Ok(view(row))
+    }
+
+    /// A release that no device would believe is refused now rather than by each of them. Without a
+    /// key set there is nothing to check against: then it is only seen that it is signed at all.
+    async fn check_signatures(
+        &self,
+        ctx: &TenantContext,
+        envelope: &Envelope,
+    ) -> Result<(), Error> {
+        let refused =
+            |reason: String, hint: &str| Refusal::field("metadata.signatures", reason, hint).into();
+        let hint = "let more holders of its keys sign (`fleet release sign --metadata FILE --key KEY`), \
+                    then `fleet release publish`; after a rotation send the new key set first: \
+                    `fleet keys publish` (POST /v1/keysets)";
+        if envelope.signatures.is_empty() {
+            return Err(refused("there are none".to_owned(), hint));
+        }
+        let chain = self.store.key_sets(ctx, 0).await?;
+        let trusted = trusted(&chain)
+            .transpose()
+            .map_err(|e| refused(format!("the key sets here are no chain: {e}"), hint))?;
+        let Some(keys) = trusted else {
+            tracing::warn!("no key set is here to check a release's signatures with");
+            return Ok(());
+        };
+        keys.verify(envelope).map_err(|error| {
+            let newest = keys.key_set().version;
+            refused(
+                format!("key set {newest} does not verify them: {error}"),
+                hint,
+            )
+        })
     }
 
     async fn check_bundle(
@@ -82,12 +126,12 @@ impl App {
             None => Err(conflict(
                 "BUNDLE_MISSING",
                 format!("the bundle {} is not here", bundle.sha256),
-                "upload it first: PUT /v1/bundles/{sha256}",
+                "`fleet release publish BUNDLE` uploads it (PUT /v1/bundles/{sha256})",
             )),
             Some(size) if size != bundle.size_bytes => Err(Refusal::field(
                 "metadata.bundle.sizeBytes",
                 format!("is {}, but the bundle has {size} bytes", bundle.size_bytes),
-                "make the metadata anew from the bundle, and sign it",
+                "make the metadata anew from the bundle, and sign it: `fleet release sign BUNDLE`",
             )
             .into()),
             Some(_) => Ok(()),
@@ -108,7 +152,10 @@ impl App {
             return Err(conflict(
                 "ROLLOUT_GOING_ON",
                 format!("the rollout {rollout} of {version} is not finished"),
-                "abort the rollout first, or deprecate the release instead",
+                &format!(
+                    "abort the rollout first (`fleet rollout abort {rollout}`), or deprecate the \
+                     release instead (`fleet release status {version} deprecated`)"
+                ),
             ));
         }
         self.store.set_release_status(ctx, version, status).await?;
@@ -134,11 +181,7 @@ impl App {
         if chain.contains(envelope) {
             return Ok(());
         }
-        let trusted = chain.split_first().map(|(first, rest)| {
-            let first = TrustedKeys::from_image(first)?;
-            rest.iter().try_fold(first, |keys, next| keys.rotate(next))
-        });
-        let checked = match trusted {
+        let checked = match trusted(&chain) {
             None => TrustedKeys::from_image(envelope),
             Some(keys) => keys.and_then(|k| k.rotate(envelope)),
         };
@@ -154,7 +197,7 @@ impl App {
             return Err(conflict(
                 "KEY_SET_EXISTS",
                 format!("there is another key set {} already", set.version),
-                "fetch the chain again and rotate from its last key set",
+                "fetch the chain again (GET /v1/keysets) and rotate from its last key set: `fleet keys rotate`",
             ));
         }
         tracing::warn!(
@@ -165,6 +208,57 @@ impl App {
         self.wakeups.wake_all(WakeupReason::Target);
         Ok(())
     }
+}
+
+/// The newest keys of a chain; `None` when it is empty.
+fn trusted(chain: &[Envelope]) -> Option<Result<TrustedKeys, KeySetError>> {
+    chain.split_first().map(|(first, rest)| {
+        let first = TrustedKeys::from_image(first)?;
+        rest.iter().try_fold(first, |keys, next| keys.rotate(next))
+    })
+}
+
+/// The same document again changes nothing; a version names one release for one compatible.
+fn same_release(
+    row: ReleaseRow,
+    envelope: &Envelope,
+    metadata: &ReleaseMetadata,
+) -> Result<ReleaseView, Error> {
+    if row.envelope == *envelope {
+        return Ok(view(row));
+    }
+    let version = &metadata.version;
+    Err(if row.metadata.compatible == metadata.compatible {
+        conflict(
+            "RELEASE_EXISTS",
+            format!("there is another release {version} already"),
+            "a release never changes: publish this one under a new version (`fleet release list`)",
+        )
+    } else {
+        conflict(
+            "RELEASE_EXISTS",
+            format!(
+                "{version} is a release for {} already; this one is for {}",
+                row.metadata.compatible, metadata.compatible
+            ),
+            "rollouts name releases by version alone: give each compatible versions of its own",
+        )
+    })
+}
+
+fn check_expiry(metadata: &ReleaseMetadata, now: Timestamp) -> Result<(), Error> {
+    if metadata.not_after > now {
+        return Ok(());
+    }
+    Err(Refusal::field(
+        "metadata.notAfter",
+        format!(
+            "no device installs it any more: it expired at {}",
+            metadata.not_after
+        ),
+        "sign it again with a later end: `fleet release sign BUNDLE --not-after 90d`",
+    )
+    .into())
 }
 
 fn read(envelope: &Envelope) -> Result<ReleaseMetadata, Error> {

@@ -1,9 +1,10 @@
 //! Starting rollouts, steering them, looking at them.
 
 use fleet_protocol::device::Page;
+use fleet_protocol::problem::FieldError;
 use fleet_protocol::release::ReleaseStatus;
 use fleet_protocol::rollout::{CreateRollout, Phase, RolloutMember, RolloutView};
-use fleet_protocol::{DeviceId, Percent, RolloutId};
+use fleet_protocol::{DeviceId, Percent, RolloutId, Version};
 use jiff::SignedDuration;
 
 use super::error::{Error, Kind, Refusal, no_such};
@@ -31,6 +32,11 @@ impl App {
         check_phases(&phases)?;
         let deadline = check_deadline(request.deadline_seconds)?;
         let devices = self.members_for(ctx, &release, request.devices).await?;
+        let rollback_on_failure = request.rollback_on_failure.unwrap_or(true);
+        if rollback_on_failure {
+            self.check_ways_back(ctx, &request.version, &devices)
+                .await?;
+        }
         let rollout_id: RolloutId = random_id("rol_");
         let new = NewRollout {
             members: assign_phases(&rollout_id, devices, &phases),
@@ -40,7 +46,7 @@ impl App {
             failure_threshold: request
                 .failure_threshold
                 .unwrap_or(DEFAULT_FAILURE_THRESHOLD),
-            rollback_on_failure: request.rollback_on_failure.unwrap_or(true),
+            rollback_on_failure,
             deadline,
             summary: "starting".to_owned(),
         };
@@ -49,7 +55,10 @@ impl App {
                 Kind::Conflict,
                 "DEVICES_BUSY",
                 format!("the rollout {other} is not finished and has some of these devices"),
-                format!("wait for it, or abort it first: POST /v1/rollouts/{other}/abort"),
+                format!(
+                    "wait for it, or abort it first: `fleet rollout abort {other}` \
+                     (POST /v1/rollouts/{other}/abort)"
+                ),
             )
             .into());
         }
@@ -94,11 +103,48 @@ impl App {
         };
         if devices.is_empty() {
             let what = format!("no device is left to update to {}", metadata.version);
-            let hint = "see GET /v1/devices: devices have to be enrolled, of the release's \
+            let hint = "see `fleet device list` (GET /v1/devices): devices have to be enrolled, of the release's \
                         compatible, and on another version";
             return Err(Refusal::field("devices", what, hint).into());
         }
         Ok(devices)
+    }
+
+    /// Going back takes the signed metadata of what a device runs now: a device believes nothing
+    /// else, though its other slot may hold the system. So those versions have to be published.
+    async fn check_ways_back(
+        &self,
+        ctx: &TenantContext,
+        version: &Version,
+        members: &[DeviceId],
+    ) -> Result<(), Error> {
+        let unpublished = self.store.unpublished_versions(ctx, members).await?;
+        let counted: Vec<_> = unpublished
+            .iter()
+            .filter(|(v, _)| *v != version)
+            .map(|(v, devices)| format!("{v} ({devices})"))
+            .collect();
+        if counted.is_empty() {
+            return Ok(());
+        }
+        let message = format!(
+            "devices could not be taken back to what they run now, for it is not published here: {}",
+            counted.join(", ")
+        );
+        let mut refusal = Refusal::new(
+            Kind::Conflict,
+            "ROLLBACK_IMPOSSIBLE",
+            message.clone(),
+            format!(
+                "publish it (`fleet release publish BUNDLE`), or start without a way back: \
+                 `fleet rollout start {version} --no-rollback` (\"rollbackOnFailure\": false)"
+            ),
+        );
+        refusal.fields.push(FieldError {
+            field: "rollbackOnFailure".to_owned(),
+            message,
+        });
+        Err(refusal.into())
     }
 
     pub(super) async fn rollout_row(
@@ -107,7 +153,7 @@ impl App {
         id: &RolloutId,
     ) -> Result<RolloutRow, Error> {
         let row = self.store.rollout(ctx, id).await?;
-        row.ok_or_else(|| no_such("rollout", id, "GET /v1/rollouts"))
+        row.ok_or_else(|| no_such("rollout", id, "`fleet rollout status` (GET /v1/rollouts)"))
     }
 
     /// With its members.
@@ -180,6 +226,7 @@ fn may_start(release: &ReleaseRow) -> Result<(), Error> {
         ReleaseStatus::Draft => ("a draft", "make it beta or stable first"),
         ReleaseStatus::Deprecated => ("deprecated", "take a newer release, or make it stable"),
     };
+    let hint = format!("{hint}: `fleet release status {version} stable`");
     let detail = format!("release {version} is {state}");
     Err(Refusal::new(Kind::Conflict, "RELEASE_NOT_READY", detail, hint).into())
 }

@@ -65,7 +65,7 @@ impl App {
         name: &str,
     ) -> Result<BundleFile, Error> {
         let all = self.support_bundles(ctx, id).await?;
-        let list = "GET /v1/devices/{id}/support-bundles";
+        let list = "`fleet device bundle DEVICE` (GET /v1/devices/{id}/support-bundles)";
         let found = all.into_iter().find(|b| b.name == name);
         let found = found.ok_or_else(|| no_such("support bundle", name, list))?;
         let path = self.support_folder(ctx, id).join(&found.name);

@@ -55,9 +55,9 @@ impl App {
         }))
     }
 
-    /// A release's envelope and bundle. A version that was never published here (a factory image's)
-    /// has neither: going back to it works from the other slot alone, and the empty, unsigned
-    /// envelope can't be installed from.
+    /// A release's envelope and bundle. A version that was never published here has neither, so a
+    /// rollout with a way back does not start on it; should a device get there otherwise, it is told
+    /// the version with an empty envelope, which it refuses by name.
     async fn metadata(
         &self,
         ctx: &TenantContext,

@@ -141,11 +141,11 @@ fn passes(step: &str, detail: &str) -> WhyStep {
 
 fn control_side(known: &Known<'_>) -> Option<Halt> {
     let Some(place) = &known.place else {
-        let hint = "start a rollout: fleet rollout start VERSION";
+        let hint = "start a rollout: `fleet rollout start VERSION`";
         return Some(hold("target", "no rollout has this device", hint));
     };
     if known.revoked {
-        let hint = "restore it: POST /v1/devices/{id}/restore";
+        let hint = "restore it: `fleet device restore DEVICE` (POST /v1/devices/{id}/restore)";
         return Some(hold("online", "the device was revoked", hint));
     }
     if place.member == MemberStatus::Verified {

@@ -1,6 +1,6 @@
 //! Rollouts and their members.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use fleet_protocol::rollout::{MemberStatus, Phase, RolloutCounts, RolloutStatus, RolloutView};
 use fleet_protocol::update::{UpdateReport, UpdateState};
@@ -199,6 +199,30 @@ impl Store {
         .fetch_all(&self.read)
         .await?;
         rows.iter().map(|d| parse("a device id", d)).collect()
+    }
+
+    /// Versions that some of these devices run and that are no release here, with how many.
+    pub async fn unpublished_versions(
+        &self,
+        ctx: &TenantContext,
+        devices: &[DeviceId],
+    ) -> Result<BTreeMap<Version, u64>, StoreError> {
+        let rows = sqlx::query(
+            "SELECT device_id, version FROM devices WHERE tenant_id = ?1
+             AND version NOT IN (SELECT version FROM releases WHERE tenant_id = ?1)",
+        )
+        .bind(ctx.key())
+        .fetch_all(&self.read)
+        .await?;
+        let asked: HashSet<&str> = devices.iter().map(DeviceId::as_str).collect();
+        let mut versions = BTreeMap::new();
+        for row in &rows {
+            if asked.contains(row.try_get::<&str, _>("device_id")?) {
+                let version = parse("a version", row.try_get("version")?)?;
+                *versions.entry(version).or_default() += 1;
+            }
+        }
+        Ok(versions)
     }
 
     pub async fn rollout(

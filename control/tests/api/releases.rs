@@ -2,7 +2,7 @@ use fleet_protocol::Sha256;
 use fleet_protocol::trust::Envelope;
 use serde_json::json;
 
-use crate::world::{World, key_set, release, signed};
+use crate::world::{World, key_set, key_set_of, release, signed, signing_key};
 
 #[test]
 fn a_release_needs_its_bundle_and_never_changes() {
@@ -38,6 +38,73 @@ fn what_is_no_release_is_refused() {
     );
     let problem = problem.refused(422, "VALIDATION_FAILED");
     assert_eq!(problem["errors"][0]["field"], "metadata.payloadType");
+}
+
+#[test]
+fn a_release_that_the_newest_key_set_does_not_verify_is_refused() {
+    let world = World::new();
+    world
+        .operator_raw(
+            "PUT",
+            &format!("/v1/bundles/{}", Sha256::of("bundle")),
+            b"bundle",
+        )
+        .ok();
+    let publish = |version: &str, signers: &[u8]| {
+        let mut envelope = release(version, b"bundle").to_envelope();
+        for signer in signers {
+            envelope.sign(&signing_key(*signer));
+        }
+        world.post(
+            "/v1/releases",
+            &json!({"metadata": envelope, "status": "stable"}),
+        )
+    };
+    let refused = |answer: crate::world::Answer, hint: &str| {
+        let problem = answer.refused(422, "VALIDATION_FAILED");
+        assert_eq!(problem["errors"][0]["field"], "metadata.signatures");
+        assert!(
+            problem["hint"].as_str().unwrap().contains(hint),
+            "{problem}"
+        );
+    };
+    refused(publish("2.0.0", &[]), "fleet release sign");
+    publish("2.0.0", &[7]).ok();
+    let add = |set| world.post("/v1/keysets", &json!(set)).ok();
+    add(key_set(1, &[1]));
+    refused(publish("2.0.1", &[7]), "fleet keys publish");
+    publish("2.0.1", &[1]).ok();
+    add(key_set_of(2, 3, &[1, 3]));
+    refused(publish("2.0.2", &[1]), "fleet keys publish");
+    publish("2.0.2", &[3]).ok();
+    // What is here already stays, whoever signed it.
+    publish("2.0.1", &[1]).ok();
+}
+
+#[test]
+fn a_release_that_has_expired_or_takes_anothers_version_is_refused() {
+    let world = World::new();
+    world.publish("2.0.0");
+    let post = |metadata: &fleet_protocol::trust::ReleaseMetadata| {
+        let envelope = signed(metadata.to_envelope());
+        world.post(
+            "/v1/releases",
+            &json!({"metadata": envelope, "status": "stable"}),
+        )
+    };
+    let mut expired = release("2.0.1", b"bundle");
+    expired.not_after = world.now();
+    let problem = post(&expired).refused(422, "VALIDATION_FAILED");
+    assert_eq!(problem["errors"][0]["field"], "metadata.notAfter");
+    let mut elsewhere = release("2.0.0", b"bundle");
+    elsewhere.compatible = "another-board".parse().unwrap();
+    let problem = post(&elsewhere).refused(409, "RELEASE_EXISTS");
+    assert!(
+        problem["detail"]
+            .as_str()
+            .unwrap()
+            .contains("fleet-qemux86-64")
+    );
 }
 
 #[test]

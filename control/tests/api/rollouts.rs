@@ -156,6 +156,39 @@ fn too_many_failures_take_everyone_back() {
 }
 
 #[test]
+fn a_rollout_with_a_way_back_needs_the_releases_that_devices_run() {
+    let world = World::new();
+    let devices = fleet(&world, 3);
+    devices[0]
+        .heartbeat(&world, "1.5.0", &json!({"state": "idle"}))
+        .ok();
+    world.publish_alone("2.0.0");
+    let request = json!({"version": "2.0.0"});
+    let problem = world
+        .post("/v1/rollouts", &request)
+        .refused(409, "ROLLBACK_IMPOSSIBLE");
+    assert_eq!(problem["errors"][0]["field"], "rollbackOnFailure");
+    let detail = problem["detail"].as_str().unwrap();
+    assert!(detail.contains("1.0.0 (2), 1.5.0 (1)"), "{detail}");
+    let hint = problem["hint"].as_str().unwrap();
+    assert!(
+        hint.contains("fleet rollout start 2.0.0 --no-rollback"),
+        "{hint}"
+    );
+    world.publish_alone("1.0.0");
+    world
+        .post("/v1/rollouts", &request)
+        .refused(409, "ROLLBACK_IMPOSSIBLE");
+    let some = json!({"version": "2.0.0", "devices": [devices[1].id]});
+    let path = start(&world, &some);
+    world.post(&format!("{path}/abort"), &json!({})).ok();
+    start(
+        &world,
+        &json!({"version": "2.0.0", "rollbackOnFailure": false}),
+    );
+}
+
+#[test]
 fn a_paused_rollout_offers_nothing_and_an_aborted_one_withdraws() {
     let world = World::new();
     let devices = fleet(&world, 2);

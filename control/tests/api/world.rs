@@ -22,6 +22,8 @@ use ureq::http::{Request, Response};
 use ureq::tls::{Certificate, ClientCert, PrivateKey, RootCerts, TlsConfig};
 use ureq::{Agent, Body};
 
+/// What a device runs when it enrols.
+pub(crate) const FACTORY_VERSION: &str = "1.0.0";
 pub(crate) const OTHER_TENANT_TOKEN: &str = "the-other-tenants-operator-token";
 
 /// A control plane; its clock stands until it is moved.
@@ -227,8 +229,16 @@ impl World {
         }
     }
 
-    /// A published release with its bundle; the root hash is that of `root-VERSION`.
+    /// A published release with its bundle; the root hash is that of `root-VERSION`. The release
+    /// that new devices run is published with it, or there would be no way back.
     pub(crate) fn publish(&self, version: &str) -> ReleaseMetadata {
+        if version != FACTORY_VERSION {
+            self.publish_alone(FACTORY_VERSION);
+        }
+        self.publish_alone(version)
+    }
+
+    pub(crate) fn publish_alone(&self, version: &str) -> ReleaseMetadata {
         let bundle = format!("bundle of {version}").into_bytes();
         let digest = Sha256::of(&bundle);
         self.operator_raw("PUT", &format!("/v1/bundles/{digest}"), &bundle)
@@ -287,10 +297,15 @@ pub(crate) fn signed(mut envelope: Envelope) -> Envelope {
 }
 
 pub(crate) fn key_set(version: u32, signers: &[u8]) -> Envelope {
+    key_set_of(version, 1, signers)
+}
+
+/// A key set of one key.
+pub(crate) fn key_set_of(version: u32, key: u8, signers: &[u8]) -> Envelope {
     let set = KeySet {
         version,
         threshold: 1,
-        keys: vec![PublicKey::new("one", signing_key(1).verifying_key())],
+        keys: vec![PublicKey::new("one", signing_key(key).verifying_key())],
         issued_at: Timestamp::UNIX_EPOCH,
     };
     let payload = serde_json::to_vec(&set).unwrap();

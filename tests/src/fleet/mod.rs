@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use fleet_protocol::device::{DeviceDetail, DeviceView, Page};
 use fleet_protocol::enrolment::{CreateEnrolmentToken, EnrolmentTokenCreated};
-use fleet_protocol::release::{CreateRelease, ReleaseStatus};
+use fleet_protocol::release::{CreateRelease, ReleaseStatus, ReleaseView};
 use fleet_protocol::rollout::{CreateRollout, RolloutView};
 use fleet_protocol::trust::{BundleRef, Envelope, ReleaseMetadata};
 use fleet_protocol::why::WhyTrace;
@@ -237,8 +237,14 @@ impl Fleet {
         self.api.post::<Value>("/v1/releases", &release).map(drop)
     }
 
-    /// Rolls a version out to everyone at once.
+    /// Rolls a version out to everyone at once. Who runs what is not published here, as the factory's image,
+    /// can't be taken back by the control plane: then it is not asked to.
     pub fn roll_out(&self, version: &Version) -> Result<RolloutView> {
+        let published: Page<ReleaseView> = self.api.get("/v1/releases")?;
+        let ways_back = self.devices()?.iter().all(|device| {
+            let mut releases = published.items.iter();
+            releases.any(|release| release.metadata.version == device.version)
+        });
         let phase = fleet_protocol::rollout::Phase {
             percentage: Percent::HUNDRED,
             wait_seconds: 0,
@@ -247,7 +253,7 @@ impl Fleet {
             version: version.clone(),
             phases: Some(vec![phase]),
             failure_threshold: None,
-            rollback_on_failure: None,
+            rollback_on_failure: Some(ways_back),
             devices: None,
             deadline_seconds: None,
         };
