@@ -220,7 +220,8 @@ fn a_connection_cut_in_mid_body_goes_on_where_it_broke_off() {
     assert!(body == *bench.file, "the bytes differ");
     let downloaded = bench.proxy.downloaded_bytes();
     assert_eq!(downloaded, size as u64, "nothing is downloaded twice");
-    assert_eq!(bench.server.requests.load(Ordering::Relaxed), 2);
+    // The tail, the range, and the range again from where it broke off.
+    assert_eq!(bench.server.requests.load(Ordering::Relaxed), 3);
 }
 
 #[test]
@@ -320,4 +321,38 @@ fn a_local_file_is_served_the_same_way() {
         get(&proxy.url(), Some((10, 49_999))),
         (206, file[10..].to_vec())
     );
+}
+
+#[test]
+fn a_server_that_changes_the_signature_between_two_looks_is_not_listened_to() {
+    let pki = Pki::new();
+    let swapped = Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let (swap, file) = (swapped.clone(), bundle(400_000));
+    let first = file.clone();
+    let server = Server::start(&pki, move |request| {
+        let mut file = file.clone();
+        if swap.load(Ordering::Relaxed) {
+            file.fill(0);
+        }
+        https::range_of(&file, &request)
+    });
+    let source = BundleSource {
+        size_bytes: 400_000,
+        place: Place::ControlPlane {
+            client: device(&server, &pki),
+            path: "/b".to_owned(),
+        },
+    };
+    let proxy = BundleProxy::start(source, Limiter::default()).unwrap();
+    let signature = Some((399_000, 399_999));
+    assert_eq!(
+        get(&proxy.url(), signature),
+        (206, first[399_000..].to_vec())
+    );
+    swapped.store(true, Ordering::Relaxed);
+    assert_eq!(
+        get(&proxy.url(), signature),
+        (206, first[399_000..].to_vec())
+    );
+    assert_eq!(get(&proxy.url(), Some((0, 9))), (206, vec![0; 10]));
 }

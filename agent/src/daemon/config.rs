@@ -33,6 +33,8 @@ pub(super) enum Message {
         reply: oneshot::Sender<Result<String, String>>,
     },
     Sample(Sample),
+    /// The device has enrolled for this role.
+    Role(RoleName),
 }
 
 /// The configuration as the agent starts with it.
@@ -161,6 +163,12 @@ pub(super) async fn run(ctx: Ctx, loaded: Loaded, mut messages: mpsc::Receiver<M
                 }
             }
             Message::Sample(sample) => driver.sample(&sample),
+            Message::Role(role) if role == driver.ctx.config().config.role => {}
+            Message::Role(role) => {
+                log::info!("device.role":% = role; "the device takes up its role");
+                driver.base = base_layers(&driver.ctx.device.paths, Some(&role));
+                driver.feed(Event::Started);
+            }
         }
     }
 }

@@ -4,8 +4,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use fleet_protocol::enrolment::{EnrollRequest, ProvisionFile};
+use tokio::sync::mpsc;
 use tokio::time::sleep;
 
+use super::config;
 use super::context::{Ctx, Link, dice};
 use super::identity::{self, Identity, Provision};
 use crate::client::{ClientError, ControlPlane, Endpoint};
@@ -20,13 +22,20 @@ const BACKOFF: Backoff = Backoff {
 const DEADLINE: Duration = Duration::from_mins(5);
 
 /// Brings the link up, however long that takes, and ends then.
-pub(super) async fn run(ctx: Ctx) {
+pub(super) async fn run(ctx: Ctx, config: mpsc::Sender<config::Message>) {
     let stamp = ctx.liveness.register("enrolment", DEADLINE);
     let mut attempts = 0;
     loop {
         stamp.touch();
         match try_once(&ctx).await {
-            Ok(true) => break,
+            Ok(true) => {
+                let identity = identity::load(&ctx.device.paths);
+                if let Some(role) = identity.and_then(|identity| identity.role) {
+                    // Its loop lives as long as the process.
+                    let _ = config.send(config::Message::Role(role)).await;
+                }
+                break;
+            }
             Ok(false) => {
                 attempts = 0;
                 stamp.sleep(LOOK_INTERVAL).await;

@@ -219,11 +219,12 @@ pub(super) async fn run(ctx: Ctx, mut raised: mpsc::Receiver<Event>) {
             }
         };
         if let Some(event) = stamp.idle(action).await {
-            take(&mut store, event, limits());
+            let mut dropped = take(&mut store, event, limits());
             // What comes together is delivered together.
             while let Ok(event) = raised.try_recv() {
-                take(&mut store, event, limits());
+                dropped += take(&mut store, event, limits());
             }
+            ctx.count(|c| c.dropped_events = c.dropped_events.saturating_add(dropped));
             continue;
         }
         match deliver(&ctx, &mut store).await {
@@ -258,11 +259,13 @@ fn backoff(ctx: &Ctx) -> Backoff {
     }
 }
 
-fn take(store: &mut Store, event: Event, limits: Limits) {
+/// How many events had to go for it.
+fn take(store: &mut Store, event: Event, limits: Limits) -> u32 {
     let now = clock::wall();
     let (spool, changes) = std::mem::take(&mut store.spool).push(event, now, limits);
     store.spool = spool;
     store.apply(changes);
+    let dropped = store.spool.dropped();
     let (spool, told) = std::mem::take(&mut store.spool).take_dropped(new_id(), now);
     store.spool = spool;
     if let Some(told) = told {
@@ -270,6 +273,7 @@ fn take(store: &mut Store, event: Event, limits: Limits) {
         store.spool = spool;
         store.apply(changes);
     }
+    dropped
 }
 
 async fn deliver(ctx: &Ctx, store: &mut Store) -> Result<(), CallError> {

@@ -218,7 +218,7 @@ fn start(prepared: Prepared, page: PageAddress) -> JoinSet<()> {
     ));
     loops.spawn(config::run(ctx.clone(), loaded, config_out));
     loops.spawn(events::run(ctx.clone(), raised));
-    loops.spawn(enrol::run(ctx.clone()));
+    loops.spawn(enrol::run(ctx.clone(), config_in.clone()));
     loops.spawn(heartbeat::run(ctx.clone()));
     loops.spawn(target::run(
         ctx.clone(),

@@ -11,11 +11,9 @@ pub fn start(level: LogLevel) {
     set_level(level);
     if systemd_journal_logger::connected_to_journal()
         && let Ok(journal) = systemd_journal_logger::JournalLog::new()
-        && journal
-            .with_syslog_identifier("fleet-agent".to_owned())
-            .install()
-            .is_ok()
     {
+        let journal = journal.with_syslog_identifier("fleet-agent".to_owned());
+        let _ = log::set_boxed_logger(Box::new(Journal(journal)));
         return;
     }
     // A second logger is refused; the first one goes on, which is what tests want.
@@ -32,14 +30,36 @@ pub fn set_level(level: LogLevel) {
     });
 }
 
+/// Libraries speak up from warnings on: their details would show requests, and with them tokens.
+fn is_wanted(metadata: &Metadata<'_>) -> bool {
+    metadata.level() <= Level::Warn || metadata.target().starts_with("fleet_")
+}
+
+struct Journal(systemd_journal_logger::JournalLog);
+
+impl Log for Journal {
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        is_wanted(metadata)
+    }
+
+    fn log(&self, record: &Record<'_>) {
+        if is_wanted(record.metadata()) {
+            self.0.log(record);
+        }
+    }
+
+    fn flush(&self) {
+        self.0.flush();
+    }
+}
+
 static STDERR: Stderr = Stderr;
 
 struct Stderr;
 
 impl Log for Stderr {
-    /// Libraries speak up from warnings on: their details would show requests.
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        metadata.level() <= Level::Warn || metadata.target().starts_with("fleet_")
+        is_wanted(metadata)
     }
 
     fn log(&self, record: &Record<'_>) {

@@ -7,6 +7,13 @@
 //!
 //! Both can misbehave on command: see [`Trouble`] and [`FakeSystemd::set_unit`].
 
+#![allow(
+    clippy::unused_self,
+    clippy::used_underscore_binding,
+    clippy::needless_pass_by_value,
+    reason = "the shapes of methods and properties are D-Bus's"
+)]
+
 mod bundle;
 mod bus;
 mod grubenv;

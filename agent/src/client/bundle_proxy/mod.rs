@@ -38,6 +38,8 @@ const MAX_PAUSE: Duration = Duration::from_secs(8);
 /// RAUC opens one connection for each block-device read in flight.
 const MAX_CONNECTIONS: usize = 64;
 const CHUNK_BYTES: usize = 64 * 1024;
+/// RAUC's `max-bundle-signature-size`, and the signature's length after it.
+const TAIL_BYTES: u64 = 64 * 1024 + 8;
 const STACK_BYTES: usize = 512 * 1024;
 
 /// Serves one bundle until it is dropped.
@@ -56,6 +58,7 @@ struct Shared {
     connections: AtomicUsize,
     stopping: AtomicBool,
     trouble: Mutex<Option<SourceError>>,
+    tail: Mutex<Option<Arc<[u8]>>>,
 }
 
 impl std::fmt::Debug for Shared {
@@ -82,6 +85,7 @@ impl BundleProxy {
             connections: AtomicUsize::new(0),
             stopping: AtomicBool::new(false),
             trouble: Mutex::default(),
+            tail: Mutex::default(),
         });
         let accepting = shared.clone();
         thread("bundle-proxy", move || accept(&listener, &accepting))?;
@@ -185,7 +189,7 @@ fn refuse(mut connection: &TcpStream, status: &str) -> io::Result<()> {
 }
 
 fn answer(
-    mut connection: &TcpStream,
+    connection: &TcpStream,
     shared: &Shared,
     request: &Request,
     buffer: &mut [u8],
@@ -201,42 +205,78 @@ fn answer(
     };
     let head = head(request, from, to, size);
     if request.method == Method::Head {
+        let mut connection = connection;
         return connection.write_all(head.as_bytes());
     }
-    // The head goes out with the first bytes: one packet for a small range.
-    let mut transfer = Transfer {
-        shared,
-        loan: None,
-        position: from,
-        end: to,
-        failing_since: None,
-        pause: FIRST_PAUSE,
+    let mut out = Outgoing {
+        connection,
+        filled: head.len(),
+        buffer,
+        begun: false,
     };
-    let head = head.as_bytes();
-    let mut filled = head.len();
-    buffer[..filled].copy_from_slice(head);
-    while transfer.position < to {
-        match transfer.next(&mut buffer[filled..]) {
-            Ok(read) => {
-                connection.write_all(&buffer[..filled + read])?;
-                filled = 0;
-            }
-            Err(error) => {
-                shared.note(error.clone());
-                // Closing in mid-body is what makes curl try again; a head says more, if none went.
-                if filled > 0 {
-                    let status = match &error {
-                        SourceError::Wrong(_) | SourceError::Missing(_) => "404 Not Found",
-                        SourceError::Passing(_) => "502 Bad Gateway",
-                    };
-                    refuse(connection, status)?;
-                }
-                return Err(io::Error::other(error));
-            }
+    out.buffer[..out.filled].copy_from_slice(head.as_bytes());
+    let sent = send(shared, &mut out, from, to);
+    sent.map_err(|error| {
+        shared.note(error.clone());
+        // Closing in mid-body is what makes curl try again; a head says more, if none went.
+        if !out.begun {
+            let status = match &error {
+                SourceError::Wrong(_) | SourceError::Missing(_) => "404 Not Found",
+                SourceError::Passing(_) => "502 Bad Gateway",
+            };
+            let _ = refuse(connection, status);
+        }
+        io::Error::other(error)
+    })?
+}
+
+/// A response on its way. Its head goes out with the first bytes: one packet for a small range.
+struct Outgoing<'a> {
+    connection: &'a TcpStream,
+    buffer: &'a mut [u8],
+    filled: usize,
+    begun: bool,
+}
+
+impl Outgoing<'_> {
+    /// Sends what is in the buffer, of which `more` bytes were just added.
+    fn flush(&mut self, more: usize) -> io::Result<()> {
+        self.begun = true;
+        let bytes = &self.buffer[..self.filled + more];
+        self.filled = 0;
+        self.connection.write_all(bytes)
+    }
+}
+
+/// The outer error is the source's, the inner one the connection's to RAUC.
+fn send(
+    shared: &Shared,
+    out: &mut Outgoing<'_>,
+    from: u64,
+    to: u64,
+) -> Result<io::Result<()>, SourceError> {
+    let tail_at = shared.tail_at();
+    let mut transfer = Transfer::new(shared, from, to.min(tail_at));
+    while transfer.position < transfer.end {
+        let filled = out.filled;
+        let read = transfer.next(&mut out.buffer[filled..])?;
+        if let Err(gone) = out.flush(read) {
+            return Ok(Err(gone));
         }
     }
     transfer.finish();
-    Ok(())
+    if to <= tail_at {
+        return Ok(Ok(()));
+    }
+    let tail = shared.tail()?;
+    let within = |at: u64| usize::try_from(at.saturating_sub(tail_at)).unwrap_or(tail.len());
+    for chunk in tail[within(from)..within(to)].chunks(CHUNK_BYTES / 2) {
+        out.buffer[out.filled..out.filled + chunk.len()].copy_from_slice(chunk);
+        if let Err(gone) = out.flush(chunk.len()) {
+            return Ok(Err(gone));
+        }
+    }
+    Ok(Ok(()))
 }
 
 fn head(request: &Request, from: u64, to: u64, size: u64) -> String {
@@ -259,6 +299,31 @@ fn head(request: &Request, from: u64, to: u64, size: u64) -> String {
 }
 
 impl Shared {
+    /// Where the part of the bundle begins that is fetched once and never again.
+    fn tail_at(&self) -> u64 {
+        self.streams.size().saturating_sub(TAIL_BYTES)
+    }
+
+    /// The end of the bundle: its signature with the manifest in it. RAUC may read it twice, to judge
+    /// it and to install by it; here both are the same bytes, whatever the server says by then.
+    fn tail(&self) -> Result<Arc<[u8]>, SourceError> {
+        let mut held = self.tail.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(tail) = held.as_ref() {
+            return Ok(tail.clone());
+        }
+        let size = self.streams.size();
+        let mut bytes = vec![0; usize::try_from(size - self.tail_at()).unwrap_or(0)];
+        let mut transfer = Transfer::new(self, self.tail_at(), size);
+        let mut filled = 0;
+        while transfer.position < size {
+            filled += transfer.next(&mut bytes[filled..])?;
+        }
+        transfer.finish();
+        let tail: Arc<[u8]> = bytes.into();
+        *held = Some(tail.clone());
+        Ok(tail)
+    }
+
     fn note(&self, error: SourceError) {
         log::warn!(error:%; "the bundle cannot be read");
         let mut trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
@@ -276,7 +341,18 @@ struct Transfer<'a> {
     pause: Duration,
 }
 
-impl Transfer<'_> {
+impl<'a> Transfer<'a> {
+    fn new(shared: &'a Shared, position: u64, end: u64) -> Self {
+        Self {
+            shared,
+            loan: None,
+            position,
+            end,
+            failing_since: None,
+            pause: FIRST_PAUSE,
+        }
+    }
+
     /// At least one byte of the range, or the reason why there will be none.
     fn next(&mut self, buffer: &mut [u8]) -> Result<usize, SourceError> {
         loop {
