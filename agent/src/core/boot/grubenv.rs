@@ -139,8 +139,11 @@ fn read_line(block: &[u8], start: usize) -> Result<Line, GrubEnvError> {
             Some(0) => return Err(damaged(at, "a zero byte")),
             Some(b'\\') => {
                 at += 1;
-                let escaped = block.get(at);
-                value.push(*escaped.ok_or(damaged(start, "a value without its end"))?);
+                match block.get(at) {
+                    None => return Err(damaged(start, "a value without its end")),
+                    Some(0) => return Err(damaged(at, "a zero byte")),
+                    Some(&escaped) => value.push(escaped),
+                }
             }
             Some(&byte) => value.push(byte),
         }
@@ -166,6 +169,15 @@ mod tests {
         let mut block = format!("{SIGNATURE}{body}").into_bytes();
         block.resize(SIZE_BYTES, b'#');
         block
+    }
+
+    #[test]
+    fn a_zero_byte_is_damage_even_behind_a_backslash() {
+        let found = GrubEnv::parse(&block("ORDER=A\\\0\n"));
+        assert!(
+            matches!(found, Err(GrubEnvError::Damaged { .. })),
+            "{found:?}"
+        );
     }
 
     #[test]
