@@ -1,5 +1,5 @@
-//! Builds everything that a story, the demo, the soak or the benchmarks start from, and leaves its whereabouts in
-//! `target/fleet/kit.json`.
+//! Builds everything that a story, the demo, the soak or the benchmarks start from; for the stories, its whereabouts
+//! are left in `target/fleet/kit.json`.
 //!
 //! Two kinds: the sealed product images of the demo, and images with a test shell for the stories. Whatever was built
 //! before from the same inputs is taken as it is.
@@ -119,7 +119,10 @@ pub fn build(workspace: &Workspace, purpose: Purpose, progress: Progress) -> Res
         disk_version: first.version.parse()?,
         bundles,
     };
-    kit.write()?;
+    if purpose == Purpose::Stories {
+        // Stories find it by itself; the others hand it on.
+        kit.write()?;
+    }
     Ok(kit)
 }
 
