@@ -17,6 +17,7 @@
 mod bundle;
 mod bus;
 mod grubenv;
+mod installation;
 mod rauc;
 mod systemd;
 

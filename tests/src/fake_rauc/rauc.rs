@@ -12,6 +12,7 @@ use zbus::{Connection, OwnedVariant, Variant, fdo, interface};
 
 use super::bundle::FakeBundle;
 use super::grubenv::Variables;
+use super::installation::{Failure, finish, install, set_primary};
 
 /// What a slot holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,20 +42,20 @@ pub enum Trouble {
 }
 
 #[derive(Debug)]
-struct State {
-    grubenv: PathBuf,
-    compatible: String,
-    booted: Slot,
-    slots: Slots,
-    trouble: Trouble,
-    refuses_marks: bool,
-    operation: &'static str,
-    last_error: String,
-    progress: (i32, String, i32),
-    installations: u32,
+pub(super) struct State {
+    pub(super) grubenv: PathBuf,
+    pub(super) compatible: String,
+    pub(super) booted: Slot,
+    pub(super) slots: Slots,
+    pub(super) trouble: Trouble,
+    pub(super) refuses_marks: bool,
+    pub(super) operation: &'static str,
+    pub(super) last_error: String,
+    pub(super) progress: (i32, String, i32),
+    pub(super) installations: u32,
 }
 
-type Shared = Arc<(Mutex<State>, Condvar)>;
+pub(super) type Shared = Arc<(Mutex<State>, Condvar)>;
 
 /// RAUC on a private bus, until it is dropped.
 #[derive(Debug)]
@@ -64,7 +65,7 @@ pub struct FakeRauc {
     thread: Option<std::thread::JoinHandle<()>>,
 }
 
-const NAME: &str = "de.pengutronix.rauc";
+pub(super) const NAME: &str = "de.pengutronix.rauc";
 
 impl FakeRauc {
     /// Starts on the bus at `address`. `grubenv` is read and written as RAUC does it.
@@ -168,11 +169,11 @@ impl Drop for FakeRauc {
     }
 }
 
-fn lock(shared: &Shared) -> MutexGuard<'_, State> {
+pub(super) fn lock(shared: &Shared) -> MutexGuard<'_, State> {
     shared.0.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-struct Installer {
+pub(super) struct Installer {
     shared: Shared,
 }
 
@@ -189,6 +190,10 @@ fn text(value: &str) -> OwnedVariant {
 
 #[interface(name = "de.pengutronix.rauc.Installer")]
 impl Installer {
+    #[allow(
+        clippy::unused_async,
+        reason = "it starts a task, for which it has to be on the runtime"
+    )]
     async fn install_bundle(
         &self,
         source: String,
@@ -330,106 +335,5 @@ impl Installer {
     }
 
     #[zbus(signal)]
-    async fn completed(emitter: &SignalEmitter<'_>, result: i32) -> zbus::Result<()>;
-}
-
-fn set_primary(grubenv: &std::path::Path, slot: Slot) {
-    let order = format!("{slot} {}", slot.other());
-    let (ok, tries) = (format!("{slot}_OK"), format!("{slot}_TRY"));
-    Variables::set(grubenv, &[("ORDER", &order), (&ok, "1"), (&tries, "0")]);
-}
-
-enum Failure {
-    Error(String),
-    Crash,
-}
-
-/// As RAUC: checks first, then the slot is made unbootable, written, and made the primary one.
-fn install(shared: &Shared, source: &str, hash: Option<String>) -> Result<(), Failure> {
-    if let Trouble::Error(text) = lock(shared).trouble.clone() {
-        return Err(Failure::Error(text));
-    }
-    let target = lock(shared).booted.other();
-    let mut touched = false;
-    let mut crashed = false;
-    let mut write_error = None;
-    let fetched = FakeBundle::fetch(source, |done, size| {
-        let mut state = lock(shared);
-        if !touched {
-            touched = true;
-            Variables::set(&state.grubenv, &[(&format!("{target}_OK"), "0")]);
-            state.slots.remove(&target);
-        }
-        state.progress = (
-            i32::try_from(done * 99 / size.max(1)).unwrap_or(0),
-            "Copying".to_owned(),
-            2,
-        );
-        shared.1.notify_all();
-        let half = done * 2 >= size;
-        while half && state.trouble == Trouble::Pause {
-            state = shared.1.wait(state).unwrap_or_else(PoisonError::into_inner);
-        }
-        match state.trouble.clone() {
-            Trouble::Crash if half => crashed = true,
-            Trouble::WriteError(text) if half => write_error = Some(text),
-            _ => return true,
-        }
-        false
-    });
-    if crashed {
-        return Err(Failure::Crash);
-    }
-    if let Some(text) = write_error {
-        return Err(Failure::Error(text));
-    }
-    let bundle = fetched.map_err(Failure::Error)?;
-    let found = bundle.manifest_hash().to_string();
-    if hash.is_some_and(|expected| expected != found) {
-        let text = format!("Refusing to install bundle with unexpected hash (got {found})");
-        return Err(Failure::Error(text));
-    }
-    let mut state = lock(shared);
-    if bundle.compatible != state.compatible {
-        let text = format!(
-            "Compatible mismatch: Expected '{}' but bundle manifest has '{}'",
-            state.compatible, bundle.compatible
-        );
-        return Err(Failure::Error(text));
-    }
-    let content = Content {
-        version: bundle.version,
-        root_hash: bundle.root_hash,
-    };
-    state.slots.insert(target, content);
-    set_primary(&state.grubenv, target);
-    Ok(())
-}
-
-async fn finish(shared: &Shared, connection: &Connection, result: Result<(), Failure>) {
-    let is_crash = matches!(result, Err(Failure::Crash));
-    let (code, quiet) = {
-        let mut state = lock(shared);
-        state.operation = "idle";
-        let code = i32::from(result.is_err());
-        match result {
-            Ok(()) => state.progress = (100, "Installing done.".to_owned(), 1),
-            Err(Failure::Error(text)) => state.last_error = text,
-            Err(Failure::Crash) => state.trouble = Trouble::None,
-        }
-        (code, state.trouble == Trouble::NoSignal)
-    };
-    shared.1.notify_all();
-    if is_crash {
-        // Away and back, as when systemd starts it again.
-        let _ = connection.release_name(NAME).await;
-        let _ = connection.request_name(NAME).await;
-        return;
-    }
-    if quiet {
-        return;
-    }
-    if let Ok(emitter) = SignalEmitter::new(connection, "/") {
-        let _ = Installer::completed(&emitter, code).await;
-    }
+    pub(super) async fn completed(emitter: &SignalEmitter<'_>, result: i32) -> zbus::Result<()>;
 }

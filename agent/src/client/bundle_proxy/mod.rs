@@ -11,7 +11,7 @@
 //! - the kernel gives a read of the block device 300 s (`NBD_ATTR_TIMEOUT`) and then declares the
 //!   device dead, which ends the installation.
 //!
-//! So a range is held open and tried again for [`PATIENCE`], well below 300 s, without an answer that
+//! So a range is held open and tried again for four minutes, well below 300 s, without an answer that
 //! RAUC would count. After that the installation fails as a passing failure, and the engine starts
 //! another: what is in the slot by then is reused by the adaptive update, not downloaded again.
 
@@ -19,22 +19,20 @@ mod http;
 mod limit;
 mod source;
 mod streams;
+mod transfer;
 
 use std::io::{self, BufReader, Write as _};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use http::{Method, Request};
 pub use limit::Limiter;
 pub use source::{BundleSource, Place, SourceError};
-use streams::{Loan, Streams};
+use streams::Streams;
+use transfer::Transfer;
 
-/// For one range, from the first failure to giving up.
-const PATIENCE: Duration = Duration::from_mins(4);
-const FIRST_PAUSE: Duration = Duration::from_millis(250);
-const MAX_PAUSE: Duration = Duration::from_secs(8);
 /// RAUC opens one connection for each block-device read in flight.
 const MAX_CONNECTIONS: usize = 64;
 const CHUNK_BYTES: usize = 64 * 1024;
@@ -328,117 +326,5 @@ impl Shared {
         log::warn!(error:%; "the bundle cannot be read");
         let mut trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
         *trouble = Some(error);
-    }
-}
-
-/// One range on its way, over as many upstream responses as it takes.
-struct Transfer<'a> {
-    shared: &'a Shared,
-    loan: Option<Loan>,
-    position: u64,
-    end: u64,
-    failing_since: Option<Instant>,
-    pause: Duration,
-}
-
-impl<'a> Transfer<'a> {
-    fn new(shared: &'a Shared, position: u64, end: u64) -> Self {
-        Self {
-            shared,
-            loan: None,
-            position,
-            end,
-            failing_since: None,
-            pause: FIRST_PAUSE,
-        }
-    }
-
-    /// At least one byte of the range, or the reason why there will be none.
-    fn next(&mut self, buffer: &mut [u8]) -> Result<usize, SourceError> {
-        loop {
-            match self.try_next(buffer) {
-                Ok(0) => {}
-                Ok(read) => {
-                    self.failing_since = None;
-                    self.pause = FIRST_PAUSE;
-                    return Ok(read);
-                }
-                Err(SourceError::Passing(reason)) => {
-                    self.wait_out(reason)?;
-                }
-                Err(lasting) => return Err(lasting),
-            }
-        }
-    }
-
-    /// 0: nothing of the range yet, but nothing wrong either.
-    fn try_next(&mut self, buffer: &mut [u8]) -> Result<usize, SourceError> {
-        let mut loan = match self.loan.take() {
-            Some(loan) => loan,
-            None => self.shared.streams.borrow(self.position, self.end)?,
-        };
-        let before = loan.position();
-        let wanted = if before < self.position {
-            self.position - before
-        } else {
-            self.end - self.position
-        };
-        let wanted = usize::try_from(wanted)
-            .unwrap_or(usize::MAX)
-            .min(buffer.len());
-        let read = match loan.read(&mut buffer[..wanted]) {
-            Ok(read) => read,
-            Err(error) => {
-                self.shared.streams.give_up(loan);
-                return Err(SourceError::Passing(error.to_string()));
-            }
-        };
-        if read == 0 && !loan.is_used_up() {
-            self.shared.streams.give_up(loan);
-            return Err(SourceError::Passing("the connection broke off".to_owned()));
-        }
-        let bytes = read as u64;
-        self.shared.downloaded.fetch_add(bytes, Ordering::Relaxed);
-        self.shared.limiter.pass(bytes);
-        if loan.is_used_up() {
-            self.shared.streams.give_back(loan);
-        } else {
-            self.loan = Some(loan);
-        }
-        if before < self.position {
-            return Ok(0);
-        }
-        self.position += bytes;
-        Ok(read)
-    }
-
-    fn wait_out(&mut self, reason: String) -> Result<(), SourceError> {
-        let now = Instant::now();
-        let since = *self.failing_since.get_or_insert(now);
-        if self.shared.stopping.load(Ordering::Relaxed) || now - since > PATIENCE {
-            return Err(SourceError::Passing(reason));
-        }
-        if since == now {
-            log::info!(error:% = reason, "bundle.position" = self.position;
-                "the download broke off and goes on from there");
-        }
-        std::thread::sleep(self.pause);
-        self.pause = (self.pause * 2).min(MAX_PAUSE);
-        Ok(())
-    }
-
-    fn finish(&mut self) {
-        if let Some(loan) = self.loan.take() {
-            self.shared.streams.give_back(loan);
-        }
-    }
-}
-
-impl Drop for Transfer<'_> {
-    /// RAUC hung up in the middle.
-    fn drop(&mut self) {
-        if let Some(loan) = self.loan.take() {
-            self.shared.streams.give_up(loan);
-        }
     }
 }

@@ -1,0 +1,126 @@
+//! One range on its way, mended where the connection breaks.
+
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use super::Shared;
+use super::source::SourceError;
+use super::streams::Loan;
+
+/// For one range, from the first failure to giving up: below the 300 s after which the kernel calls
+/// RAUC's block device dead.
+const PATIENCE: Duration = Duration::from_mins(4);
+const FIRST_PAUSE: Duration = Duration::from_millis(250);
+const MAX_PAUSE: Duration = Duration::from_secs(8);
+
+/// One range on its way, over as many upstream responses as it takes.
+pub(super) struct Transfer<'a> {
+    shared: &'a Shared,
+    loan: Option<Loan>,
+    pub(super) position: u64,
+    pub(super) end: u64,
+    failing_since: Option<Instant>,
+    pause: Duration,
+}
+
+impl<'a> Transfer<'a> {
+    pub(super) fn new(shared: &'a Shared, position: u64, end: u64) -> Self {
+        Self {
+            shared,
+            loan: None,
+            position,
+            end,
+            failing_since: None,
+            pause: FIRST_PAUSE,
+        }
+    }
+
+    /// At least one byte of the range, or the reason why there will be none.
+    pub(super) fn next(&mut self, buffer: &mut [u8]) -> Result<usize, SourceError> {
+        loop {
+            match self.try_next(buffer) {
+                Ok(0) => {}
+                Ok(read) => {
+                    self.failing_since = None;
+                    self.pause = FIRST_PAUSE;
+                    return Ok(read);
+                }
+                Err(SourceError::Passing(reason)) => {
+                    self.wait_out(reason)?;
+                }
+                Err(lasting) => return Err(lasting),
+            }
+        }
+    }
+
+    /// 0: nothing of the range yet, but nothing wrong either.
+    fn try_next(&mut self, buffer: &mut [u8]) -> Result<usize, SourceError> {
+        let mut loan = match self.loan.take() {
+            Some(loan) => loan,
+            None => self.shared.streams.borrow(self.position, self.end)?,
+        };
+        let before = loan.position();
+        let wanted = if before < self.position {
+            self.position - before
+        } else {
+            self.end - self.position
+        };
+        let wanted = usize::try_from(wanted)
+            .unwrap_or(usize::MAX)
+            .min(buffer.len());
+        let read = match loan.read(&mut buffer[..wanted]) {
+            Ok(read) => read,
+            Err(error) => {
+                self.shared.streams.give_up(loan);
+                return Err(SourceError::Passing(error.to_string()));
+            }
+        };
+        if read == 0 && !loan.is_used_up() {
+            self.shared.streams.give_up(loan);
+            return Err(SourceError::Passing("the connection broke off".to_owned()));
+        }
+        let bytes = read as u64;
+        self.shared.downloaded.fetch_add(bytes, Ordering::Relaxed);
+        self.shared.limiter.pass(bytes);
+        if loan.is_used_up() {
+            self.shared.streams.give_back(loan);
+        } else {
+            self.loan = Some(loan);
+        }
+        if before < self.position {
+            return Ok(0);
+        }
+        self.position += bytes;
+        Ok(read)
+    }
+
+    fn wait_out(&mut self, reason: String) -> Result<(), SourceError> {
+        let now = Instant::now();
+        let since = *self.failing_since.get_or_insert(now);
+        if self.shared.stopping.load(Ordering::Relaxed) || now - since > PATIENCE {
+            return Err(SourceError::Passing(reason));
+        }
+        if since == now {
+            log::info!(error:% = reason, "bundle.position" = self.position;
+                "the download broke off and goes on from there");
+        }
+        std::thread::sleep(self.pause);
+        self.pause = (self.pause * 2).min(MAX_PAUSE);
+        Ok(())
+    }
+
+    pub(super) fn finish(&mut self) {
+        if let Some(loan) = self.loan.take() {
+            self.shared.streams.give_back(loan);
+        }
+    }
+}
+
+impl Drop for Transfer<'_> {
+    /// RAUC hung up in the middle.
+    fn drop(&mut self) {
+        if let Some(loan) = self.loan.take() {
+            self.shared.streams.give_up(loan);
+        }
+    }
+}
