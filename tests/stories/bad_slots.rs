@@ -1,6 +1,7 @@
 //! Releases that are signed and bad: the device comes back by itself, says why, and does not try again.
 
 use fleet_protocol::command::CommandKind;
+use fleet_protocol::device::DeviceDetail;
 use fleet_protocol::rollout::MemberStatus;
 use fleet_protocol::update::{FailureReason, Slot, UpdateState};
 use fleet_tests::fleet::wait_until;
@@ -13,15 +14,16 @@ fn falls_back(stage: &mut Stage, name: &str) -> Result<FailureReason, stage::Fai
     let rollout = stage.roll_out(name)?;
     let version = rollout.version.clone();
     let device = stage.device();
-    let detail = device.wait_state(
-        "the fallback to be reported",
-        FALLBACK,
-        |state| matches!(state, UpdateState::RolledBack { version: v, .. } if *v == version),
-    )?;
+    let back = |detail: &DeviceDetail| {
+        detail.update_report.as_ref().is_some_and(|report| {
+            let failed = matches!(&report.state, UpdateState::RolledBack { version: v, .. } if *v == version);
+            failed && report.booted.slot == Slot::A
+        })
+    };
+    let detail = device.wait("the fallback to be reported from slot A", FALLBACK, back)?;
     let report = detail
         .update_report
         .ok_or_else(|| stage::Failure::new("no report"))?;
-    same("the slot", &report.booted.slot, &Slot::A)?;
     same(
         "the version",
         &report.booted.version,

@@ -129,7 +129,7 @@ impl Console {
             }
             let Some(left) = within.checked_sub(waited) else {
                 return Err(VmError::Deadline {
-                    what: format!("`{text}` on the serial line"),
+                    what: format!("`{text}` on the line"),
                     waited,
                     tail: tail(&state.bytes),
                     log: self.log.clone(),

@@ -30,6 +30,7 @@ pub(super) struct Running {
     pub(super) qmp: Qmp,
     pub(super) shell: Shell,
     pub(super) page_port: u16,
+    pub(super) ssh_port: u16,
     process: Process,
     _sockets: TempDir,
 }
@@ -76,14 +77,18 @@ impl Running {
         let mut qmp = Qmp::handshake(qmp_stream)?;
         process.pid = pid_from(&dir.join("pid")).unwrap_or(process.pid);
         let forwards = qmp.monitor("info usernet", Duration::from_secs(30))?;
-        let page_port = host_port(&forwards).ok_or_else(|| VmError::Qmp {
-            command: "info usernet".to_owned(),
-            reason: format!("no forwarded port in {forwards}"),
-        })?;
+        let forwarded = |guest: u16| {
+            host_port(&forwards, guest).ok_or_else(|| VmError::Qmp {
+                command: "info usernet".to_owned(),
+                reason: format!("port {guest} is not forwarded in {forwards}"),
+            })
+        };
+        let (page_port, ssh_port) = (forwarded(80)?, forwarded(22)?);
         Ok(Self {
             qmp,
             shell,
             page_port,
+            ssh_port,
             process,
             _sockets: sockets,
         })
@@ -185,10 +190,13 @@ fn pid_from(file: &Path) -> Option<Pid> {
     text.trim().parse().ok().map(Pid::from_raw)
 }
 
-/// The host's port in a line such as `TCP[HOST_FORWARD]  12  127.0.0.1 36529  10.0.2.15 80  0 0`.
-fn host_port(usernet: &str) -> Option<u16> {
-    let line = usernet.lines().find(|l| l.contains("HOST_FORWARD"))?;
-    line.split_whitespace().nth(3)?.parse().ok()
+/// The host's port for the guest's, by a line such as `TCP[HOST_FORWARD]  12  127.0.0.1 36529  10.0.2.15 80  0 0`.
+fn host_port(usernet: &str, guest: u16) -> Option<u16> {
+    let lines = usernet.lines().filter(|l| l.contains("HOST_FORWARD"));
+    lines
+        .map(|line| line.split_whitespace().collect::<Vec<_>>())
+        .find(|fields| fields.get(5).is_some_and(|port| *port == guest.to_string()))
+        .and_then(|fields| fields.get(3)?.parse().ok())
 }
 
 fn arguments(
@@ -237,7 +245,7 @@ fn arguments(
     ]);
     // netcat, because `guestfwd` to a socket carries one connection only, and this one starts a program for each.
     command.arg("-netdev").arg(format!(
-        "user,id=lan,restrict=on,hostfwd=tcp:127.0.0.1:0-:80,guestfwd=tcp:{CONTROL_ADDRESS}-cmd:nc -N 127.0.0.1 {}",
+        "user,id=lan,restrict=on,hostfwd=tcp:127.0.0.1:0-:80,hostfwd=tcp:127.0.0.1:0-:22,guestfwd=tcp:{CONTROL_ADDRESS}-cmd:nc -N 127.0.0.1 {}",
         machine.control_port
     ));
     command.args(["-device", "virtio-net-pci,netdev=lan,romfile="]);
@@ -246,6 +254,14 @@ fn arguments(
     command.args(["-device", "isa-serial,chardev=serial"]);
     command.args(["-chardev", &line("shell"), "-device", "virtio-serial-pci"]);
     command.args(["-device", "virtconsole,chardev=shell"]);
+    // Only when there is one: a kept machine goes on with the hardware it was kept with.
+    if let Some(stick) = &machine.stick {
+        command.args(["-device", "qemu-xhci", "-drive"]).arg(format!(
+            "if=none,id=stick,format=raw,readonly=on,file={}",
+            stick.display()
+        ));
+        command.args(["-device", "usb-storage,drive=stick,removable=on"]);
+    }
     command.arg("-pidfile").arg(sockets.join("pid"));
 }
 
@@ -256,7 +272,8 @@ mod tests {
     #[test]
     fn the_forwarded_port_is_read_from_the_monitor() {
         let said = "Hub -1 (lan):\r\n  Protocol[State]    FD  Source Address  Port   Dest. Address  Port RecvQ SendQ\r\n  TCP[HOST_FORWARD]  12       127.0.0.1 36529       10.0.2.15    80     0     0\r\n";
-        assert_eq!(host_port(said), Some(36529));
-        assert_eq!(host_port("nothing"), None);
+        assert_eq!(host_port(said, 80), Some(36529));
+        assert_eq!(host_port(said, 22), None);
+        assert_eq!(host_port("nothing", 80), None);
     }
 }

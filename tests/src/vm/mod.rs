@@ -63,6 +63,8 @@ pub struct Machine {
     pub display: Display,
     /// The port on this host's loopback that [`CONTROL_ADDRESS`] leads to.
     pub control_port: u16,
+    /// A USB stick that is plugged in: a raw image.
+    pub stick: Option<PathBuf>,
 }
 
 impl Machine {
@@ -74,6 +76,7 @@ impl Machine {
             clock: Clock::Host,
             display: Display::Headless,
             control_port,
+            stick: None,
         }
     }
 }
@@ -165,6 +168,31 @@ impl Vm {
         Ok(self.running()?.page_port)
     }
 
+    /// The port on this host's loopback that leads to the device's SSH, while that is open.
+    pub fn ssh_port(&mut self) -> Result<u16> {
+        Ok(self.running()?.ssh_port)
+    }
+
+    /// Presses a key on the keyboard that is plugged in, such as `spc`.
+    pub fn press_key(&mut self, key: &str) -> Result<()> {
+        let line = format!("sendkey {key}");
+        self.qmp()?
+            .monitor(&line, Duration::from_secs(20))
+            .map(drop)
+    }
+
+    /// The colour on the screen at `x`, and half-way down.
+    pub fn color_at(&mut self, x: usize) -> Result<[u8; 3]> {
+        let file = self.dir.join("screen.ppm");
+        self.qmp()?
+            .execute("screendump", &json!({"filename": file, "format": "ppm"}))?;
+        let picture = std::fs::read(&file).map_err(VmError::io("reading a photograph"))?;
+        color(&picture, x).ok_or_else(|| VmError::Qmp {
+            command: "screendump".to_owned(),
+            reason: format!("{} bytes are no picture", picture.len()),
+        })
+    }
+
     pub fn disks(&self) -> &Disks {
         &self.disks
     }
@@ -232,8 +260,31 @@ impl Vm {
     }
 }
 
+/// Of a binary PPM: `P6 WIDTH HEIGHT 255`, then three bytes a pixel.
+fn color(picture: &[u8], x: usize) -> Option<[u8; 3]> {
+    let mut fields = picture.splitn(4, |byte| byte.is_ascii_whitespace());
+    let mut number = || std::str::from_utf8(fields.next()?).ok()?.parse().ok();
+    let (_, width, height): (_, usize, usize) = (number().unwrap_or(0usize), number()?, number()?);
+    let pixels = picture.get(picture.len().checked_sub(width * height * 3)?..)?;
+    let at = (height / 2 * width + x) * 3;
+    pixels.get(at..at + 3)?.try_into().ok()
+}
+
 impl Drop for Vm {
     fn drop(&mut self) {
         self.power_cut();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pixel_is_found_in_a_photograph() {
+        let mut picture = b"P6\n2 3\n255\n".to_vec();
+        picture.extend(0..18u8);
+        assert_eq!(color(&picture, 1), Some([9, 10, 11]));
+        assert_eq!(color(b"P6\n2 3\n255\n", 1), None);
     }
 }

@@ -38,7 +38,18 @@ impl Shell {
             let asked = self.run_within("true", Duration::from_secs(3));
             match asked {
                 Ok(_) => return Ok(()),
-                Err(VmError::Deadline { .. }) if began.elapsed() < within => {}
+                Err(VmError::Deadline { tail, log, .. }) => {
+                    let waited = began.elapsed();
+                    if waited >= within {
+                        let what = "the guest's shell to answer".to_owned();
+                        return Err(VmError::Deadline {
+                            what,
+                            waited,
+                            tail,
+                            log,
+                        });
+                    }
+                }
                 Err(error) => return Err(error),
             }
         }
