@@ -29,13 +29,17 @@ const MAX_PANIC_BYTES: u64 = 256 * 1024;
 /// into `/data/fleet/cache/panics`, so that neither is held against a later boot.
 pub fn reason(paths: &Paths, boot_id: &str) -> (ResetReason, FirstOfBoot) {
     let file = paths.state().join("reset.json");
+    let marker = paths.shutdown_marker();
     let earlier: Option<Verdict> = read_state(&file);
     if let Some(verdict) = &earlier
         && verdict.boot_id == boot_id
     {
+        // The agent was stopped and started again: this boot has not ended in order yet.
+        if let Err(error) = files::remove(&marker) {
+            log::warn!(error:%; "the marker of an orderly shutdown could not be removed");
+        }
         return (verdict.reason, FirstOfBoot::No);
     }
-    let marker = paths.shutdown_marker();
     let facts = Facts {
         watchdog_boot_status: watchdog_boot_status(paths),
         panic_in_pstore: collect_panics(paths),
@@ -182,6 +186,15 @@ mod tests {
             reason(&paths, "2"),
             (ResetReason::Watchdog, FirstOfBoot::No)
         );
+    }
+
+    #[test]
+    fn a_power_cut_after_a_restart_of_the_agent_is_no_orderly_shutdown() {
+        let (_folder, paths) = device();
+        reason(&paths, "1");
+        mark_orderly(&paths, "1").unwrap();
+        reason(&paths, "1");
+        assert_eq!(reason(&paths, "2").0, ResetReason::Power);
     }
 
     #[test]

@@ -124,3 +124,63 @@ impl Drop for Transfer<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::{BundleSource, Limiter, Place, Streams};
+    use super::*;
+    use proptest::prelude::*;
+
+    const SIZE: usize = 300_000;
+
+    #[allow(clippy::cast_possible_truncation, reason = "the low byte is meant")]
+    fn content() -> Vec<u8> {
+        (0..SIZE).map(|i| (i ^ (i >> 8)) as u8).collect()
+    }
+
+    fn shared(path: std::path::PathBuf) -> Shared {
+        let source = BundleSource {
+            size_bytes: SIZE as u64,
+            place: Place::File { path },
+        };
+        Shared {
+            streams: Streams::new(source),
+            limiter: Limiter::default(),
+            path: String::new(),
+            downloaded: 0.into(),
+            connections: 0.into(),
+            stopping: false.into(),
+            trouble: std::sync::Mutex::default(),
+            tail: std::sync::Mutex::default(),
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
+        #[test]
+        fn ranges_in_any_order_give_the_files_bytes(
+            ranges in prop::collection::vec((0..SIZE, 1usize..70_000, any::<bool>()), 1..20),
+        ) {
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().join("b");
+            let content = content();
+            std::fs::write(&path, &content).unwrap();
+            let shared = shared(path);
+            let mut follow = 0;
+            for (from, length, sequential) in ranges {
+                let from = if sequential && follow < SIZE { follow } else { from };
+                let to = (from + length).min(SIZE);
+                follow = to;
+                let mut transfer = Transfer::new(&shared, from as u64, to as u64);
+                let mut got = vec![0; to - from];
+                let mut filled = 0;
+                while filled < got.len() {
+                    filled += transfer.next(&mut got[filled..]).unwrap();
+                }
+                transfer.finish();
+                prop_assert!(got == content[from..to], "{}..{}", from, to);
+            }
+        }
+    }
+}
