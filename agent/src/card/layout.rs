@@ -7,7 +7,7 @@
 use qrcode::{Color, EcLevel, QrCode};
 
 use super::canvas::{Band, Rect, Rgb};
-use super::{Card, text};
+use super::{Card, SafeModeCard, text};
 
 const BACKGROUND: Rgb = Rgb(0x10, 0x15, 0x1c);
 const HEADING: Rgb = Rgb(0xff, 0xff, 0xff);
@@ -16,6 +16,7 @@ const QUIET: Rgb = Rgb(0x8e, 0x9a, 0xa8);
 const WHITE: Rgb = Rgb(0xff, 0xff, 0xff);
 const BLACK: Rgb = Rgb(0, 0, 0);
 const BLUE: Rgb = Rgb(0x3b, 0x9c, 0xf5);
+const GREEN: Rgb = Rgb(0x3f, 0xb9, 0x7a);
 const AMBER: Rgb = Rgb(0xf5, 0xa5, 0x24);
 
 /// A card, reduced to what all cards have.
@@ -69,38 +70,66 @@ pub(super) fn content(card: &Card) -> Content {
             footer: format!("Version {version}"),
             qr: url.clone(),
         },
-        Card::SafeMode(card) => {
-            let mut lines = vec![card.advice.clone()];
-            match &card.url {
-                Some(url) => lines.push(format!("On the same network, open {url}")),
-                None => lines.push("No network yet. Connect a network cable.".to_owned()),
-            }
-            let others: Vec<&str> = card
-                .addresses
+        Card::Status {
+            device,
+            version,
+            online,
+            activity,
+            addresses,
+            url,
+        } => Content {
+            accent: if *online { GREEN } else { AMBER },
+            kicker: if *online { "ONLINE" } else { "OFFLINE" },
+            heading: device.clone(),
+            lines: activity
                 .iter()
-                .map(String::as_str)
-                .filter(|a| card.url.as_ref().is_none_or(|url| !url.contains(a)))
-                .collect();
-            if !others.is_empty() {
-                lines.push(format!("Also: {}", others.join(", ")));
-            }
-            if card.pin.is_none() {
-                lines.push("PIN: on the label, or press a key at the device.".to_owned());
-            }
-            Content {
-                accent: AMBER,
-                kicker: "SAFE MODE",
-                heading: card.reason.clone(),
-                lines,
-                emphasis: card.pin.as_ref().map(|pin| format!("PIN {pin}")),
-                footer: [card.device.as_str(), card.version.as_str()]
-                    .into_iter()
-                    .filter(|part| !part.is_empty())
-                    .collect::<Vec<_>>()
-                    .join("   •   "),
-                qr: card.url.clone(),
-            }
-        }
+                .cloned()
+                .chain(url.clone().or_else(|| Some("No network yet.".to_owned())))
+                .chain(
+                    addresses
+                        .iter()
+                        .filter(|a| url.as_ref().is_none_or(|url| !url.contains(a.as_str())))
+                        .cloned(),
+                )
+                .collect(),
+            emphasis: None,
+            footer: format!("Version {version}"),
+            qr: url.clone(),
+        },
+        Card::SafeMode(card) => safe_mode(card),
+    }
+}
+
+fn safe_mode(card: &SafeModeCard) -> Content {
+    let mut lines = vec![card.advice.clone()];
+    match &card.url {
+        Some(url) => lines.push(format!("On the same network, open {url}")),
+        None => lines.push("No network yet. Connect a network cable.".to_owned()),
+    }
+    let others: Vec<&str> = card
+        .addresses
+        .iter()
+        .map(String::as_str)
+        .filter(|a| card.url.as_ref().is_none_or(|url| !url.contains(a)))
+        .collect();
+    if !others.is_empty() {
+        lines.push(format!("Also: {}", others.join(", ")));
+    }
+    if card.pin.is_none() {
+        lines.push("PIN: on the label, or press a key at the device.".to_owned());
+    }
+    Content {
+        accent: AMBER,
+        kicker: "SAFE MODE",
+        heading: card.reason.clone(),
+        lines,
+        emphasis: card.pin.as_ref().map(|pin| format!("PIN {pin}")),
+        footer: [card.device.as_str(), card.version.as_str()]
+            .into_iter()
+            .filter(|part| !part.is_empty())
+            .collect::<Vec<_>>()
+            .join("   •   "),
+        qr: card.url.clone(),
     }
 }
 

@@ -16,7 +16,7 @@ mod screen;
 mod text;
 
 pub use canvas::Band;
-pub use screen::{Screen, ScreenError};
+pub use screen::{Screen, ScreenError, fingerprint};
 
 /// What to say.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,6 +38,17 @@ pub enum Card {
     Identify {
         device: String,
         version: String,
+        addresses: Vec<String>,
+        url: Option<String>,
+    },
+    /// Everything is as it should be, and there is nothing else to show.
+    Status {
+        device: String,
+        version: String,
+        /// Where the last word of the control plane is not old.
+        online: bool,
+        /// What an update is doing, if it is doing something.
+        activity: Option<String>,
         addresses: Vec<String>,
         url: Option<String>,
     },

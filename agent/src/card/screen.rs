@@ -3,14 +3,17 @@
 //! Geometry comes from sysfs (Documentation/ABI/testing/sysfs-class-graphics), so no ioctl and no
 //! unsafe code is needed. DRM drivers offer the same device through their fbdev emulation; it is
 //! what remains on the screen while no program holds the display.
+//!
+//! Several rows are written at once, never one: Linux takes a write of exactly one whole scanline for
+//! one of no width (`drm_fb_helper_memory_range_to_clip`), and nothing comes to the glass.
 
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 
-use super::{Card, render_band};
+use super::{Band, Card, render_band};
 
-/// Rows drawn at a time: 128 rows of a 4K picture are 2 MB.
-const BAND_ROWS: u32 = 128;
+/// Rows drawn at a time: 64 rows of a 4K picture are 1 MB.
+const BAND_ROWS: u32 = 64;
 
 /// Why a card could not be shown.
 #[derive(Debug, thiserror::Error)]
@@ -88,39 +91,52 @@ impl Screen {
     pub fn show(&self, card: &Card) -> Result<(), ScreenError> {
         let mut top = 0;
         while top < self.height {
-            let band = render_band(card, self.width, self.height, top, BAND_ROWS);
-            for (y, row) in (top..).zip(band.rows()) {
-                self.write_row(y, row)?;
-            }
-            top += BAND_ROWS;
+            // A last row on its own takes the one above it along.
+            let first = if self.height - top == 1 {
+                top.saturating_sub(1)
+            } else {
+                top
+            };
+            self.write_band(&render_band(
+                card,
+                self.width,
+                self.height,
+                first,
+                BAND_ROWS,
+            ))?;
+            top = first + BAND_ROWS;
         }
         Ok(())
     }
 
-    fn write_row(&self, y: u32, row: &[u8]) -> Result<(), ScreenError> {
-        let offset = u64::from(y) * u64::from(self.stride_bytes);
-        let converted: Vec<u8>;
-        let bytes = match self.bytes_per_pixel {
-            4 => row,
-            3 => {
-                converted = row
-                    .chunks_exact(4)
-                    .flat_map(|p| [p[0], p[1], p[2]])
-                    .collect();
-                &converted
+    fn write_band(&self, band: &Band) -> Result<(), ScreenError> {
+        let stride = self.stride_bytes as usize;
+        let mut bytes = Vec::with_capacity(stride * BAND_ROWS as usize);
+        for (index, row) in band.rows().enumerate() {
+            bytes.resize(index * stride, 0);
+            match self.bytes_per_pixel {
+                4 => bytes.extend_from_slice(row),
+                3 => bytes.extend(row.chunks_exact(4).flat_map(|p| [p[0], p[1], p[2]])),
+                _ => bytes.extend(row.chunks_exact(4).flat_map(rgb565)),
             }
-            _ => {
-                converted = row.chunks_exact(4).flat_map(rgb565).collect();
-                &converted
-            }
-        };
+        }
+        let offset = u64::from(band.top()) * u64::from(self.stride_bytes);
         self.file
-            .write_all_at(bytes, offset)
+            .write_all_at(&bytes, offset)
             .map_err(|source| ScreenError::Write {
                 path: self.path.clone(),
                 source,
             })
     }
+}
+
+/// What tells one framebuffer from the next: the firmware's is replaced by the graphics driver's, which
+/// begins black. `None` while there is none. Cheap enough to be asked every few seconds.
+pub fn fingerprint(sysfs: &Path) -> Option<String> {
+    let (_, name) = read(sysfs, "name").ok()?;
+    let (_, size) = read(sysfs, "virtual_size").ok()?;
+    let (_, modes) = read(sysfs, "modes").unwrap_or_default();
+    Some(format!("{name} {size} {modes}"))
 }
 
 fn rgb565(pixel: &[u8]) -> [u8; 2] {

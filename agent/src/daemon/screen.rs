@@ -1,17 +1,24 @@
 //! What the agent itself shows on the screen, as long as no player does: that it starts, that it joins
-//! its fleet, and which device it is when somebody asks.
+//! its fleet, how it stands, and which device it is when somebody asks.
 
+use std::path::Path;
 use std::time::Duration;
 
+use fleet_protocol::update::UpdateState;
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 
 use super::context::Ctx;
-use crate::card::{Card, Screen};
+use crate::card::{Card, Screen, fingerprint};
 use crate::platform::metrics;
 
 const DEADLINE: Duration = Duration::from_mins(2);
 /// Addresses and the enrolment's progress change seldom.
-const REDRAW: Duration = Duration::from_secs(20);
+const LOOK: Duration = Duration::from_secs(10);
+/// While there is no screen, and a driver may still be loading.
+const LOOK_FOR_SCREEN: Duration = Duration::from_secs(2);
+/// Whatever else may have painted over the card.
+const REDRAW: Duration = Duration::from_mins(10);
 
 #[derive(Debug)]
 pub(super) enum Message {
@@ -20,17 +27,34 @@ pub(super) enum Message {
 
 pub(super) async fn run(ctx: Ctx, mut messages: mpsc::Receiver<Message>) {
     let stamp = ctx.liveness.register("screen", DEADLINE);
-    let mut shown: Option<Card> = None;
-    let mut identify_until: Option<tokio::time::Instant> = None;
+    let sysfs = ctx.device.paths.sys.join("class/graphics/fb0");
+    let mut shown: Option<Shown> = None;
+    let mut identify_until: Option<Instant> = None;
+    let mut tries = 0;
     loop {
-        let now = tokio::time::Instant::now();
+        let now = Instant::now();
         identify_until = identify_until.filter(|until| *until > now);
         let card = choose(&ctx, identify_until.is_some());
-        if shown.as_ref() != Some(&card) {
-            show(&ctx, card.clone()).await;
-            shown = Some(card);
+        let screen = fingerprint(&sysfs);
+        let is_current = shown
+            .as_ref()
+            .is_some_and(|s| s.card == card && Some(&s.screen) == screen.as_ref() && s.until > now);
+        if !is_current {
+            let drawn = show(&sysfs, card.clone()).await;
+            shown = screen.filter(|_| drawn).map(|screen| Shown {
+                card,
+                screen,
+                until: now + REDRAW,
+            });
         }
-        let until = identify_until.map_or(now + REDRAW, |until| until.min(now + REDRAW));
+        // A machine without a screen is an ordinary one, and is not asked for it for ever.
+        let pause = if shown.is_none() && tries < 30 {
+            tries += 1;
+            LOOK_FOR_SCREEN
+        } else {
+            LOOK
+        };
+        let until = identify_until.map_or(now + pause, |until| until.min(now + pause));
         let next = async {
             tokio::select! {
                 message = messages.recv() => message,
@@ -39,9 +63,16 @@ pub(super) async fn run(ctx: Ctx, mut messages: mpsc::Receiver<Message>) {
         };
         if let Some(Message::Identify { seconds }) = stamp.idle(next).await {
             let seconds = Duration::from_secs(seconds.into());
-            identify_until = Some(tokio::time::Instant::now() + seconds);
+            identify_until = Some(Instant::now() + seconds);
         }
     }
+}
+
+/// What is on the glass.
+struct Shown {
+    card: Card,
+    screen: String,
+    until: Instant,
 }
 
 fn choose(ctx: &Ctx, identify: bool) -> Card {
@@ -59,10 +90,22 @@ fn choose(ctx: &Ctx, identify: bool) -> Card {
             addresses,
         };
     }
-    if link.is_some() {
-        return Card::Boot { version };
-    }
     let addresses = metrics::network(&ctx.device.paths).addresses;
+    if link.is_some() {
+        let contact = ctx.contact();
+        if contact.last_success.is_none() && !contact.is_away {
+            return Card::Boot { version };
+        }
+        let state = ctx.update.borrow().state.clone();
+        return Card::Status {
+            device,
+            version,
+            online: !contact.is_away,
+            activity: activity(&state),
+            url: addresses.first().map(|address| page_url(address)),
+            addresses,
+        };
+    }
     let status = match (ctx.server_url.borrow().as_ref(), ctx.contact().last_error) {
         (None, None) => "This device waits for its provisioning file.".to_owned(),
         (_, Some(error)) => error,
@@ -75,6 +118,18 @@ fn choose(ctx: &Ctx, identify: bool) -> Card {
     }
 }
 
+/// What an update is doing, without figures that would have the screen painted all the time.
+fn activity(state: &UpdateState) -> Option<String> {
+    match state {
+        UpdateState::Installing { version, .. } => Some(format!("Installing version {version}")),
+        UpdateState::RebootPending { version, .. } => {
+            Some(format!("Restarting into version {version}"))
+        }
+        UpdateState::Trial { version, .. } => Some(format!("Trying version {version}")),
+        _ => None,
+    }
+}
+
 fn page_url(address: &str) -> String {
     if address.contains(':') {
         format!("http://[{address}]/")
@@ -83,14 +138,17 @@ fn page_url(address: &str) -> String {
     }
 }
 
-/// A machine without a screen is no trouble.
-async fn show(ctx: &Ctx, card: Card) {
-    let sys = ctx.device.paths.sys.join("class/graphics/fb0");
+async fn show(sysfs: &Path, card: Card) -> bool {
+    let sysfs = sysfs.to_owned();
     let drawing = tokio::task::spawn_blocking(move || {
-        Screen::open_at(&sys, std::path::Path::new("/dev/fb0"))
-            .and_then(|screen| screen.show(&card))
+        Screen::open_at(&sysfs, Path::new("/dev/fb0")).and_then(|screen| screen.show(&card))
     });
-    if let Ok(Err(error)) = drawing.await {
-        log::debug!(error:%; "no card is shown");
+    match drawing.await {
+        Ok(Ok(())) => true,
+        Ok(Err(error)) => {
+            log::debug!(error:%; "no card is shown");
+            false
+        }
+        Err(_) => false,
     }
 }
