@@ -1,7 +1,9 @@
 //! Drives the update engine: feeds it what happens, and does what it wants done, in its order.
 //!
-//! The record is written before anything that depends on it; when it can't be written, the engine
-//! stays as it was, and the event is as if it had not come.
+//! The record is written before anything that depends on it. When `/data` does not take it, it is held
+//! in `/run` and written as soon as it can be: a full or broken disk keeps nobody from hearing why
+//! nothing happens, or from going back. Only what begins something new needs the disk; without it the
+//! engine stays as it was, and the event is as if it had not come.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -88,12 +90,20 @@ struct Driver {
     reply: Option<Reply>,
     /// To be fed next, before any message.
     follow_ups: VecDeque<Event>,
+    /// The record is in `/run` only.
+    is_held: bool,
 }
 
 pub(super) async fn run(ctx: Ctx, wiring: Wiring) {
     let stamp = ctx.liveness.register("update", DEADLINE);
-    let record: Record = read_state(&record_file(&ctx)).unwrap_or_default();
+    // What an earlier agent of this boot could only hold in memory is newer than what is on the disk.
+    let held: Option<Record> = read_state(&held_file(&ctx));
+    let is_held = held.is_some();
+    let record = held
+        .or_else(|| read_state(&record_file(&ctx)))
+        .unwrap_or_default();
     let mut driver = Driver {
+        is_held,
         engine: Engine::new(record),
         own: wiring.own,
         reports: wiring.reports,
@@ -123,7 +133,10 @@ impl Driver {
             };
             match stamp.idle(next).await {
                 Some(message) => self.take(message).await,
-                None => self.feed(Event::Tick).await,
+                None => {
+                    self.write_what_is_held().await;
+                    self.feed(Event::Tick).await;
+                }
             }
             stamp.touch();
         }
@@ -241,23 +254,45 @@ impl Driver {
         }
     }
 
-    /// `false`: the record could not be written, so nothing of this may happen.
-    async fn persist(&self, effects: &[Effect]) -> bool {
+    /// `false`: the record could not be kept, so nothing of this may happen.
+    async fn persist(&mut self, effects: &[Effect]) -> bool {
         let record = effects.iter().find_map(|effect| match effect {
             Effect::Persist(record) => Some(record.clone()),
             _ => None,
         });
         let Some(record) = record else { return true };
-        let path = record_file(&self.ctx);
-        let written =
-            tokio::task::spawn_blocking(move || files::write_json(&path, &*record, Access::Public));
-        match written.await {
-            Ok(Ok(())) => true,
-            Ok(Err(error)) => {
-                log::error!(error:%, hint = error.hint(); "the update's state could not be kept");
-                false
-            }
-            Err(_) => false,
+        let begins = effects
+            .iter()
+            .any(|e| matches!(e, Effect::StartInstall(_) | Effect::DisarmLock { .. }));
+        let (path, held) = (record_file(&self.ctx), held_file(&self.ctx));
+        let written = tokio::task::spawn_blocking(move || {
+            let Err(error) = files::write_json(&path, &*record, Access::Public) else {
+                return (Ok(()), files::remove(&held).is_err());
+            };
+            let is_held = !begins && files::write_json(&held, &*record, Access::Public).is_ok();
+            (Err(error), is_held)
+        });
+        let Ok((written, is_held)) = written.await else {
+            return false;
+        };
+        if let Err(error) = &written
+            && !self.is_held
+        {
+            log::error!(error:%, hint = error.hint(); "the update's state could not be kept");
+        }
+        self.is_held = is_held || (self.is_held && written.is_err());
+        written.is_ok() || is_held
+    }
+
+    /// `/data` may take again what it did not take before.
+    async fn write_what_is_held(&mut self) {
+        if !self.is_held {
+            return;
+        }
+        let again = [Effect::Persist(Box::new(self.engine.record().clone()))];
+        self.persist(&again).await;
+        if !self.is_held {
+            log::info!("the update's state is on the disk again");
         }
     }
 
@@ -422,6 +457,11 @@ fn logged(what: &str, done: &Result<(), BootEnvFileError>) -> bool {
         log::error!(error:%, hint = error.hint(); "cannot {what}");
     }
     done.is_ok()
+}
+
+/// Of this boot, while `/data` does not take the record.
+fn held_file(ctx: &Ctx) -> std::path::PathBuf {
+    ctx.device.paths.run.join("update.json")
 }
 
 fn record_file(ctx: &Ctx) -> std::path::PathBuf {
