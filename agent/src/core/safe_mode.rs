@@ -1,5 +1,9 @@
 //! When normal operation can't be kept: the decision to enter safe mode, and to leave it.
 //!
+//! What sent a device there may pass (a disk that comes back, a server that answers again), and nobody
+//! may be near: after half an hour without a person it restarts and tries normal operation by itself,
+//! then after twice as long, up to [`LONGEST_PAUSE_S`].
+//!
 //! Failures are counted over restarts and boots, so they are persisted (on a volatile place too, if
 //! the data partition is the failure). The wall clock serves: it never falls below its floor.
 
@@ -9,6 +13,12 @@ use serde::{Deserialize, Serialize};
 
 /// Failures that are remembered; more would decide nothing.
 const MAX_FAILURES: usize = 64;
+
+/// Before the first retry that nobody asked for.
+pub const FIRST_PAUSE_S: u64 = 30 * 60;
+pub const LONGEST_PAUSE_S: u64 = 8 * 3_600;
+/// A retry that kept the device out of safe mode for this long was a good one.
+const RETRIES_FORGOTTEN_S: i64 = 24 * 3_600;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
@@ -85,6 +95,9 @@ pub struct Watch {
     pub failures: Vec<Failure>,
     /// `Some`: in safe mode, or about to be.
     pub cause: Option<Cause>,
+    /// Retries that nobody asked for, since all was well.
+    pub retries: u32,
+    pub retried_at: Option<Timestamp>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -110,6 +123,8 @@ pub enum Event {
     Healthy,
     /// A person retries, rolled back or installed something: leave for a normal boot.
     LeaveAsked,
+    /// Safe mode has lasted for its pause, and nobody is there.
+    RetryDue,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -152,11 +167,21 @@ impl Watch {
             Event::Asked => Some(Cause::Asked),
             Event::Healthy => {
                 self.failures.clear();
+                self.forget_retries();
                 None
             }
             Event::LeaveAsked => {
                 self.failures.clear();
+                self.forget_retries();
                 leave = self.cause.take().is_some();
+                None
+            }
+            Event::RetryDue => {
+                self.retries = self.retries_before(now).saturating_add(1);
+                self.retried_at = Some(now);
+                self.failures.clear();
+                self.cause = None;
+                leave = true;
                 None
             }
         };
@@ -172,6 +197,25 @@ impl Watch {
             effects.insert(0, Effect::Persist(self.clone()));
         }
         (self, effects)
+    }
+
+    /// How long safe mode lasts before the device tries normal operation by itself.
+    pub fn pause_s(&self, now: Timestamp) -> u64 {
+        let doublings = self.retries_before(now).min(16);
+        (FIRST_PAUSE_S << doublings).min(LONGEST_PAUSE_S)
+    }
+
+    /// Retries that still count at `now`. A clock that was set back forgets none.
+    fn retries_before(&self, now: Timestamp) -> u32 {
+        let is_old = self
+            .retried_at
+            .is_none_or(|at| now.as_second().saturating_sub(at.as_second()) > RETRIES_FORGOTTEN_S);
+        if is_old { 0 } else { self.retries }
+    }
+
+    fn forget_retries(&mut self) {
+        self.retries = 0;
+        self.retried_at = None;
     }
 
     /// A unit that failed too often, counting only what lies within the window before `now`. What

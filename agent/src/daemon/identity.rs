@@ -20,16 +20,16 @@ const MAX_FILE_BYTES: u64 = 256 * 1024;
 /// `identity.json`: written last, so that it stands for the whole.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct Identity {
-    pub(super) device_id: DeviceId,
+pub(crate) struct Identity {
+    pub(crate) device_id: DeviceId,
     pub(super) tenant_id: TenantId,
-    pub(super) server_url: String,
+    pub(crate) server_url: String,
     #[serde(default)]
-    pub(super) role: Option<RoleName>,
+    pub(crate) role: Option<RoleName>,
 }
 
 #[derive(Debug, thiserror::Error)]
-pub(super) enum IdentityError {
+pub(crate) enum IdentityError {
     #[error(transparent)]
     File(#[from] FileError),
     #[error("{} is missing or empty", .0.display())]
@@ -45,12 +45,12 @@ fn file(paths: &Paths, name: &str) -> PathBuf {
 }
 
 /// The identity, if the device is enrolled.
-pub(super) fn load(paths: &Paths) -> Option<Identity> {
+pub(crate) fn load(paths: &Paths) -> Option<Identity> {
     read_state(&file(paths, "identity.json"))
 }
 
 /// The way to the control plane for an enrolled device.
-pub(super) fn connect(
+pub(crate) fn connect(
     paths: &Paths,
     identity: &Identity,
     floor: &TimeFloor,

@@ -21,7 +21,7 @@ mod events;
 mod execute;
 mod health;
 mod heartbeat;
-mod identity;
+pub(crate) mod identity;
 mod install;
 mod publish;
 mod reboot;

@@ -54,6 +54,14 @@ impl<A> App<A> {
         }
     }
 
+    /// Whether somebody is at work here, or something they began.
+    pub(super) fn is_in_use(&self, now: Monotonic) -> bool {
+        self.gate.is_somebody_there(now)
+            || matches!(*self.install_state(), InstallState::Running { .. })
+            || network::trial(&self.paths).is_some()
+            || super::ssh::is_open(&self.paths)
+    }
+
     pub(super) fn install_state(&self) -> std::sync::MutexGuard<'_, InstallState> {
         // Assigned whole; a poisoned state is as good as any.
         self.install

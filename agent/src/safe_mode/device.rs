@@ -102,6 +102,22 @@ impl Device {
             .map_err(|e| ActionError::new(&e, e.hint()))
     }
 
+    /// Tried anew, or left alone if it is committed: nothing is promoted by a retry.
+    fn give_attempts_back(&self) -> Result<(), ActionError> {
+        let slot = self.running_slot()?;
+        self.change_boot_env(|env| {
+            env.first = slot;
+            env.slot_mut(slot).ok = true;
+            env.slot_mut(slot).tries = 0;
+        })
+    }
+
+    /// As [`Actions::retry`], but nobody asked for it: how often that was is not forgotten.
+    pub(super) async fn retry_unasked(&self) -> Result<(), ActionError> {
+        self.give_attempts_back()?;
+        self.reboot().await
+    }
+
     /// What came before is forgiven: the agent starts counting anew.
     fn forget_failures(&self) {
         for path in [
@@ -240,13 +256,7 @@ impl Actions for Device {
     }
 
     async fn retry(&self) -> Result<(), ActionError> {
-        let slot = self.running_slot()?;
-        // Tried anew, or left alone if it is committed: nothing is promoted by a retry.
-        self.change_boot_env(|env| {
-            env.first = slot;
-            env.slot_mut(slot).ok = true;
-            env.slot_mut(slot).tries = 0;
-        })?;
+        self.give_attempts_back()?;
         self.forget_failures();
         self.reboot().await
     }
@@ -399,7 +409,8 @@ pub(super) fn reload_networks(paths: &Paths, interfaces: &[String]) -> Result<()
 }
 
 fn repair_data(paths: &Paths, repair: Repair) -> Result<(), ActionError> {
-    const DEVICE: &str = "/dev/disk/by-partlabel/data";
+    /// Of the disk that the device booted from, whatever is plugged in.
+    const DEVICE: &str = "/dev/fleet/data";
     // Stopping a unit only queues the job; the filesystem must be gone before it is touched.
     let end = clock::monotonic().plus_ms(15_000);
     while DataState::read(paths) != DataState::NotMounted {

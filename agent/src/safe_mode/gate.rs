@@ -113,6 +113,11 @@ impl Gate {
         }
     }
 
+    /// Whether somebody is logged in.
+    pub fn is_somebody_there(&self, now: Monotonic) -> bool {
+        self.inner().sessions.any(now)
+    }
+
     /// Somebody is at the device: what others guessed is forgotten. Returns the PIN for the screen.
     pub fn presence(&self) -> String {
         let mut inner = self.inner();

@@ -24,6 +24,7 @@ pub mod pin;
 pub mod presence;
 mod run;
 pub mod session;
+mod sign_of_life;
 mod ssh;
 pub mod ssh_key;
 mod upload;

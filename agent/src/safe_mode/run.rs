@@ -15,12 +15,14 @@ use super::device::Device;
 use super::facts::Facts;
 use super::gate::Gate;
 use super::presence::Keyboards;
-use super::{network, pin};
+use super::{network, pin, sign_of_life};
 use crate::card::{Card, SafeModeCard, Screen};
 use crate::core::Monotonic;
+use crate::core::safe_mode::{self, Event, Watch};
 use crate::page;
+use crate::platform::files::{self, Access};
 use crate::platform::paths::Paths;
-use crate::platform::{clock, logging, systemd};
+use crate::platform::{booted, clock, logging, systemd};
 
 const TICK: Duration = Duration::from_millis(300);
 /// The console or a driver may have painted over the card; addresses may have changed.
@@ -77,6 +79,7 @@ async fn safe_mode(paths: &Paths, address: SocketAddr) -> anyhow::Result<()> {
     systemd::ready("safe mode");
     tokio::spawn(restore_network(Arc::clone(&app)));
     let server = tokio::spawn(serve(Arc::clone(&app), address));
+    tokio::spawn(sign_of_life::run(paths.clone()));
     let mut stop = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     tokio::select! {
@@ -126,6 +129,8 @@ async fn watch(app: &Arc<App<Device>>, port: u16) {
     let mut undoing: Option<JoinHandle<()>> = None;
     let (facts_in, mut facts) = watch::channel(None);
     let refreshing = tokio::spawn(refresh(Arc::clone(app), facts_in));
+    let patience = Patience::begin(&app.paths);
+    let mut retrying: Option<JoinHandle<()>> = None;
     loop {
         let mut repaint = false;
         tokio::select! {
@@ -142,6 +147,9 @@ async fn watch(app: &Arc<App<Device>>, port: u16) {
                 if undoing.as_ref().is_none_or(JoinHandle::is_finished) {
                     undoing = Some(tokio::spawn(end_trial(Arc::clone(app), now)));
                 }
+                if retrying.is_none() && patience.left_s(now) == 0 && !app.is_in_use(now) {
+                    retrying = Some(tokio::spawn(retry(Arc::clone(app))));
+                }
             }
             changed = facts.changed() => {
                 if changed.is_err() {
@@ -154,8 +162,66 @@ async fn watch(app: &Arc<App<Device>>, port: u16) {
         }
         let known = facts.borrow_and_update().clone();
         if let Some(known) = known.filter(|_| repaint) {
-            draw(card(&known, port, pin_until.map(|_| app.gate.presence()))).await;
+            let pin = pin_until.map(|_| app.gate.presence());
+            let left_s = patience.left_s(clock::monotonic());
+            draw(&app.paths, card(&known, port, pin, left_s)).await;
         }
+    }
+}
+
+/// When this device tries normal operation by itself: counted from when safe mode was entered, however
+/// often this process began anew since.
+struct Patience {
+    until: Monotonic,
+}
+
+impl Patience {
+    fn begin(paths: &Paths) -> Self {
+        let file = paths.run.join("safe-mode-entered.json");
+        let entered = booted::read_state(&file).unwrap_or_else(|| {
+            let now = clock::monotonic();
+            if let Err(error) = files::write_json(&file, &now, Access::Public) {
+                log::warn!(error:%; "when safe mode was entered could not be kept");
+            }
+            now
+        });
+        let pause_s = memory(paths).pause_s(clock::wall());
+        Self {
+            until: entered.plus_ms(pause_s * 1_000),
+        }
+    }
+
+    fn left_s(&self, now: Monotonic) -> u64 {
+        self.until.since(now).div_ceil(1_000)
+    }
+}
+
+/// What the agent remembers of failures and retries.
+fn memory(paths: &Paths) -> Watch {
+    let kept = booted::read_state(&paths.state().join("safe-mode.json"));
+    kept.or_else(|| booted::read_state(&paths.run.join("safe-mode.json")))
+        .unwrap_or_default()
+}
+
+/// Nobody came: restart and try normal operation. Should that fail, a person is still waited for.
+async fn retry(app: Arc<App<Device>>) {
+    log::warn!("nobody came: trying normal operation again");
+    let (watch, _) = memory(&app.paths).step(
+        Event::RetryDue,
+        clock::wall(),
+        &safe_mode::Limits::default(),
+    );
+    for folder in [app.paths.state(), app.paths.run.clone()] {
+        // Without /data the count is lost with the boot, and the first pause is kept to.
+        if folder.is_dir()
+            && let Err(error) =
+                files::write_json(&folder.join("safe-mode.json"), &watch, Access::Public)
+        {
+            log::warn!(error:%; "the count of retries could not be kept");
+        }
+    }
+    if let Err(error) = app.actions.retry_unasked().await {
+        log::error!(error:%; "normal operation could not be tried again");
     }
 }
 
@@ -176,7 +242,7 @@ async fn end_trial(app: Arc<App<Device>>, now: Monotonic) {
     }
 }
 
-fn card(facts: &Facts, port: u16, pin: Option<String>) -> Card {
+fn card(facts: &Facts, port: u16, pin: Option<String>, left_s: u64) -> Card {
     let port = if port == 80 {
         String::new()
     } else {
@@ -196,7 +262,14 @@ fn card(facts: &Facts, port: u16, pin: Option<String>) -> Card {
         });
     Card::SafeMode(SafeModeCard {
         reason: facts.cause.clone(),
-        advice: "A technician is needed. Nothing is lost by waiting.".to_owned(),
+        advice: match left_s {
+            0 => "A technician is needed. Nothing is lost by waiting.".to_owned(),
+            // In steps, so that the screen does not look like a countdown to something.
+            left_s => format!(
+                "The device tries again by itself within {}. A technician can do so now.",
+                page::duration(left_s.next_multiple_of(600))
+            ),
+        },
         device: facts.device.clone(),
         version: match facts.slot {
             Some(slot) => format!("Version {}, slot {slot}", facts.version),
@@ -208,10 +281,12 @@ fn card(facts: &Facts, port: u16, pin: Option<String>) -> Card {
     })
 }
 
-async fn draw(card: Card) {
-    let drawn =
-        tokio::task::spawn_blocking(move || Screen::open().and_then(|screen| screen.show(&card)))
-            .await;
+async fn draw(paths: &Paths, card: Card) {
+    let sysfs = paths.sys.join("class/graphics/fb0");
+    let drawn = tokio::task::spawn_blocking(move || {
+        Screen::open_at(&sysfs, Path::new("/dev/fb0")).and_then(|screen| screen.show(&card))
+    })
+    .await;
     if let Ok(Err(error)) = drawn {
         // A device without a screen is an ordinary one.
         log::debug!(error:% = error; "the card could not be shown");

@@ -77,6 +77,11 @@ impl Sessions {
         Some(session.form_token.clone())
     }
 
+    pub fn any(&mut self, now: Monotonic) -> bool {
+        self.expire(now);
+        !self.0.is_empty()
+    }
+
     pub fn close(&mut self, id: &str) {
         self.0.retain(|s| !s.id.matches(id));
     }

@@ -9,6 +9,7 @@ use std::path::PathBuf;
 
 use super::actions::{ActionError, SshOpened};
 use super::ssh_key::SshKey;
+use crate::platform::clock;
 use crate::platform::files::{self, Access};
 use crate::platform::paths::Paths;
 use crate::support_bundle::command::{self, Limits};
@@ -91,6 +92,17 @@ pub(super) fn close(paths: &Paths) -> Result<(), ActionError> {
     }
     files::remove(&folder(paths).join("authorized_keys"))
         .map_err(|e| ActionError::new(&e, e.hint()))
+}
+
+/// Whether a technician may be logged in.
+pub(super) fn is_open(paths: &Paths) -> bool {
+    let key = std::fs::metadata(folder(paths).join("authorized_keys"));
+    let opened = key.and_then(|key| key.modified()).ok();
+    let opened = opened.and_then(|at| jiff::Timestamp::try_from(at).ok());
+    opened.is_some_and(|at| {
+        let age_s = clock::wall().as_second().saturating_sub(at.as_second());
+        age_s < i64::from(OPEN_MINUTES) * 60
+    })
 }
 
 fn configuration(folder: &str) -> String {

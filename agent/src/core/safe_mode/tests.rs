@@ -102,7 +102,44 @@ fn leaving_forgets_the_failures() {
     );
 }
 
+#[test]
+fn a_device_that_nobody_helps_tries_again_ever_more_seldom_and_a_good_day_forgives() {
+    let mut watch = Watch::default();
+    let mut now = at(NOW);
+    let mut pauses = Vec::new();
+    for _ in 0..6 {
+        let pause_s = watch.pause_s(now);
+        pauses.push(pause_s / 60);
+        now = crate::core::after(now, pause_s);
+        let (next, effects) = watch.step(Event::RetryDue, now, &LIMITS);
+        assert!(effects.contains(&Effect::Leave));
+        assert_eq!(next.cause, None);
+        watch = next;
+    }
+    assert_eq!(pauses, [30, 60, 120, 240, 480, 480]);
+    assert_eq!(
+        watch.pause_s(crate::core::after(now, 90_000)),
+        FIRST_PAUSE_S
+    );
+    let (watch, _) = watch.step(Event::Healthy, now, &LIMITS);
+    assert_eq!(watch.pause_s(now), FIRST_PAUSE_S);
+}
+
 proptest! {
+    #[test]
+    fn the_pause_is_never_shorter_than_the_first_or_longer_than_the_longest(
+        steps in prop::collection::vec(0u64..200_000, 0..40),
+    ) {
+        let mut watch = Watch::default();
+        let mut now = at(NOW);
+        for seconds in steps {
+            now = crate::core::after(now, seconds);
+            let pause = watch.pause_s(now);
+            prop_assert!((FIRST_PAUSE_S..=LONGEST_PAUSE_S).contains(&pause));
+            watch = watch.step(Event::RetryDue, now, &LIMITS).0;
+        }
+    }
+
     #[test]
     fn fewer_failures_than_the_limit_never_enter(
         failures in prop::collection::vec((0i64..10_000, 0u8..4), 0..40),

@@ -1,0 +1,171 @@
+//! Heartbeats from safe mode, so that the operator sees where the device is. They need its identity on
+//! `/data` and a network; without either it is tried again later, and nothing else waits for it.
+
+use std::time::Duration;
+
+use fleet_protocol::event::{Event, EventBatch, EventKind, Severity};
+use fleet_protocol::heartbeat::{ErrorCounts, Heartbeat, OperatingMode, ResetReason};
+use fleet_protocol::update::UpdateState;
+use fleet_protocol::{EventId, RoleName};
+
+use super::facts::{self, DataState};
+use crate::client::{ControlPlane, TimeFloor};
+use crate::core::backoff::Backoff;
+use crate::daemon::identity::{self, Identity};
+use crate::daemon::status::Status;
+use crate::platform::booted::{self, read_state};
+use crate::platform::cmdline::CommandLine;
+use crate::platform::metrics::{self, Meter};
+use crate::platform::paths::Paths;
+use crate::platform::{clock, sysfs};
+
+const INTERVAL: Duration = Duration::from_mins(1);
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(20);
+const BACKOFF: Backoff = Backoff {
+    base_ms: 5_000,
+    max_ms: 300_000,
+};
+
+/// For as long as safe mode lasts.
+pub(super) async fn run(paths: Paths) {
+    let mut voice = Some(Voice {
+        paths,
+        meter: Meter::new(),
+        link: None,
+        told: false,
+    });
+    let mut failures = 0;
+    while let Some(mut speaker) = voice.take() {
+        let spoken = tokio::task::spawn_blocking(move || {
+            let answered = speaker.speak();
+            (speaker, answered)
+        });
+        // Only a runtime that ends cuts it short.
+        let Ok((speaker, answered)) = spoken.await else {
+            return;
+        };
+        voice = Some(speaker);
+        failures = if answered { 0 } else { failures + 1 };
+        let pause = if answered {
+            INTERVAL
+        } else {
+            let dice = getrandom::u64().unwrap_or_default();
+            Duration::from_millis(BACKOFF.pause_ms(failures, dice))
+        };
+        tokio::time::sleep(pause).await;
+    }
+}
+
+struct Voice {
+    paths: Paths,
+    meter: Meter,
+    link: Option<(ControlPlane, Identity)>,
+    /// The operator was told why the device is here.
+    told: bool,
+}
+
+impl Voice {
+    /// Blocking. Whether the control plane answered.
+    fn speak(&mut self) -> bool {
+        let Some((client, identity)) = self.link.take().or_else(|| connect(&self.paths)) else {
+            return false;
+        };
+        let Some(heartbeat) = self.heartbeat(&identity) else {
+            return false;
+        };
+        if let Err(error) = client.heartbeat(&heartbeat) {
+            log::debug!(error:%; "a heartbeat from safe mode was not answered");
+            return false;
+        }
+        if !self.told {
+            self.told = tell(&self.paths, &client);
+        }
+        self.link = Some((client, identity));
+        true
+    }
+
+    /// What the agent last knew of itself, and what can be seen now. `None`: the image does not say
+    /// what it is.
+    fn heartbeat(&mut self, identity: &Identity) -> Option<Heartbeat> {
+        let paths = &self.paths;
+        let release = booted::image_release(paths).ok()?;
+        let system = booted::system(paths, &release);
+        let last: Option<Status> = read_state(&paths.status_file());
+        let role = identity.role.clone();
+        let role = role.or_else(|| last.as_ref()?.role.clone());
+        Some(Heartbeat {
+            device_time: clock::wall(),
+            agent_version: env!("CARGO_PKG_VERSION").to_owned(),
+            compatible: release.compatible,
+            hardware: sysfs::model(paths),
+            role: role.or_else(default_role)?,
+            mode: OperatingMode::Safe,
+            booted: system,
+            other_version: last.as_ref().and_then(|s| s.other_version.clone()),
+            uptime_seconds: metrics::uptime_seconds(paths),
+            reset_reason: last
+                .as_ref()
+                .map_or(ResetReason::Unknown, |s| s.reset_reason),
+            update: last.as_ref().map_or_else(
+                || last_state(paths).unwrap_or(UpdateState::Idle),
+                |s| s.update.clone(),
+            ),
+            health: Vec::new(),
+            metrics: self.meter.read(paths),
+            network: metrics::network(paths),
+            errors: ErrorCounts::default(),
+            config_version: last.as_ref().map_or(0, |s| s.config_version),
+            key_set_version: 0,
+        })
+    }
+}
+
+fn default_role() -> Option<RoleName> {
+    "signage".parse().ok()
+}
+
+/// The update engine's last report.
+fn last_state(paths: &Paths) -> Option<UpdateState> {
+    let record: crate::core::update::Record = read_state(&paths.state().join("update.json"))?;
+    record.reports.last().map(|report| report.state.clone())
+}
+
+fn connect(paths: &Paths) -> Option<(ControlPlane, Identity)> {
+    let identity = identity::load(paths)?;
+    let floor = TimeFloor::default();
+    if let Ok(release) = booted::image_release(paths) {
+        floor.raise(release.built_at);
+    }
+    match identity::connect(paths, &identity, &floor, REQUEST_TIMEOUT) {
+        Ok(client) => Some((client, identity)),
+        Err(error) => {
+            log::debug!(error:%; "no heartbeats from safe mode");
+            None
+        }
+    }
+}
+
+fn tell(paths: &Paths, client: &ControlPlane) -> bool {
+    let cause = facts::cause(paths, &CommandLine::read(paths), &DataState::read(paths));
+    let Some(event_id) = random_id() else {
+        return false;
+    };
+    let now = clock::wall();
+    let event = Event {
+        event_id,
+        event_type: EventKind::SafeModeEntered,
+        event_time_utc: now,
+        severity: Severity::Error,
+        payload: serde_json::json!({ "cause": cause.sentence() }),
+    };
+    let batch = EventBatch {
+        device_time: now,
+        events: vec![event],
+    };
+    client.events(&batch).is_ok()
+}
+
+fn random_id() -> Option<EventId> {
+    let random = getrandom::u64().ok()?;
+    format!("evt_{random:016x}").parse().ok()
+}
