@@ -40,8 +40,10 @@ const GRUB_MODULES: &[&str] = &[
     "reboot",
     "regexp",
     "search",
+    "serial",
     "sleep",
     "squash4",
+    "terminal",
     "test",
     "true",
 ];
