@@ -73,6 +73,30 @@ pub struct SupportBundleView {
     pub received_at: Timestamp,
 }
 
+/// `PATCH /v1/devices/{id}`
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ChangeDevice {
+    pub name: String,
+}
+
+/// `GET /v1/overview`: the fleet in a few numbers; revoked devices are left out.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct FleetOverview {
+    pub devices: u64,
+    pub online: u64,
+    /// Most devices first.
+    pub versions: Vec<VersionCount>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct VersionCount {
+    pub version: String,
+    pub devices: u64,
+}
+
 /// One scope of `GET /v1/config/{scope}`; `PUT` takes the bare document.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]

@@ -52,6 +52,15 @@ pub struct CreateRelease {
     pub status: ReleaseStatus,
 }
 
+/// `GET /v1/bundles/{sha256}/upload`: from where an interrupted upload goes on, by a `PUT` of the
+/// bundle with `Content-Range: bytes FIRST-LAST/TOTAL`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct BundleUpload {
+    pub received_bytes: u64,
+    pub complete: bool,
+}
+
 /// `POST /v1/releases/{version}/status`
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SetReleaseStatus {

@@ -15,7 +15,7 @@ use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::http::{Method, StatusCode};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{MethodRouter, delete, get, post, put};
+use axum::routing::{MethodRouter, delete, get, patch, post, put};
 
 pub(crate) use extract::Peer;
 pub(crate) use extract::{ListQuery, Path};
@@ -162,7 +162,14 @@ fn operator_routes() -> Vec<Route> {
             Document,
             get(o::enrolment_tokens),
         ),
+        row(get_.clone(), "/v1/overview", Document, get(o::overview)),
         row(get_.clone(), "/v1/devices", Document, get(o::devices)),
+        row(
+            Method::PATCH,
+            "/v1/devices/{id}",
+            Document,
+            patch(o::change_device),
+        ),
         row(get_.clone(), "/v1/devices/{id}", Document, get(o::device)),
         row(
             Method::DELETE,
@@ -226,6 +233,12 @@ fn operator_routes() -> Vec<Route> {
             put(o::put_bundle),
         ),
         row(get_.clone(), "/v1/bundles/{sha256}", Stream, get(o::bundle)),
+        row(
+            get_.clone(),
+            "/v1/bundles/{sha256}/upload",
+            Document,
+            get(o::bundle_upload),
+        ),
         row(
             post_.clone(),
             "/v1/releases",

@@ -8,11 +8,15 @@ use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use fleet_protocol::command::{CommandView, CreateCommand};
-use fleet_protocol::device::{DeviceDetail, DeviceView, Page, SupportBundleView};
+use fleet_protocol::device::{
+    ChangeDevice, DeviceDetail, DeviceView, FleetOverview, Page, SupportBundleView,
+};
 use fleet_protocol::enrolment::{CreateEnrolmentToken, EnrolmentTokenCreated, EnrolmentTokenView};
 use fleet_protocol::event::Event;
 use fleet_protocol::heartbeat::Heartbeat;
-use fleet_protocol::release::{CreateRelease, ReleaseStatus, ReleaseView, SetReleaseStatus};
+use fleet_protocol::release::{
+    BundleUpload, CreateRelease, ReleaseStatus, ReleaseView, SetReleaseStatus,
+};
 use fleet_protocol::rollout::{CreateRollout, RolloutView};
 use fleet_protocol::trust::Envelope;
 use fleet_protocol::why::WhyTrace;
@@ -23,7 +27,7 @@ use super::device::chunks;
 use super::extract::{Json, ListQuery, Operator, Path, text};
 use super::problem::ApiError;
 use super::range;
-use crate::app::{App, Kind, Refusal};
+use crate::app::{App, BundleStored, Kind, Refusal};
 use crate::domain::rollout::Act;
 use crate::store::DeviceFilter;
 
@@ -82,6 +86,22 @@ pub(super) async fn device(
     Path(id): Path<DeviceId>,
 ) -> Result<Answer<DeviceDetail>> {
     Ok(Answer(app.device(&ctx, &id).await?))
+}
+
+pub(super) async fn overview(
+    State(app): State<Arc<App>>,
+    Operator(ctx): Operator,
+) -> Result<Answer<FleetOverview>> {
+    Ok(Answer(app.overview(&ctx).await?))
+}
+
+pub(super) async fn change_device(
+    State(app): State<Arc<App>>,
+    Operator(ctx): Operator,
+    Path(id): Path<DeviceId>,
+    Json(change): Json<ChangeDevice>,
+) -> Result<Answer<DeviceView>> {
+    Ok(Answer(app.change_device(&ctx, &id, &change).await?))
 }
 
 pub(super) async fn revoke_device(
@@ -177,14 +197,24 @@ pub(super) async fn put_bundle(
     State(app): State<Arc<App>>,
     Operator(ctx): Operator,
     Path(sha256): Path<Sha256>,
+    headers: HeaderMap,
     body: Body,
 ) -> Result<StatusCode> {
-    let new = app.put_bundle(&ctx, &sha256, chunks(body)).await?;
-    Ok(if new {
-        StatusCode::CREATED
-    } else {
-        StatusCode::NO_CONTENT
+    let part = range::sent(text(&headers, "content-range"))?;
+    let stored = app.put_bundle(&ctx, &sha256, part, chunks(body)).await?;
+    Ok(match stored {
+        BundleStored::New => StatusCode::CREATED,
+        BundleStored::AlreadyThere => StatusCode::NO_CONTENT,
+        BundleStored::Partly => StatusCode::ACCEPTED,
     })
+}
+
+pub(super) async fn bundle_upload(
+    State(app): State<Arc<App>>,
+    Operator(ctx): Operator,
+    Path(sha256): Path<Sha256>,
+) -> Result<Answer<BundleUpload>> {
+    Ok(Answer(app.bundle_upload(&ctx, &sha256).await?))
 }
 
 pub(super) async fn bundle(

@@ -11,7 +11,7 @@ use tokio::io::{AsyncReadExt as _, AsyncSeekExt as _};
 
 use super::extract::text;
 use super::problem::ApiError;
-use crate::app::{BundleFile, Kind, Refusal};
+use crate::app::{BundleFile, Kind, Part, Refusal};
 
 const CHUNK_BYTES: usize = 256 * 1024;
 
@@ -52,6 +52,34 @@ fn wanted(range: Option<&str>, size: u64) -> Wanted {
         ("", _, _, Some(_)) | (_, Some(_), "", _) | (_, Some(_), _, Some(_)) => Wanted::NotThere,
         _ => Wanted::Whole,
     }
+}
+
+/// What part of a file a body brings: `Content-Range: bytes FIRST-LAST/TOTAL`, or nothing for all.
+pub(super) fn sent(content_range: Option<&str>) -> Result<Part, Refusal> {
+    let Some(text) = content_range else {
+        return Ok(Part::WHOLE);
+    };
+    let parsed = text.strip_prefix("bytes ").and_then(|rest| {
+        let (range, total) = rest.trim().split_once('/')?;
+        let (first, last) = range.split_once('-')?;
+        let number = |text: &str| {
+            let digits = text.bytes().all(|b| b.is_ascii_digit());
+            digits.then(|| text.parse::<u64>().ok()).flatten()
+        };
+        let (first, last, total) = (number(first)?, number(last)?, number(total)?);
+        (first <= last && last < total).then_some(Part {
+            first,
+            total: Some(total),
+        })
+    });
+    parsed.ok_or_else(|| {
+        Refusal::new(
+            Kind::BadRequest,
+            "BAD_CONTENT_RANGE",
+            format!("Content-Range `{text}` names no part of a file"),
+            "send `Content-Range: bytes FIRST-LAST/TOTAL`, or leave it out to send the whole",
+        )
+    })
 }
 
 /// The file, or the part of it that is asked for. Answers HEAD too: the router leaves the body out.
@@ -154,6 +182,28 @@ fn body(file: tokio::fs::File, length: u64) -> Body {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_part_that_is_sent_names_its_place_in_the_whole() {
+        let part = |first, total| Part {
+            first,
+            total: Some(total),
+        };
+        assert_eq!(sent(None), Ok(Part::WHOLE));
+        assert_eq!(sent(Some("bytes 0-9/10")), Ok(part(0, 10)));
+        assert_eq!(sent(Some("bytes 5-9/10")), Ok(part(5, 10)));
+        for bad in [
+            "bytes 5-10/10",
+            "bytes 9-5/10",
+            "bytes 5-9/*",
+            "bytes */10",
+            "bytes +5-9/10",
+            "5-9/10",
+            "bytes 0-99999999999999999999/1",
+        ] {
+            assert!(sent(Some(bad)).is_err(), "{bad}");
+        }
+    }
 
     #[test]
     fn a_range_is_read_as_the_rfc_says() {

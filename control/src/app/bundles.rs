@@ -4,13 +4,15 @@ use std::path::PathBuf;
 
 use bytes::Bytes;
 use fleet_protocol::Sha256;
+use fleet_protocol::release::BundleUpload;
 use futures_util::Stream;
 use tokio::fs::File;
 
 use super::App;
-use super::error::{Error, Kind, Refusal, no_such};
-use super::upload::{self, BodyError};
-use crate::disk::failed;
+use super::error::{Error, no_such};
+use super::resume::{self, Part, Progress};
+use super::upload::BodyError;
+use crate::disk::{self, failed};
 use crate::store::TenantContext;
 
 /// A stored file, open for reading.
@@ -21,46 +23,71 @@ pub struct BundleFile {
     pub sha256: Sha256,
 }
 
+/// What became of an upload.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BundleStored {
+    New,
+    AlreadyThere,
+    /// The part is here, the whole is not yet.
+    Partly,
+}
+
 impl App {
     fn bundle_path(&self, ctx: &TenantContext, sha256: &Sha256) -> PathBuf {
         self.tenant_folder(ctx, "bundles")
             .join(format!("{sha256}.raucb"))
     }
 
-    /// Stores the bundle; true if it was not there yet.
+    /// How far an upload of this bundle got.
+    pub async fn bundle_upload(
+        &self,
+        ctx: &TenantContext,
+        sha256: &Sha256,
+    ) -> Result<BundleUpload, Error> {
+        if let Some(size) = self.store.bundle_size(ctx, sha256).await? {
+            return Ok(BundleUpload {
+                received_bytes: size,
+                complete: true,
+            });
+        }
+        let path = resume::partial_path(&self.tenant_folder(ctx, "bundles"), sha256);
+        Ok(BundleUpload {
+            received_bytes: resume::received(&path).await?,
+            complete: false,
+        })
+    }
+
+    /// Takes the bundle, or the next part of it. A broken connection loses nothing that arrived.
     ///
     /// # Errors
-    /// 422 if the body has another digest than its name says.
+    /// 422 if the whole has another digest than its name says; see `resume::receive` for others.
     pub async fn put_bundle<S>(
         &self,
         ctx: &TenantContext,
         sha256: &Sha256,
+        part: Part,
         body: S,
-    ) -> Result<bool, Error>
+    ) -> Result<BundleStored, Error>
     where
         S: Stream<Item = Result<Bytes, BodyError>> + Unpin,
     {
         if self.store.bundle_size(ctx, sha256).await?.is_some() {
-            return Ok(false);
+            return Ok(BundleStored::AlreadyThere);
         }
-        let folder = self.tenant_folder(ctx, "bundles");
-        let received = upload::receive(&folder, self.settings.max_bundle_bytes, body).await?;
-        if received.sha256 != *sha256 {
-            return Err(Refusal::new(
-                Kind::Unprocessable,
-                "DIGEST_MISMATCH",
-                format!("the body's SHA-256 is {}, not {sha256}", received.sha256),
-                "the file changed or was damaged on the way: compute its SHA-256 and send it again",
-            )
-            .into());
-        }
-        let size_bytes = received.size_bytes;
-        received.keep_as(self.bundle_path(ctx, sha256)).await?;
+        let path = resume::partial_path(&self.tenant_folder(ctx, "bundles"), sha256);
+        let max = self.settings.max_bundle_bytes;
+        let progress = resume::receive(&self.uploads, &path, sha256, part, max, body).await?;
+        let Progress::Whole(size_bytes) = progress else {
+            return Ok(BundleStored::Partly);
+        };
+        let named = self.bundle_path(ctx, sha256);
+        let renamed = tokio::task::spawn_blocking(move || disk::rename(&path, &named)).await;
+        renamed.expect("renaming does not panic")?;
         self.store
             .add_bundle(ctx, sha256, size_bytes, self.now())
             .await?;
         tracing::info!(bundle.sha256 = %sha256, bundle.size_bytes = size_bytes, "bundle stored");
-        Ok(true)
+        Ok(BundleStored::New)
     }
 
     pub async fn bundle(&self, ctx: &TenantContext, sha256: &Sha256) -> Result<BundleFile, Error> {

@@ -1,12 +1,15 @@
 //! The registry, and what devices say of themselves.
 
 use fleet_protocol::DeviceId;
-use fleet_protocol::device::{DeviceDetail, DeviceView, Page};
+use fleet_protocol::device::{
+    ChangeDevice, DeviceDetail, DeviceView, FleetOverview, Page, VersionCount,
+};
 use fleet_protocol::event::{Event, EventBatch, MAX_EVENTS_PER_BATCH};
 use fleet_protocol::heartbeat::{Heartbeat, HeartbeatAck};
 use fleet_protocol::update::UpdateReport;
 use jiff::Timestamp;
 
+use super::enrolment::check_name;
 use super::error::{Error, Refusal, no_such};
 use super::{App, PageRequest};
 use crate::domain::rollout::Reported;
@@ -14,15 +17,6 @@ use crate::domain::why;
 use crate::store::{DeviceFilter, DeviceRow, ReportFacts, TenantContext};
 
 pub(super) const DEVICE_LIST: &str = "`fleet device list` (GET /v1/devices)";
-
-/// The fleet in a few numbers.
-#[derive(Debug, Clone)]
-pub struct Overview {
-    pub devices: u64,
-    pub online: u64,
-    /// Version, devices that run it.
-    pub versions: Vec<(String, u64)>,
-}
 
 impl App {
     pub async fn devices(
@@ -40,14 +34,14 @@ impl App {
         Ok(page.page(rows, |d| d.device_id.to_string(), |d| d))
     }
 
-    pub async fn overview(&self, ctx: &TenantContext) -> Result<Overview, Error> {
+    pub async fn overview(&self, ctx: &TenantContext) -> Result<FleetOverview, Error> {
         let rows = self.store.fleet_counts(ctx, self.online_since()).await?;
-        Ok(Overview {
+        Ok(FleetOverview {
             devices: rows.iter().map(|r| r.1).sum(),
             online: rows.iter().map(|r| r.2).sum(),
             versions: rows
                 .into_iter()
-                .map(|(v, devices, _)| (v, devices))
+                .map(|(version, devices, _)| VersionCount { version, devices })
                 .collect(),
         })
     }
@@ -72,6 +66,21 @@ impl App {
             heartbeat: row.heartbeat,
             update_report: row.report,
         })
+    }
+
+    /// Gives a device another name for people.
+    pub async fn change_device(
+        &self,
+        ctx: &TenantContext,
+        id: &DeviceId,
+        change: &ChangeDevice,
+    ) -> Result<DeviceView, Error> {
+        check_name("name", &change.name)?;
+        if !self.store.rename_device(ctx, id, &change.name).await? {
+            return Err(no_such("device", id, DEVICE_LIST));
+        }
+        tracing::info!(device.id = %id, operator = ctx.actor_name(), "device renamed");
+        Ok(self.device_row(ctx, id).await?.view)
     }
 
     /// Takes a device's credentials away: its next request is refused.

@@ -75,6 +75,7 @@ impl App {
         for ctx in self.store.all_tenants().await? {
             let (now, keep) = (self.now(), self.settings.keep_history);
             self.store.prune(&ctx, now, keep).await?;
+            super::resume::sweep(&self.tenant_folder(&ctx, "bundles"), now);
         }
         Ok(())
     }
@@ -82,6 +83,7 @@ impl App {
     /// Throws away uploads that a crash left behind. Only before the first request.
     pub async fn sweep_uploads(&self) -> Result<(), Error> {
         for ctx in self.store.all_tenants().await? {
+            // Partial uploads stay: they can be gone on with.
             sweep(&self.tenant_folder(&ctx, "bundles"));
             let support = self.tenant_folder(&ctx, "support-bundles");
             let devices = std::fs::read_dir(support).into_iter().flatten().flatten();

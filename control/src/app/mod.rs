@@ -12,6 +12,7 @@ mod error;
 mod executor;
 mod limiter;
 mod releases;
+mod resume;
 mod rollouts;
 mod sessions;
 mod support;
@@ -31,10 +32,10 @@ use crate::clock::Clock;
 use crate::pki::Authority;
 use crate::store::{Store, TenantContext};
 
-pub use bundles::BundleFile;
-pub use devices::Overview;
+pub use bundles::{BundleFile, BundleStored};
 pub use error::{Error, Kind, Refusal};
 pub use limiter::Limiter;
+pub use resume::Part;
 pub(crate) use sessions::LIFETIME as SESSION_LIFETIME;
 pub use sessions::Sessions;
 pub use upload::BodyError;
@@ -82,6 +83,7 @@ pub struct App {
     authority: Authority,
     clock: Clock,
     data: PathBuf,
+    uploads: resume::Writers,
     plan_now: Notify,
     shutdown: watch::Sender<bool>,
 }
@@ -103,6 +105,7 @@ impl App {
             wakeups: Wakeups::default(),
             sessions: Sessions::default(),
             data: data.to_owned(),
+            uploads: resume::Writers::default(),
             plan_now: Notify::new(),
             shutdown: watch::Sender::new(false),
         })

@@ -7,13 +7,13 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use fleet_protocol::RolloutId;
-use fleet_protocol::device::DeviceView;
+use fleet_protocol::device::{DeviceView, FleetOverview};
 use fleet_protocol::rollout::RolloutView;
 
 use super::session::{Browser, render};
 use super::words::{ago, member, rollout_tone, update_tone, words};
 use crate::api::{ApiError, ListQuery, Path, device_filter};
-use crate::app::{App, Error, Overview, PageRequest};
+use crate::app::{App, Error, PageRequest};
 
 pub(super) const REFRESH_S: u32 = 10;
 
@@ -84,7 +84,7 @@ struct RolloutLine {
 struct FleetPage {
     title: &'static str,
     refresh_s: u32,
-    overview: Overview,
+    overview: FleetOverview,
     versions: Vec<VersionLine>,
     rollouts: Vec<RolloutLine>,
     devices: Vec<DeviceLine>,
@@ -137,14 +137,11 @@ pub(crate) async fn fleet(
     let devices = app
         .devices(&ctx, &device_filter(&query), &query.page)
         .await?;
-    let versions = overview
-        .versions
-        .iter()
-        .map(|(version, devices)| VersionLine {
-            version: version.clone(),
-            devices: *devices,
-            percent: share(*devices, overview.devices),
-        });
+    let versions = overview.versions.iter().map(|counted| VersionLine {
+        version: counted.version.clone(),
+        devices: counted.devices,
+        percent: share(counted.devices, overview.devices),
+    });
     let page = FleetPage {
         title: "Fleet",
         refresh_s: REFRESH_S,

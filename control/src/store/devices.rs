@@ -148,6 +148,22 @@ impl Store {
             .collect()
     }
 
+    /// False: no such device.
+    pub async fn rename_device(
+        &self,
+        ctx: &TenantContext,
+        id: &DeviceId,
+        name: &str,
+    ) -> Result<bool, StoreError> {
+        let done = sqlx::query("UPDATE devices SET name = ? WHERE tenant_id = ? AND device_id = ?")
+            .bind(name)
+            .bind(ctx.key())
+            .bind(id.as_str())
+            .execute(&self.write)
+            .await?;
+        Ok(done.rows_affected() == 1)
+    }
+
     /// Takes the device's credentials away (or gives them back). False: no such device.
     pub async fn revoke_device(
         &self,

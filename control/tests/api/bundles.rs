@@ -83,6 +83,73 @@ fn a_bundle_that_is_not_what_its_name_says_leaves_nothing_behind() {
 }
 
 #[test]
+fn an_upload_goes_on_where_it_broke_off_even_after_a_restart() {
+    let mut world = World::new();
+    let bundle = content();
+    let digest = Sha256::of(&bundle);
+    let path = format!("/v1/bundles/{digest}");
+    let put = |world: &World, first: usize, last: usize| {
+        let token = format!("Bearer {}", world.running().admin_token);
+        let range = format!("bytes {first}-{}/{}", last - 1, bundle.len());
+        let headers = [("authorization", token.as_str()), ("content-range", &range)];
+        world.anyone("PUT", &path, &headers, &bundle[first..last])
+    };
+    let progress = |world: &World| world.get(&format!("{path}/upload")).ok();
+    assert_eq!(progress(&world)["receivedBytes"], 0);
+    assert_eq!(put(&world, 0, 1_000_000).status, 202);
+    put(&world, 999_999, 2_000_000).refused(409, "UPLOAD_OFFSET");
+    world.restart();
+    assert_eq!(
+        progress(&world),
+        json!({"receivedBytes": 1_000_000, "complete": false})
+    );
+    world.get(&path).refused(404, "NOT_FOUND");
+    assert_eq!(put(&world, 1_000_000, bundle.len()).status, 201);
+    assert_eq!(
+        progress(&world),
+        json!({"receivedBytes": bundle.len(), "complete": true})
+    );
+    assert_eq!(put(&world, 0, 10).status, 204);
+    let folder = world.data.path().join("bundles/ten_default");
+    assert_eq!(fs::read_dir(folder).unwrap().count(), 1);
+}
+
+#[test]
+fn what_a_cut_connection_brought_is_kept() {
+    let world = World::new();
+    let bundle = content();
+    let path = format!("/v1/bundles/{}", Sha256::of(&bundle));
+    let token = format!("Bearer {}", world.running().admin_token);
+    let half = bundle.len() / 2;
+    let body = format!("content-length: {}", bundle.len());
+    let connection = world.begin(&path, &token, &body, &bundle[..half]);
+    let upload = format!("{path}/upload");
+    let received = || world.get(&upload).ok()["receivedBytes"].as_u64().unwrap();
+    let begun = std::time::Instant::now();
+    while received() < half as u64 {
+        assert!(begun.elapsed().as_secs() < 30, "{} of {half}", received());
+    }
+    drop(connection);
+    let range = format!("bytes {half}-{}/{}", bundle.len() - 1, bundle.len());
+    let headers = [("authorization", token.as_str()), ("content-range", &range)];
+    let rest = world.anyone("PUT", &path, &headers, &bundle[half..]);
+    assert_eq!(rest.status, 201, "{rest:?}");
+}
+
+#[test]
+fn a_later_upload_takes_over_from_one_that_hangs() {
+    let world = World::new();
+    let bundle = content();
+    let path = format!("/v1/bundles/{}", Sha256::of(&bundle));
+    let token = format!("Bearer {}", world.running().admin_token);
+    let length = format!("content-length: {}", bundle.len());
+    let hanging = world.begin(&path, &token, &length, &bundle[..100_000]);
+    let whole = world.operator_raw("PUT", &path, &bundle);
+    assert_eq!(whole.status, 201, "{whole:?}");
+    drop(hanging);
+}
+
+#[test]
 fn uploading_a_bundle_again_changes_nothing() {
     let world = World::new();
     let path = format!("/v1/bundles/{}", Sha256::of("this"));

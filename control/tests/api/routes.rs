@@ -32,7 +32,9 @@ fn rows() -> Vec<Row> {
 
         Row("POST", "/v1/enrolment-tokens", operator(201)),
         Row("GET", "/v1/enrolment-tokens", operator(200)),
+        Row("GET", "/v1/overview", operator(200)),
         Row("GET", "/v1/devices", operator(200)),
+        Row("PATCH", "/v1/devices/{id}", operator(404)),
         Row("GET", "/v1/devices/{id}", operator(404)),
         Row("DELETE", "/v1/devices/{id}", operator(404)),
         Row("POST", "/v1/devices/{id}/restore", operator(404)),
@@ -46,6 +48,8 @@ fn rows() -> Vec<Row> {
         Row("GET", "/v1/devices/{id}/support-bundles/{name}", operator(404)),
         Row("PUT", "/v1/bundles/{sha256}", operator(422)),
         Row("GET", "/v1/bundles/{sha256}", operator(404)),
+        // Another tenant's bundle has not begun to arrive here.
+        Row("GET", "/v1/bundles/{sha256}/upload", operator(200)),
         Row("POST", "/v1/releases", operator(422)),
         Row("GET", "/v1/releases", operator(200)),
         Row("POST", "/v1/releases/{version}/status", operator(404)),
@@ -79,6 +83,7 @@ fn body(method: &str, path: &str) -> String {
             json!({"type": "refresh", "payload": {}}).to_string()
         }
         ("POST", "/v1/releases/{version}/status") => json!({"status": "draft"}).to_string(),
+        ("PATCH", _) => json!({"name": "x"}).to_string(),
         ("POST", "/v1/rollouts") => json!({"version": "2.0.0"}).to_string(),
         ("POST", "/login") => "token=wrong".to_owned(),
         ("POST" | "PUT", "/v1/enrolment-tokens" | "/v1/config/{scope}") => "{}".to_owned(),

@@ -1,6 +1,6 @@
 //! A control plane on a free port with its data in a temporary folder, and devices to go with it.
 
-use std::io::{BufRead as _, BufReader};
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -176,6 +176,31 @@ impl World {
     pub(crate) fn operator_raw(&self, method: &str, path: &str, body: &[u8]) -> Answer {
         let token = format!("Bearer {}", self.running().admin_token);
         self.anyone(method, path, &[("authorization", &token)], body)
+    }
+
+    /// Sends a PUT with this much of its body, and leaves the connection open.
+    pub(crate) fn begin(&self, path: &str, token: &str, header: &str, body: &[u8]) -> impl Sized {
+        let mut roots = rustls::RootCertStore::empty();
+        let ca = rustls_pki_types::pem::PemObject::from_pem_slice(self.ca().as_bytes()).unwrap();
+        roots.add(ca).unwrap();
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let config = rustls::ClientConfig::builder_with_provider(provider)
+            .with_protocol_versions(&[&rustls::version::TLS13])
+            .unwrap()
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        let address = self.running().address;
+        let name = address.ip().into();
+        let session = rustls::ClientConnection::new(Arc::new(config), name).unwrap();
+        let tcp = std::net::TcpStream::connect(address).unwrap();
+        let mut stream = rustls::StreamOwned::new(session, tcp);
+        let head = format!(
+            "PUT {path} HTTP/1.1\r\nhost: {address}\r\nauthorization: {token}\r\n{header}\r\n\r\n"
+        );
+        stream.write_all(head.as_bytes()).unwrap();
+        stream.write_all(body).unwrap();
+        stream.flush().unwrap();
+        stream
     }
 
     pub(crate) fn get(&self, path: &str) -> Answer {
