@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args as ClapArgs, Parser, Subcommand};
 
 use crate::bundle::BundleCommand;
+use crate::config::ConfigCommand;
 use crate::device::DeviceCommand;
 use crate::flash::FlashArgs;
 use crate::keys::KeysCommand;
@@ -80,6 +81,8 @@ pub struct Global {
 
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// The fleet on one screen: devices, versions, rollouts that are going on
+    Status,
     /// Remember a control plane's address, CA and token
     Login(LoginArgs),
     /// Release keys and the certificates that sign bundles
@@ -97,6 +100,9 @@ pub enum Command {
     /// Devices, commands to them, and their enrolment
     #[command(subcommand)]
     Device(DeviceCommand),
+    /// What devices are told to do differently from their image
+    #[command(subcommand)]
+    Config(ConfigCommand),
     /// Write an image to a card, disk or file
     Flash(FlashArgs),
     /// Print a script that completes this command in a shell

@@ -102,19 +102,52 @@ impl Client {
     }
 
     pub fn post<B: Serialize, T: DeserializeOwned>(&self, path: &str, body: &B) -> Result<T> {
+        self.with_body(Method::POST, path, &[], body)
+    }
+
+    pub fn patch<B: Serialize, T: DeserializeOwned>(&self, path: &str, body: &B) -> Result<T> {
+        self.with_body(Method::PATCH, path, &[], body)
+    }
+
+    /// Refused when what is there has another ETag by now.
+    pub fn put_if_match<B: Serialize, T: DeserializeOwned>(
+        &self,
+        path: &str,
+        etag: &str,
+        body: &B,
+    ) -> Result<T> {
+        self.with_body(Method::PUT, path, &[("if-match", etag.to_owned())], body)
+    }
+
+    fn with_body<B: Serialize, T: DeserializeOwned>(
+        &self,
+        method: Method,
+        path: &str,
+        headers: &[(&str, String)],
+        body: &B,
+    ) -> Result<T> {
         let bytes = serde_json::to_vec(body).expect("requests are plain data");
-        let headers = [("content-type", "application/json".to_owned())];
+        let mut all = vec![("content-type", "application/json".to_owned())];
+        all.extend_from_slice(headers);
         let mut bytes = bytes.as_slice();
-        let response = self.send(Method::POST, path, &headers, bytes.as_body())?;
+        let response = self.send(method, path, &all, bytes.as_body())?;
         self.json(path, response)
     }
 
-    /// Sends `size` bytes from `reader`.
-    pub fn upload(&self, path: &str, size: u64, reader: &mut dyn Read) -> Result<()> {
-        let headers = [
+    pub fn delete(&self, path: &str) -> Result<()> {
+        self.send(Method::DELETE, path, &[], SendBody::none())
+            .map(|_| ())
+    }
+
+    /// Sends the bytes from `first` to the end of `size` from `reader`, which stands at `first`.
+    pub fn upload(&self, path: &str, first: u64, size: u64, reader: &mut dyn Read) -> Result<()> {
+        let mut headers = vec![
             ("content-type", "application/octet-stream".to_owned()),
-            ("content-length", size.to_string()),
+            ("content-length", (size - first).to_string()),
         ];
+        if let Some(last) = size.checked_sub(1) {
+            headers.push(("content-range", format!("bytes {first}-{last}/{size}")));
+        }
         self.send(Method::PUT, path, &headers, SendBody::from_reader(reader))
             .map(|_| ())
     }

@@ -2,6 +2,7 @@
 
 mod command;
 mod enrol;
+mod lifecycle;
 mod logs;
 
 use clap::{Args, Subcommand};
@@ -19,6 +20,7 @@ use crate::{clock, context};
 
 pub use command::CommandArgs;
 pub use enrol::EnrolArgs;
+pub use lifecycle::RevokeArgs;
 pub use logs::LogsArgs;
 
 #[derive(Debug, Subcommand)]
@@ -29,6 +31,24 @@ pub enum DeviceCommand {
     Show {
         /// Id or name
         device: String,
+    },
+    /// What holds its update back, step by step (as `fleet rollout why`)
+    Why {
+        /// Id or name
+        device: String,
+    },
+    /// Take its credentials away: it is not let in any more
+    Revoke(RevokeArgs),
+    /// Let a revoked device in again
+    Restore {
+        /// Id or name
+        device: String,
+    },
+    /// Give it another name for people
+    Rename {
+        /// Id or name
+        device: String,
+        name: String,
     },
     /// Ask a device to do something
     Command(CommandArgs),
@@ -69,6 +89,12 @@ pub fn run(command: DeviceCommand, global: &Global, output: Output) -> Result<()
     match command {
         DeviceCommand::List(args) => list(&args, &client, output),
         DeviceCommand::Show { device } => show(&device, &client, output),
+        DeviceCommand::Why { device } => crate::rollout::why(&client, &device, output),
+        DeviceCommand::Revoke(args) => lifecycle::revoke(&args, &client, output),
+        DeviceCommand::Restore { device } => lifecycle::restore(&device, &client, output),
+        DeviceCommand::Rename { device, name } => {
+            lifecycle::rename(&device, &name, &client, output)
+        }
         DeviceCommand::Command(args) => command::run(args, &client, output),
         DeviceCommand::Logs(args) => logs::run(&args, &client, output),
         DeviceCommand::Bundle(args) => logs::bundle(&args, &client, output),

@@ -18,6 +18,7 @@ pub mod args;
 pub mod bundle;
 pub mod client;
 mod clock;
+pub mod config;
 pub mod context;
 pub mod device;
 pub mod error;
@@ -28,6 +29,7 @@ pub mod rauc;
 pub mod release;
 pub mod rollout;
 mod run;
+pub mod status;
 mod store;
 pub mod text;
 

@@ -222,7 +222,7 @@ fn ended(view: &RolloutView) -> Result<()> {
     .hint("ask a device with `fleet rollout why DEVICE`; a fixed release needs a new version"))
 }
 
-fn why(client: &Client, device: &str, output: Output) -> Result<()> {
+pub(crate) fn why(client: &Client, device: &str, output: Output) -> Result<()> {
     let id = device::resolve(client, device)?;
     let trace: WhyTrace = client.get(&format!("/v1/devices/{id}/why"))?;
     output.result(&trace, |t| trace_text(t, output));

@@ -5,7 +5,7 @@ use clap::CommandFactory as _;
 use crate::args::{Args, Command};
 use crate::error::Result;
 use crate::output::Output;
-use crate::{bundle, context, device, flash, keys, release, rollout};
+use crate::{bundle, config, context, device, flash, keys, release, rollout, status};
 
 /// Runs one command; its result is printed, its error is the caller's to print.
 ///
@@ -20,6 +20,8 @@ pub fn run(args: Args, output: &Output) -> Result<()> {
         Command::Release(command) => release::run(command, global, *output),
         Command::Rollout(command) => rollout::run(command, global, *output),
         Command::Device(command) => device::run(command, global, *output),
+        Command::Status => status::run(global, *output),
+        Command::Config(command) => config::run(command, global, *output),
         Command::Flash(args) => flash::run(&args, *output),
         Command::Completions { shell } => {
             let mut script = Vec::new();

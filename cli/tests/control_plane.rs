@@ -1,85 +1,39 @@
 //! Against a real control plane: login, publish, roll out, enrol; and how each refusal ends.
 #![allow(clippy::unwrap_used, reason = "a failed unwrap fails the test")]
 
+#[path = "support/network.rs"]
+mod network;
+#[path = "support/plane.rs"]
+mod plane;
 mod support;
 
-use fleet_control::app::Settings;
-use fleet_control::clock::Clock;
-use fleet_control::server::{Config, Running, start};
-use support::{Bench, Ran};
+use network::BadNetwork;
+use plane::Plane;
+use support::Bench;
 
-/// A control plane on a free port, with its folder at `fleet-data`.
-struct Plane {
-    running: Option<Running>,
-    runtime: tokio::runtime::Runtime,
-    bench: Bench,
-}
-
-impl Plane {
-    fn new() -> Self {
-        let bench = Bench::new();
-        let runtime = tokio::runtime::Runtime::new().unwrap();
-        let config = Config {
-            data: bench.path("fleet-data"),
-            listen: "127.0.0.1:0".parse().unwrap(),
-            public_url: None,
-            names: Vec::new(),
-            settings: Settings::default(),
-            clock: Clock::system(),
-        };
-        let running = runtime.block_on(start(config)).unwrap();
-        Self {
-            running: Some(running),
-            runtime,
-            bench,
-        }
+fn bundle(plane: &Plane, version: &str, out: &str) {
+    if !plane.bench.path("fleet-keys").exists() {
+        plane.fleet_with_rauc(&["keys", "init"]).ok();
     }
-
-    fn logged_in() -> Self {
-        let plane = Self::new();
-        plane.fleet(&["login", "--data", "fleet-data"]).ok();
-        plane
+    for (name, first) in [("root.img", 0u32), ("boot.img", 5000)] {
+        let noise: Vec<u8> = (first..)
+            .flat_map(|n| *fleet_protocol::Sha256::of(n.to_le_bytes()).as_bytes())
+            .take(16 * 4096)
+            .collect();
+        std::fs::write(plane.bench.path(name), noise).unwrap();
     }
-
-    fn fleet(&self, args: &[&str]) -> Ran {
-        self.bench.fleet_with_rauc(args)
-    }
-
-    fn stop(&mut self) {
-        if let Some(running) = self.running.take() {
-            self.runtime.block_on(running.stop());
-        }
-    }
-
-    fn bundle(&self, version: &str, out: &str) {
-        if !self.bench.path("fleet-keys").exists() {
-            self.fleet(&["keys", "init"]).ok();
-        }
-        for (name, first) in [("root.img", 0u32), ("boot.img", 5000)] {
-            let noise: Vec<u8> = (first..)
-                .flat_map(|n| *fleet_protocol::Sha256::of(n.to_le_bytes()).as_bytes())
-                .take(16 * 4096)
-                .collect();
-            std::fs::write(self.bench.path(name), noise).unwrap();
-        }
-        let inputs = [
-            "--rootfs",
-            "root.img",
-            "--boot",
-            "boot.img",
-            "--compatible",
-            "fleet-test",
-        ];
-        let rest = ["--version", version, "--out", out];
-        self.fleet(&[&["bundle", "build"], &inputs[..], &rest[..]].concat())
-            .ok();
-    }
-}
-
-impl Drop for Plane {
-    fn drop(&mut self) {
-        self.stop();
-    }
+    let inputs = [
+        "--rootfs",
+        "root.img",
+        "--boot",
+        "boot.img",
+        "--compatible",
+        "fleet-test",
+    ];
+    let rest = ["--version", version, "--out", out];
+    plane
+        .fleet_with_rauc(&[&["bundle", "build"], &inputs[..], &rest[..]].concat())
+        .ok();
 }
 
 const ROOT_HASH: &str = "abababababababababababababababababababababababababababababababab";
@@ -87,7 +41,7 @@ const ROOT_HASH: &str = "abababababababababababababababababababababababababababa
 #[test]
 fn a_release_is_published_once_whatever_is_repeated() {
     let plane = Plane::logged_in();
-    plane.bundle("2.0.0", "f.raucb");
+    bundle(&plane, "2.0.0", "f.raucb");
     let publish = [
         "release",
         "publish",
@@ -96,21 +50,24 @@ fn a_release_is_published_once_whatever_is_repeated() {
         ROOT_HASH,
         "--json",
     ];
-    let first = plane.fleet(&publish).ok().json();
+    let first = plane.fleet_with_rauc(&publish).ok().json();
     assert_eq!(
         (&first["created"], &first["bundleUploaded"]),
         (&true.into(), &true.into())
     );
     assert_eq!(first["keySetsPublished"], serde_json::json!([1]));
-    let again = plane.fleet(&publish).ok().json();
+    let again = plane.fleet_with_rauc(&publish).ok().json();
     assert_eq!(again["created"], false);
     plane
-        .fleet(&[&publish[..5], &["--rollback-floor", "1.0.0"]].concat())
+        .fleet_with_rauc(&[&publish[..5], &["--rollback-floor", "1.0.0"]].concat())
         .fails(4, "differs from this one");
     plane
-        .fleet(&["release", "status", "2.0.0", "deprecated"])
+        .fleet_with_rauc(&["release", "status", "2.0.0", "deprecated"])
         .ok();
-    let list = plane.fleet(&["release", "list", "--json"]).ok().json();
+    let list = plane
+        .fleet_with_rauc(&["release", "list", "--json"])
+        .ok()
+        .json();
     assert_eq!(list["items"].as_array().unwrap().len(), 1);
     assert_eq!(list["items"][0]["status"], "deprecated");
 }
@@ -118,10 +75,10 @@ fn a_release_is_published_once_whatever_is_repeated() {
 #[test]
 fn a_release_signed_by_too_few_is_not_published_until_another_signs() {
     let plane = Plane::logged_in();
-    plane.bundle("2.0.0", "f.raucb");
+    bundle(&plane, "2.0.0", "f.raucb");
     let key = |n: u8| format!("fleet-keys/release-{n}.key.pem");
     plane
-        .fleet(&[
+        .fleet_with_rauc(&[
             "release",
             "publish",
             "f.raucb",
@@ -132,7 +89,7 @@ fn a_release_signed_by_too_few_is_not_published_until_another_signs() {
         ])
         .fails(4, "nothing was published");
     plane
-        .fleet(&[
+        .fleet_with_rauc(&[
             "release",
             "sign",
             "f.raucb",
@@ -149,9 +106,11 @@ fn a_release_signed_by_too_few_is_not_published_until_another_signs() {
         "--metadata",
         "2.0.0.release.json",
     ];
-    plane.fleet(&with_file).fails(4, "nothing was published");
     plane
-        .fleet(&[
+        .fleet_with_rauc(&with_file)
+        .fails(4, "nothing was published");
+    plane
+        .fleet_with_rauc(&[
             "release",
             "sign",
             "--metadata",
@@ -160,10 +119,10 @@ fn a_release_signed_by_too_few_is_not_published_until_another_signs() {
             &key(2),
         ])
         .ok();
-    plane.fleet(&with_file).ok();
-    plane.bundle("2.0.1", "other.raucb");
+    plane.fleet_with_rauc(&with_file).ok();
+    bundle(&plane, "2.0.1", "other.raucb");
     plane
-        .fleet(&[
+        .fleet_with_rauc(&[
             "release",
             "publish",
             "other.raucb",
@@ -178,7 +137,7 @@ fn an_enrolment_file_is_the_owners_and_is_not_overwritten() {
     use std::os::unix::fs::PermissionsExt as _;
     let plane = Plane::logged_in();
     let enrolled = plane
-        .fleet(&["device", "enrol", "--name", "kiosk", "--json"])
+        .fleet_with_rauc(&["device", "enrol", "--name", "kiosk", "--json"])
         .ok();
     let path = plane.bench.path("provision.json");
     let file: fleet_protocol::enrolment::ProvisionFile =
@@ -188,22 +147,29 @@ fn an_enrolment_file_is_the_owners_and_is_not_overwritten() {
         std::fs::metadata(&path).unwrap().permissions().mode() & 0o777,
         0o600
     );
-    plane.fleet(&["device", "enrol"]).fails(4, "exists already");
+    plane
+        .fleet_with_rauc(&["device", "enrol"])
+        .fails(4, "exists already");
 }
 
 #[test]
 fn key_sets_follow_a_rotation_and_another_fleets_are_refused() {
     let plane = Plane::logged_in();
-    plane.fleet(&["keys", "init"]).ok();
-    plane.fleet(&["keys", "publish"]).ok();
+    plane.fleet_with_rauc(&["keys", "init"]).ok();
+    plane.fleet_with_rauc(&["keys", "publish"]).ok();
     plane
-        .fleet(&["keys", "rotate", "--replace", "release-2"])
+        .fleet_with_rauc(&["keys", "rotate", "--replace", "release-2"])
         .ok();
-    let sent = plane.fleet(&["keys", "publish", "--json"]).ok().json();
+    let sent = plane
+        .fleet_with_rauc(&["keys", "publish", "--json"])
+        .ok()
+        .json();
     assert_eq!(sent["published"], serde_json::json!([2]));
-    plane.fleet(&["keys", "init", "--dir", "other"]).ok();
     plane
-        .fleet(&["keys", "publish", "--dir", "other"])
+        .fleet_with_rauc(&["keys", "init", "--dir", "other"])
+        .ok();
+    plane
+        .fleet_with_rauc(&["keys", "publish", "--dir", "other"])
         .fails(4, "another key set 1");
 }
 
@@ -211,19 +177,19 @@ fn key_sets_follow_a_rotation_and_another_fleets_are_refused() {
 fn what_does_not_exist_is_not_found() {
     let plane = Plane::logged_in();
     plane
-        .fleet(&["device", "show", "nobody"])
+        .fleet_with_rauc(&["device", "show", "nobody"])
         .fails(3, "nobody");
     plane
-        .fleet(&["rollout", "start", "9.0.0"])
+        .fleet_with_rauc(&["rollout", "start", "9.0.0"])
         .fails(3, "9.0.0");
     plane
-        .fleet(&["rollout", "status", "rol_none"])
+        .fleet_with_rauc(&["rollout", "status", "rol_none"])
         .fails(3, "rol_none");
     plane
-        .fleet(&["rollout", "why", "dev_none"])
+        .fleet_with_rauc(&["rollout", "why", "dev_none"])
         .fails(3, "dev_none");
     plane
-        .fleet(&["rollout", "status", "--watch"])
+        .fleet_with_rauc(&["rollout", "status", "--watch"])
         .fails(3, "no rollout");
 }
 
@@ -232,15 +198,19 @@ fn a_wrong_token_a_foreign_ca_and_a_stopped_server_each_have_their_exit_code() {
     let mut plane = Plane::logged_in();
     std::fs::write(plane.bench.path("token"), "x".repeat(64)).unwrap();
     plane
-        .fleet(&["device", "list", "--token-file", "token"])
+        .fleet_with_rauc(&["device", "list", "--token-file", "token"])
         .fails(6, "");
-    plane.fleet(&["keys", "init"]).ok();
+    plane.fleet_with_rauc(&["keys", "init"]).ok();
     plane
-        .fleet(&["device", "list", "--ca", "fleet-keys/keyring.pem"])
+        .fleet_with_rauc(&["device", "list", "--ca", "fleet-keys/keyring.pem"])
         .fails(5, "pinned CA");
     plane.stop();
-    plane.fleet(&["device", "list"]).fails(5, "cannot reach");
-    plane.fleet(&["device", "list", "--json"]).fails_json(5);
+    plane
+        .fleet_with_rauc(&["device", "list"])
+        .fails(5, "cannot reach");
+    plane
+        .fleet_with_rauc(&["device", "list", "--json"])
+        .fails_json(5);
 }
 
 #[test]
@@ -250,4 +220,29 @@ fn without_a_login_the_hint_says_how() {
     bench
         .fleet(&["login", "--data", "nowhere"])
         .fails(3, "nowhere");
+}
+
+#[test]
+fn an_upload_whose_connection_is_cut_goes_on_where_it_was() {
+    let plane = Plane::logged_in();
+    bundle(&plane, "2.0.0", "f.raucb");
+    let size = std::fs::metadata(plane.bench.path("f.raucb"))
+        .unwrap()
+        .len();
+    // Cut three times, each after a quarter.
+    let network = BadNetwork::before(plane.address(), 3, size / 4);
+    let server = format!("https://{}", network.address);
+    let publish = ["release", "publish", "f.raucb", "--root-hash", ROOT_HASH];
+    let ran = plane
+        .fleet_with_rauc(&[&publish[..], &["--server", &server]].concat())
+        .ok();
+    assert_eq!(network.cuts(), 3);
+    assert!(ran.stderr.contains("going on with it"), "{ran:?}");
+    let carried = network.carried();
+    assert!(carried < size * 2, "{carried} bytes for {size}");
+    let list = plane
+        .fleet_with_rauc(&["release", "list", "--json"])
+        .ok()
+        .json();
+    assert_eq!(list["items"][0]["version"], "2.0.0");
 }

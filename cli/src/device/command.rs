@@ -7,7 +7,7 @@ use fleet_protocol::command::{
     CommandKind, CommandOutcome, CommandStatus, CommandView, CreateCommand, LogLevel,
 };
 use fleet_protocol::device::Page;
-use fleet_protocol::{UnitName, Version};
+use fleet_protocol::{CommandId, UnitName, Version};
 
 use super::resolve;
 use crate::client::Client;
@@ -72,6 +72,8 @@ pub enum What {
         #[arg(value_parser = log_level)]
         level: LogLevel,
     },
+    /// Take a command back that the device has not fetched yet
+    Cancel { command: CommandId },
     /// Show a card on the screen that says which device this is
     Identify {
         #[arg(long, default_value = "30s", value_parser = parse_duration, value_name = "DURATION")]
@@ -92,6 +94,12 @@ pub(super) fn run(args: CommandArgs, client: &Client, output: Output) -> Result<
         output.result(&page, |p| list_text(&p.items, output));
         return Ok(());
     };
+    if let What::Cancel { command } = what {
+        let path = format!("{path}/{command}/cancel");
+        let view: CommandView = client.post(&path, &serde_json::json!({}))?;
+        output.result(&view, |v| show(v, output));
+        return Ok(());
+    }
     let request = CreateCommand {
         kind: kind(what)?,
         expires_in_seconds: Some(args.expires.as_secs()),
@@ -136,6 +144,9 @@ fn kind(what: What) -> Result<CommandKind> {
                 None => changes(&set)?,
             },
         },
+        What::Cancel { .. } => {
+            return Err(CommandError::usage("a device is not told to take back"));
+        }
         What::Refresh => CommandKind::Refresh {},
         What::LogLevel { level } => CommandKind::LogLevel { level },
         What::Identify { duration } => CommandKind::Identify {

@@ -1,18 +1,24 @@
 //! `fleet release publish`: key sets, then the bundle, then the release; each only if missing.
 
 use std::fs::File;
+use std::io::{Seek as _, SeekFrom};
+use std::time::Duration;
 
 use fleet_protocol::device::Page;
-use fleet_protocol::release::{CreateRelease, ReleaseView, SetReleaseStatus};
+use fleet_protocol::release::{BundleUpload, CreateRelease, ReleaseView, SetReleaseStatus};
 use fleet_protocol::trust::{Envelope, KeySetError, ReleaseMetadata, TrustedKeys};
 
 use super::metadata::{self, Signers};
 use super::{PublishArgs, Published};
 use crate::client::Client;
-use crate::error::{CommandError, Result};
+use crate::error::{CommandError, Kind, Result};
 use crate::keys::{self, KeyFolder};
 use crate::output::Output;
 use crate::{clock, store};
+
+/// Tries without any progress before giving up, and the growing pause between them.
+const TRIES: u32 = 5;
+const PAUSE: Duration = Duration::from_millis(500);
 
 pub(super) fn publish(args: &PublishArgs, client: &Client, output: Output) -> Result<Published> {
     let folder = KeyFolder::open(&args.keys.keys).ok();
@@ -150,6 +156,7 @@ fn same_release(a: &ReleaseMetadata, b: &ReleaseMetadata) -> bool {
     a == *b
 }
 
+/// Sends the bundle; a connection that breaks is gone on with where it broke.
 fn upload(
     args: &PublishArgs,
     client: &Client,
@@ -157,13 +164,43 @@ fn upload(
     size: u64,
     output: Output,
 ) -> Result<()> {
-    let file = File::open(&args.bundle)
-        .map_err(|e| CommandError::io(format!("cannot read {}", args.bundle.display()), e))?;
+    let fail = |e| CommandError::io(format!("cannot read {}", args.bundle.display()), e);
+    let mut file = File::open(&args.bundle).map_err(fail)?;
     let bar = output.byte_bar(size, "Uploading");
-    let mut reader = bar.wrap_read(file);
-    let result = client.upload(path, size, &mut reader);
+    let (mut reached, mut tries) = (0, 0);
+    let result = loop {
+        let sent = arrived(client, path).and_then(|first| {
+            if first > reached {
+                (reached, tries) = (first, 0);
+            }
+            // More than there is to send: another file is there under this name's digest.
+            let first = if first < size { first } else { 0 };
+            file.seek(SeekFrom::Start(first)).map_err(fail)?;
+            bar.set_position(first);
+            client.upload(path, first, size, &mut bar.wrap_read(&mut file))
+        });
+        match sent {
+            Err(error) if error.kind == Kind::Unreachable && tries < TRIES => {
+                tries += 1;
+                bar.suspend(|| {
+                    output.note(&format!("The upload broke off ({error}); going on with it"));
+                });
+                clock::pause(PAUSE * tries);
+            }
+            result => break result,
+        }
+    };
     bar.finish_and_clear();
-    result
+    result.map_err(|error| match error.kind {
+        Kind::Unreachable => error.hint("what has arrived is kept: the same command goes on there"),
+        _ => error,
+    })
+}
+
+/// How many bytes of it the control plane has.
+fn arrived(client: &Client, path: &str) -> Result<u64> {
+    let upload: BundleUpload = client.get(&format!("{path}/upload"))?;
+    Ok(upload.received_bytes)
 }
 
 #[cfg(test)]

@@ -13,7 +13,7 @@ const BAR: usize = 30;
 /// More devices than this are summed up, those with something to tell first.
 const SHOWN_MEMBERS: usize = 20;
 
-pub(super) fn status(status: RolloutStatus, output: Output) -> String {
+pub(crate) fn status(status: RolloutStatus, output: Output) -> String {
     let tone = match status {
         RolloutStatus::Completed => Tone::Good,
         RolloutStatus::Running | RolloutStatus::Paused => Tone::Busy,
@@ -102,7 +102,7 @@ fn phase_lines(view: &RolloutView, output: Output) -> Vec<String> {
     lines
 }
 
-fn bar(done: u64, of: u64) -> String {
+pub(crate) fn bar(done: u64, of: u64) -> String {
     let filled = (done.min(of) * BAR as u64).checked_div(of).unwrap_or(0);
     let filled = usize::try_from(filled).unwrap_or(BAR);
     "━".repeat(filled) + &"─".repeat(BAR - filled)

@@ -1,8 +1,9 @@
 //! Runs `fleet` itself, and the real tools of the tools tree beside it.
 #![allow(dead_code, reason = "each test program uses a part of it")]
 
+use std::io::{BufRead as _, BufReader, Lines};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Child, ChildStdout, Command, Output, Stdio};
 
 use xtask::progress::Progress;
 use xtask::tools::ToolTree;
@@ -52,6 +53,25 @@ impl Ran {
     }
 }
 
+/// A `fleet` that follows something.
+pub(crate) struct Following {
+    child: Child,
+    lines: Lines<BufReader<ChildStdout>>,
+}
+
+impl Following {
+    pub(crate) fn line(&mut self) -> String {
+        self.lines.next().unwrap().unwrap()
+    }
+}
+
+impl Drop for Following {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
 impl From<Output> for Ran {
     fn from(output: Output) -> Self {
         Self {
@@ -88,6 +108,13 @@ impl Bench {
             .output()
             .unwrap()
             .into()
+    }
+
+    /// `fleet` that goes on until it is dropped; its output comes line by line.
+    pub(crate) fn follow(&self, args: &[&str]) -> Following {
+        let mut child = self.command(args).stdout(Stdio::piped()).spawn().unwrap();
+        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        Following { child, lines }
     }
 
     #[expect(clippy::disallowed_methods, reason = "a test starts programs")]
