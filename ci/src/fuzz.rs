@@ -42,7 +42,7 @@ pub fn run(workspace: &Workspace, arguments: &FuzzArguments, progress: Progress)
         bail!("no such fuzz target\nhint: one of {}", names.join(", "));
     }
     let folder = workspace.root().join("fuzz");
-    let built = workspace.target().join("fuzz");
+    let output = workspace.target().join("fuzz");
     let step = progress.step("Building the fuzz targets");
     let mut build = process::command("cargo");
     build
@@ -51,18 +51,18 @@ pub fn run(workspace: &Workspace, arguments: &FuzzArguments, progress: Progress)
     // A named target keeps the flags away from build scripts and procedural macros.
     build
         .args(["--target", "x86_64-unknown-linux-gnu", "--target-dir"])
-        .arg(&built);
+        .arg(&output);
     build.env("RUSTFLAGS", COVERAGE);
     process::run_logged(&mut build, &workspace.log_file("fuzz-build"))?;
     step.done("");
     for name in chosen {
-        let step = progress.step(&format!("Fuzzing {name}"));
+        let step = progress.step(format!("Fuzzing {name}"));
         let corpus = folder.join("corpus").join(name);
         let artifacts = folder.join("artifacts").join(name);
         for dir in [&corpus, &artifacts] {
             fs::create_dir_all(dir).with_context(|| format!("creating {}", dir.display()))?;
         }
-        let program = built.join("x86_64-unknown-linux-gnu/release").join(name);
+        let program = output.join("x86_64-unknown-linux-gnu/release").join(name);
         let mut fuzzer = process::command(program);
         fuzzer.arg(&corpus);
         let seeds = folder.join("seeds").join(name);
