@@ -3,7 +3,7 @@
 use fleet_protocol::device::Page;
 use fleet_protocol::problem::FieldError;
 use fleet_protocol::release::ReleaseStatus;
-use fleet_protocol::rollout::{CreateRollout, Phase, RolloutMember, RolloutView};
+use fleet_protocol::rollout::{CreateRollout, MemberStatus, Phase, RolloutMember, RolloutView};
 use fleet_protocol::{DeviceId, Percent, RolloutId, Version};
 use jiff::SignedDuration;
 
@@ -172,6 +172,15 @@ impl App {
             })
             .collect();
         Ok(view)
+    }
+
+    /// How many members of each phase have each status.
+    pub async fn rollout_phases(
+        &self,
+        ctx: &TenantContext,
+        id: &RolloutId,
+    ) -> Result<Vec<(u32, MemberStatus, u64)>, Error> {
+        Ok(self.store.phase_counts(ctx, id).await?)
     }
 
     /// Newest first, without members.

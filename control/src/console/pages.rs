@@ -8,7 +8,7 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use fleet_protocol::RolloutId;
 use fleet_protocol::device::{DeviceView, FleetOverview};
-use fleet_protocol::rollout::RolloutView;
+use fleet_protocol::rollout::{MemberStatus, Phase, RolloutCounts, RolloutView};
 
 use super::session::{Browser, render};
 use super::words::{ago, member, rollout_tone, update_tone, words};
@@ -76,7 +76,43 @@ struct RolloutLine {
     status: String,
     tone: &'static str,
     summary: String,
-    percent: u64,
+    bar: Bar,
+}
+
+/// Devices of a rollout or a phase, by what became of them.
+#[derive(Default)]
+struct Bar {
+    verified: u64,
+    failed: u64,
+    busy: u64,
+    back: u64,
+    waiting: u64,
+}
+
+impl Bar {
+    fn add(&mut self, status: MemberStatus, devices: u64) {
+        *match status {
+            MemberStatus::Verified => &mut self.verified,
+            MemberStatus::Failed => &mut self.failed,
+            MemberStatus::Offered | MemberStatus::RollingBack => &mut self.busy,
+            MemberStatus::RolledBack => &mut self.back,
+            MemberStatus::Waiting => &mut self.waiting,
+        } += devices;
+    }
+
+    const fn total(&self) -> u64 {
+        self.verified + self.failed + self.busy + self.back + self.waiting
+    }
+
+    fn of(counts: &RolloutCounts) -> Self {
+        Self {
+            verified: counts.verified,
+            failed: counts.failed,
+            busy: counts.offered + counts.rolling_back,
+            back: counts.rolled_back,
+            waiting: counts.waiting,
+        }
+    }
 }
 
 #[derive(Template)]
@@ -104,7 +140,7 @@ fn rollout_line(view: &RolloutView) -> RolloutLine {
         status: words(view.status.name()),
         tone: rollout_tone(view.status),
         summary: view.summary.clone(),
-        percent: share(view.counts.verified, view.counts.total),
+        bar: Bar::of(&view.counts),
     }
 }
 
@@ -163,10 +199,7 @@ pub(crate) async fn fleet(
 struct PhaseLine {
     number: usize,
     percentage: String,
-    total: usize,
-    verified: u64,
-    failed: u64,
-    busy: u64,
+    bar: Bar,
     current: bool,
 }
 
@@ -190,29 +223,21 @@ struct RolloutPage {
     threshold: String,
     phases: Vec<PhaseLine>,
     members: Vec<MemberLine>,
+    /// Members that the page has no room for.
+    left_out: u64,
     total: u64,
 }
 
-/// Bars are per cents of the phase's own devices.
-fn phase_lines(view: &RolloutView) -> Vec<PhaseLine> {
-    use fleet_protocol::rollout::MemberStatus as M;
-    let line = |(index, phase): (usize, &fleet_protocol::rollout::Phase)| {
-        let own: Vec<_> = view
-            .members
-            .iter()
-            .filter(|m| m.phase as usize == index)
-            .collect();
-        let part = |wanted: &[M]| {
-            let count = own.iter().filter(|m| wanted.contains(&m.status)).count();
-            share(count as u64, own.len() as u64)
-        };
+fn phase_lines(view: &RolloutView, counts: &[(u32, MemberStatus, u64)]) -> Vec<PhaseLine> {
+    let line = |(index, phase): (usize, &Phase)| {
+        let mut bar = Bar::default();
+        for (_, status, devices) in counts.iter().filter(|c| c.0 as usize == index) {
+            bar.add(*status, *devices);
+        }
         PhaseLine {
             number: index + 1,
             percentage: phase.percentage.to_string(),
-            total: own.len(),
-            verified: part(&[M::Verified]),
-            failed: part(&[M::Failed, M::RolledBack]),
-            busy: part(&[M::Offered, M::RollingBack]),
+            bar,
             current: view.current_phase as usize == index && !view.status.is_final(),
         }
     };
@@ -225,6 +250,7 @@ pub(crate) async fn rollout(
     Path(id): Path<RolloutId>,
 ) -> Answer {
     let view = app.rollout(&ctx, &id).await?;
+    let counts = app.rollout_phases(&ctx, &id).await?;
     let members = view.members.iter().map(|m| {
         let (status, tone) = member(m.status);
         MemberLine {
@@ -251,7 +277,8 @@ pub(crate) async fn rollout(
         line: rollout_line(&view),
         started: ago(Some(view.created_at), app.now()),
         threshold: view.failure_threshold.to_string(),
-        phases: phase_lines(&view),
+        phases: phase_lines(&view, &counts),
+        left_out: view.counts.total - view.members.len() as u64,
         members: members.collect(),
         total: view.counts.total,
     };

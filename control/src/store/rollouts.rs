@@ -298,7 +298,7 @@ impl Store {
         Ok(counts)
     }
 
-    /// Members in the order of phases, after `after` (phase and device).
+    /// Members with something to tell first: failed, under way, verified, waiting; then by phase.
     pub async fn members(
         &self,
         ctx: &TenantContext,
@@ -310,7 +310,9 @@ impl Store {
              FROM rollout_members m
              JOIN devices d ON d.tenant_id = m.tenant_id AND d.device_id = m.device_id
              WHERE m.tenant_id = ? AND m.rollout_id = ?
-             ORDER BY m.phase, m.status = 'waiting', d.name, m.device_id LIMIT ?",
+             ORDER BY CASE m.status WHEN 'failed' THEN 0 WHEN 'rollingBack' THEN 1
+                 WHEN 'offered' THEN 2 WHEN 'rolledBack' THEN 3 WHEN 'verified' THEN 4 ELSE 5 END,
+                 m.phase, d.name, m.device_id LIMIT ?",
         )
         .bind(ctx.key())
         .bind(id.as_str())
@@ -331,6 +333,31 @@ impl Store {
                     detail: row.try_get("detail")?,
                     update: report.map(|r| r.state),
                 })
+            })
+            .collect()
+    }
+
+    /// How many members of each phase have each status.
+    pub async fn phase_counts(
+        &self,
+        ctx: &TenantContext,
+        id: &RolloutId,
+    ) -> Result<Vec<(u32, MemberStatus, u64)>, StoreError> {
+        let rows = sqlx::query(
+            "SELECT phase, status, count(*) AS devices FROM rollout_members
+             WHERE tenant_id = ? AND rollout_id = ? GROUP BY phase, status",
+        )
+        .bind(ctx.key())
+        .bind(id.as_str())
+        .fetch_all(&self.read)
+        .await?;
+        rows.iter()
+            .map(|row| {
+                Ok((
+                    row.try_get("phase")?,
+                    member_status(row.try_get("status")?)?,
+                    count(row.try_get("devices")?),
+                ))
             })
             .collect()
     }
