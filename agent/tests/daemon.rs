@@ -183,6 +183,35 @@ fn an_unhealthy_slot_is_left_again_and_not_tried_twice() {
 }
 
 #[test]
+fn a_bad_slot_is_left_even_when_rauc_is_what_is_broken_in_it() {
+    let mut device = enrolled();
+    device.publish(&TWO);
+    let failed = Unit {
+        active: "failed".to_owned(),
+        restarts: 0,
+    };
+    device.systemd.set_unit("fleet-agent.service", failed);
+    device.reboot_when_asked();
+    assert_eq!(device.slot(), Slot::B);
+    device.rauc.set_away(true);
+    device.reboot_when_asked();
+    assert_eq!(device.slot(), Slot::A);
+    device.wait_for_report("rolledBack");
+}
+
+#[test]
+fn a_healthy_slot_is_committed_as_soon_as_rauc_marks_it_good() {
+    let mut device = enrolled();
+    device.publish(&TWO);
+    device.rauc.refuse_marks(true);
+    device.reboot_when_asked();
+    device.wait_for_log("a slot could not be marked");
+    assert!(!device.boot_env().b.locked);
+    device.rauc.refuse_marks(false);
+    assert_committed(&device);
+}
+
+#[test]
 fn a_bundle_that_rauc_does_not_accept_is_refused_with_its_reason() {
     let device = enrolled();
     let text = "signature verification failed: Verify error: self-signed certificate";
@@ -363,12 +392,7 @@ fn events_wait_for_a_control_plane_that_is_away() {
         .refuse
         .store(u64::MAX, std::sync::atomic::Ordering::Relaxed);
     device.power_cut();
-    let asked = || device.log().contains("the control plane is away");
-    let waited = (0..600).any(|_| {
-        std::thread::park_timeout(std::time::Duration::from_millis(100));
-        asked()
-    });
-    assert!(waited, "it was not noticed");
+    device.wait_for_log("the control plane is away");
     device
         .control
         .server

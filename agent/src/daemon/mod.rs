@@ -16,6 +16,7 @@ mod clock_keeper;
 mod commands;
 mod config;
 mod context;
+mod effects;
 mod enrol;
 mod events;
 mod execute;

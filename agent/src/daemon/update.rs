@@ -9,26 +9,23 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use fleet_protocol::event::{EventKind, Severity};
-use fleet_protocol::update::{Slot, UpdateState};
+use fleet_protocol::update::UpdateState;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::context::{Ctx, UpdateView};
-use super::install::{self, Installation};
-use super::reboot::reboot;
+use super::install::Installation;
 use super::situation::situation;
 use super::{reports, safe_mode};
-use crate::core::boot::SlotEnv;
 use crate::core::gate;
 use crate::core::update::{
     Boot, Candidate, Effect, Engine, Event, InstallError, OperatorCommand, Record, Situation,
 };
-use crate::platform::boot_env::BootEnvFileError;
 use crate::platform::booted::read_state;
 use crate::platform::cmdline::CommandLine;
 use crate::platform::files::{self, Access};
-use crate::platform::rauc::{Mark, Progress};
+use crate::platform::rauc::Progress;
 use crate::platform::systemd;
 use crate::platform::systemd::Stamp;
 
@@ -78,20 +75,20 @@ pub(super) struct Wiring {
     pub(super) safe_mode: mpsc::Sender<safe_mode::Message>,
 }
 
-struct Driver {
-    ctx: Ctx,
-    engine: Engine,
-    own: mpsc::Sender<Message>,
-    reports: mpsc::Sender<reports::Message>,
-    safe_mode: mpsc::Sender<safe_mode::Message>,
-    installation: Option<Installation>,
-    reboot: Option<JoinHandle<()>>,
+pub(super) struct Driver {
+    pub(super) ctx: Ctx,
+    pub(super) engine: Engine,
+    pub(super) own: mpsc::Sender<Message>,
+    pub(super) reports: mpsc::Sender<reports::Message>,
+    pub(super) safe_mode: mpsc::Sender<safe_mode::Message>,
+    pub(super) installation: Option<Installation>,
+    pub(super) reboot: Option<JoinHandle<()>>,
     /// Whoever asked what is being worked on.
-    reply: Option<Reply>,
+    pub(super) reply: Option<Reply>,
     /// To be fed next, before any message.
-    follow_ups: VecDeque<Event>,
+    pub(super) follow_ups: VecDeque<Event>,
     /// The record is in `/run` only.
-    is_held: bool,
+    pub(super) is_held: bool,
 }
 
 pub(super) async fn run(ctx: Ctx, wiring: Wiring) {
@@ -131,12 +128,11 @@ impl Driver {
                     _ = tick.tick() => None,
                 }
             };
-            match stamp.idle(next).await {
-                Some(message) => self.take(message).await,
-                None => {
-                    self.write_what_is_held().await;
-                    self.feed(Event::Tick).await;
-                }
+            if let Some(message) = stamp.idle(next).await {
+                self.take(message).await;
+            } else {
+                self.write_what_is_held().await;
+                self.feed(Event::Tick).await;
             }
             stamp.touch();
         }
@@ -246,11 +242,7 @@ impl Driver {
             }
             self.engine = engine;
             self.publish(&situation, &before);
-            for effect in effects {
-                if !self.perform(effect).await {
-                    break;
-                }
-            }
+            self.perform_all(effects).await;
         }
     }
 
@@ -323,140 +315,6 @@ impl Driver {
             changed
         });
     }
-
-    /// `false`: what comes after it in the batch must not happen.
-    async fn perform(&mut self, effect: Effect) -> bool {
-        match effect {
-            Effect::Persist(_) => {}
-            Effect::RewriteBootEnv(env) => {
-                let was_damaged = matches!(
-                    self.ctx.boot_env.read(),
-                    Err(BootEnvFileError::Damaged { .. })
-                );
-                let done = self.ctx.boot_env.rewrite(&env);
-                if was_damaged && done.is_ok() {
-                    let payload = serde_json::json!({});
-                    let (kind, severity) = (EventKind::BootEnvironmentRepaired, Severity::Warning);
-                    self.ctx.events.raise(kind, severity, payload);
-                }
-                return logged("rewrite the boot environment", &done);
-            }
-            Effect::BackUpBootEnv(env) => {
-                // Without the backup the boot loader still has the block itself.
-                logged(
-                    "back up the boot environment",
-                    &self.ctx.boot_env.write_backup(&env),
-                );
-            }
-            Effect::DisarmLock { slot } => {
-                let done = self.ctx.boot_env.change(|env| {
-                    let state = env.slot_mut(slot);
-                    state.locked = false;
-                    state.tries = 0;
-                });
-                return logged("count the attempts of a slot", &done);
-            }
-            Effect::StartInstall(order) => self.start_install(*order),
-            Effect::CancelInstall { transaction_id } => {
-                if let Some(running) = &self.installation
-                    && running.transaction_id == transaction_id
-                {
-                    running.cancel();
-                }
-            }
-            Effect::SwitchSlot { slot } => {
-                let result = self.mark(slot, Mark::Active).await;
-                self.follow_ups
-                    .push_back(Event::SlotSwitched { slot, result });
-            }
-            Effect::MarkGood { slot } => return self.mark_or_report(slot, Mark::Good).await,
-            Effect::MarkBad { slot } => return self.mark_or_report(slot, Mark::Bad).await,
-            Effect::LockSlot { slot } => return self.lock_slot(slot),
-            Effect::Report(report) => {
-                let _ = self.reports.try_send(reports::Message(report));
-            }
-            Effect::EnterSafeMode { detail } => {
-                let message = safe_mode::Message::NothingHealthy { detail };
-                let _ = self.safe_mode.try_send(message);
-            }
-            Effect::Reboot { delay_s, reason } => self.schedule_reboot(delay_s, &reason),
-            Effect::Answer(answer) => {
-                if let Some(reply) = self.reply.take() {
-                    let _ = reply.send(answer);
-                }
-            }
-        }
-        true
-    }
-
-    fn start_install(&mut self, order: crate::core::update::InstallOrder) {
-        if let Some(running) = &self.installation {
-            if running.transaction_id == order.transaction_id {
-                return;
-            }
-            running.cancel();
-        }
-        log::info!("update.version":% = order.version, "slot.name":% = order.slot;
-            "the installation begins");
-        self.installation = Some(install::start(&self.ctx, order, self.own.clone()));
-    }
-
-    async fn mark(&self, slot: Slot, mark: Mark) -> Result<(), String> {
-        let rauc = self.ctx.bus.rauc().await.map_err(|e| e.to_string())?;
-        let message = rauc.mark(slot, mark).await.map_err(|e| e.to_string())?;
-        log::info!("slot.name":% = slot; "RAUC: {message}");
-        Ok(())
-    }
-
-    async fn mark_or_report(&mut self, slot: Slot, mark: Mark) -> bool {
-        let Err(detail) = self.mark(slot, mark).await else {
-            return true;
-        };
-        log::warn!("slot.name":% = slot, error:% = detail; "a slot could not be marked");
-        self.follow_ups
-            .push_back(Event::MarkFailed { slot, detail });
-        // A slot that is bad is left by a reboot all the same.
-        mark == Mark::Bad
-    }
-
-    fn lock_slot(&mut self, slot: Slot) -> bool {
-        let done = self
-            .ctx
-            .boot_env
-            .change(|env| *env.slot_mut(slot) = SlotEnv::COMMITTED);
-        let event = match &done {
-            Ok(()) => Event::MarkedGood { slot },
-            Err(error) => Event::MarkFailed {
-                slot,
-                detail: error.to_string(),
-            },
-        };
-        self.follow_ups.push_back(event);
-        if done.is_ok() {
-            // What proved healthy forgives the failures before.
-            let _ = self.safe_mode.try_send(safe_mode::Message::Healthy);
-        }
-        logged("lock the slot", &done)
-    }
-
-    fn schedule_reboot(&mut self, delay_s: u32, reason: &str) {
-        if let Some(earlier) = self.reboot.take() {
-            earlier.abort();
-        }
-        log::warn!("reboot.delay_s" = delay_s, "reboot.reason" = reason; "the device will reboot");
-        let ctx = self.ctx.clone();
-        self.reboot = Some(tokio::spawn(async move {
-            tokio::time::sleep(Duration::from_secs(delay_s.into())).await;
-            reboot(&ctx).await;
-        }));
-    }
-}
-
-fn logged(what: &str, done: &Result<(), BootEnvFileError>) -> bool {
-    if let Err(error) = done {
-        log::error!(error:%, hint = error.hint(); "cannot {what}");
-    }
-    done.is_ok()
 }
 
 /// Of this boot, while `/data` does not take the record.

@@ -35,7 +35,7 @@ reboot_delay_s = 0
 paused = false
 [health]
 window_s = 2
-deadline_s = 40
+deadline_s = 20
 required_units = ["fleet-agent.service"]
 max_restarts = 3
 control_plane = "required"
@@ -233,6 +233,16 @@ impl Device {
 
     pub fn log(&self) -> String {
         std::fs::read_to_string(self.path("agent.log")).unwrap_or_default()
+    }
+
+    /// Waits until the agent has logged `text`.
+    pub fn wait_for_log(&self, text: &str) {
+        let look = std::time::Duration::from_millis(100);
+        let logged = (0..PATIENCE.as_millis() / look.as_millis()).any(|_| {
+            std::thread::park_timeout(look);
+            self.log().contains(text)
+        });
+        assert!(logged, "`{text}` was not logged within {PATIENCE:?}");
     }
 
     /// Publishes `version` and makes it this device's target.

@@ -61,7 +61,8 @@ pub(super) type Shared = Arc<(Mutex<State>, Condvar)>;
 #[derive(Debug)]
 pub struct FakeRauc {
     shared: Shared,
-    stop: Option<tokio::sync::oneshot::Sender<()>>,
+    /// Whether to be away; closed to end.
+    orders: Option<tokio::sync::mpsc::UnboundedSender<bool>>,
     thread: Option<std::thread::JoinHandle<()>>,
 }
 
@@ -86,7 +87,7 @@ impl FakeRauc {
             installations: 0,
         };
         let shared: Shared = Arc::new((Mutex::new(state), Condvar::new()));
-        let (stop_in, stop_out) = tokio::sync::oneshot::channel();
+        let (orders_in, orders_out) = tokio::sync::mpsc::unbounded_channel();
         let (ready_in, ready_out) = std::sync::mpsc::channel();
         let (address, serving) = (address.to_owned(), shared.clone());
         let thread = std::thread::spawn(move || {
@@ -103,14 +104,13 @@ impl FakeRauc {
                     .await
                     .expect("the private bus takes the fake");
                 let _ = ready_in.send(());
-                let _ = stop_out.await;
-                drop(connection);
+                serve(&connection, orders_out).await;
             });
         });
         ready_out.recv().expect("the fake comes up");
         Self {
             shared,
-            stop: Some(stop_in),
+            orders: Some(orders_in),
             thread: Some(thread),
         }
     }
@@ -122,6 +122,13 @@ impl FakeRauc {
     pub fn trouble(&self, trouble: Trouble) {
         self.state().trouble = trouble;
         self.shared.1.notify_all();
+    }
+
+    /// Leaves the bus, as when its service is broken, or comes back.
+    pub fn set_away(&self, away: bool) {
+        if let Some(orders) = &self.orders {
+            let _ = orders.send(away);
+        }
     }
 
     /// `mark good`, `bad` and `active` are refused from now on, or not.
@@ -160,12 +167,20 @@ impl FakeRauc {
 impl Drop for FakeRauc {
     fn drop(&mut self) {
         self.trouble(Trouble::Error("the fake ends".to_owned()));
-        if let Some(stop) = self.stop.take() {
-            let _ = stop.send(());
-        }
+        self.orders = None;
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
         }
+    }
+}
+
+async fn serve(connection: &Connection, mut orders: tokio::sync::mpsc::UnboundedReceiver<bool>) {
+    while let Some(away) = orders.recv().await {
+        let _ = if away {
+            connection.release_name(NAME).await.map(drop)
+        } else {
+            connection.request_name(NAME).await.map(drop)
+        };
     }
 }
 

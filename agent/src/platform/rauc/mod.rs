@@ -204,11 +204,17 @@ async fn within<T>(
 
 /// RAUC's own refusals carry a text; everything else is about RAUC's absence or the bus.
 fn from_bus(operation: &'static str, error: &zbus::Error) -> RaucError {
-    match error {
-        zbus::Error::MethodError(_, Some(text), _) => {
-            RaucError::new(operation, classify(text), text.clone())
-        }
-        other => RaucError::new(operation, FailureKind::Absent, other.to_string()),
+    let refusal = match error {
+        zbus::Error::MethodError(_, text, _) => text.as_ref(),
+        zbus::Error::FDO(error) => match &**error {
+            zbus::fdo::Error::Failed(text) => Some(text),
+            _ => None,
+        },
+        _ => None,
+    };
+    match refusal {
+        Some(text) => RaucError::new(operation, classify(text), text.clone()),
+        None => RaucError::new(operation, FailureKind::Absent, error.to_string()),
     }
 }
 
