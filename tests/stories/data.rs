@@ -1,10 +1,12 @@
 //! `/data` full, or destroyed: the device stays reachable.
 
 use fleet_protocol::update::{DeferReason, UpdateState};
+use fleet_tests::fleet::page::Technician;
+use fleet_tests::fleet::wait_until;
 use fleet_tests::kit::release;
 use fleet_tests::vm::{Boot, Disks};
 
-use crate::stage::{self, BOOT, INSTALL, SHORT, Told, ensure};
+use crate::stage::{self, BOOT, INSTALL, SHORT, Told, ensure, same};
 
 #[test]
 fn a_full_data_partition_holds_the_update_back_and_nothing_else() -> Told {
@@ -57,6 +59,33 @@ fn a_corrupt_data_partition_leads_to_safe_mode_with_a_page() -> Told {
         })?;
         stage.vm.shell()?.wait_ready(BOOT)?;
         stage.vm.sh("systemctl is-active fleet-safe-mode.target")?;
+
+        // The PIN outlives the partition; formatting it makes the device whole again.
+        let pin = stage.vm.sh("cat /boot/esp/fleet/pin")?;
+        let port = stage.vm.page_port()?;
+        let technician = Technician::log_in(port, &pin)
+            .ok_or_else(|| stage::Failure::new("the PIN was refused"))?;
+        let answer = technician.send("/data", &[("repair", "format")]);
+        let answer = answer.ok_or_else(|| stage::Failure::new("no answer"))?;
+        same(&answer.text, &answer.status, &200)?;
+        stage.vm.sh("grep ' /data ext4 rw' /proc/mounts")?;
+
+        // Its identity is gone with the data: it joins anew with a new enrolment file.
+        let provision = stage.fleet.provision("screen-1-again")?;
+        let text = std::fs::read_to_string(provision)?;
+        stage.vm.sh(&format!(
+            "cat >/boot/esp/fleet/provision.json <<'EOF'\n{text}\nEOF\nsync"
+        ))?;
+        let answer = technician.send("/retry", &[]);
+        ensure(answer.is_some_and(|a| a.status == 200), || {
+            "the device does not try again".to_owned()
+        })?;
+        wait_until("the device to join anew", BOOT, || {
+            let devices = stage.fleet.devices()?;
+            let names: Vec<String> = devices.iter().map(|d| d.name.clone()).collect();
+            let joined = names.iter().any(|n| n == "screen-1-again").then_some(());
+            Ok((joined, names.join(", ")))
+        })?;
         Ok(())
     })
 }

@@ -24,7 +24,7 @@ pub const SNAPSHOT: &str = "idle";
 pub const WINDOW_S: u32 = 10;
 pub const DEADLINE_S: u32 = 60;
 
-const BOOT_WITHIN: Duration = Duration::from_mins(3);
+const BOOT_WITHIN: Duration = Duration::from_mins(5);
 const QUIET_WITHIN: Duration = Duration::from_mins(1);
 
 /// The kept device.

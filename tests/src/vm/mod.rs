@@ -262,7 +262,7 @@ impl Vm {
 
 /// Of a binary PPM: `P6 WIDTH HEIGHT 255`, then three bytes a pixel.
 fn color(picture: &[u8], x: usize) -> Option<[u8; 3]> {
-    let mut fields = picture.splitn(4, |byte| byte.is_ascii_whitespace());
+    let mut fields = picture.splitn(4, u8::is_ascii_whitespace);
     let mut number = || std::str::from_utf8(fields.next()?).ok()?.parse().ok();
     let (_, width, height): (_, usize, usize) = (number().unwrap_or(0usize), number()?, number()?);
     let pixels = picture.get(picture.len().checked_sub(width * height * 3)?..)?;
