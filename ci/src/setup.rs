@@ -16,10 +16,12 @@ use crate::workspace::Workspace;
 const HOST_PACKAGES: &[(&str, &str)] = &[
     ("bubblewrap", "runs the tools tree"),
     ("ca-certificates", "registries over TLS"),
+    ("dbus-daemon", "the agent's tests run a bus of their own"),
     ("debian-archive-keyring", "verifies Debian's packages"),
     ("gcc", "links Rust programs, compiles bundled C"),
     ("libc6-dev", "C headers for the same"),
     ("mmdebstrap", "makes the tools tree and the image's root"),
+    ("openssh-client", "a story logs in to safe mode by SSH"),
     ("pkg-config", "finds system libraries"),
 ];
 
