@@ -10,6 +10,13 @@ use crate::progress::Progress;
 use crate::setup::{self, Consent};
 use crate::workspace::Workspace;
 
+/// Told at every run: a device joins, updates, saves itself, and can be helped by a technician.
+const MAIN_STORIES: [&str; 3] = [
+    "a_fresh_device_enrols_and_is_online",
+    "a_good_update_commits_only_after_the_gates_window_and_data_is_intact",
+    "a_crash_loop_leads_to_safe_mode_whose_page_needs_the_pin",
+];
+
 /// Which tests.
 #[derive(Debug, Clone, clap::Args)]
 pub struct TestArguments {
@@ -19,6 +26,9 @@ pub struct TestArguments {
     /// Only build what the stories start from.
     #[arg(long, conflicts_with = "fast")]
     prepare: bool,
+    /// Tell every story; otherwise the main ones, which take minutes rather than the better part of an hour.
+    #[arg(long, conflicts_with = "fast")]
+    all_stories: bool,
     /// Only tests whose name contains this.
     filter: Option<String>,
 }
@@ -35,20 +45,24 @@ pub fn run(workspace: &Workspace, arguments: &TestArguments, progress: Progress)
     if arguments.prepare {
         return Ok(());
     }
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let mut command = process::command(cargo);
-    command
-        .args(["test", "--locked", "--workspace", "--no-fail-fast"])
-        .current_dir(workspace.root())
-        .stdin(Stdio::null());
+    let mut passed = cargo_test(workspace, &["--workspace"], arguments.filter.as_slice())?;
     if !arguments.fast {
-        command.args(["--features", "fleet-tests/stories"]);
+        let of_stories = [
+            "--package",
+            "fleet-tests",
+            "--features",
+            "stories",
+            "--test",
+            "stories",
+        ];
+        let filters: Vec<String> = match &arguments.filter {
+            Some(filter) => vec![filter.clone()],
+            None if arguments.all_stories => Vec::new(),
+            None => MAIN_STORIES.map(str::to_owned).into(),
+        };
+        passed &= cargo_test(workspace, &of_stories, &filters)?;
     }
-    if let Some(filter) = &arguments.filter {
-        command.arg(filter);
-    }
-    let status = command.status().context("starting cargo")?;
-    if !status.success() {
+    if !passed {
         let stories = workspace.fleet_dir().join("stories");
         bail!(
             "some tests failed\nhint: a story that failed left its serial log and a photograph of the screen in {}",
@@ -56,4 +70,19 @@ pub fn run(workspace: &Workspace, arguments: &TestArguments, progress: Progress)
         );
     }
     Ok(())
+}
+
+/// Did they all pass? Cargo's own output goes to the terminal.
+fn cargo_test(workspace: &Workspace, which: &[&str], filters: &[String]) -> Result<bool> {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let mut command = process::command(cargo);
+    command
+        .args(["test", "--locked", "--no-fail-fast"])
+        .args(which)
+        .arg("--")
+        .args(filters)
+        .current_dir(workspace.root())
+        .stdin(Stdio::null());
+    let status = command.status().context("starting cargo")?;
+    Ok(status.success())
 }
