@@ -8,7 +8,7 @@
 //! - [`render_band`] is pure: same card, same size, same pixels. It needs memory for one band only,
 //!   because a whole 4K picture would be three times the agent's memory budget.
 //! - A card never shows a secret unless somebody proved to stand at the device
-//!   (docs/decisions/0010-pin-and-presence.md); the caller decides by filling [`SafeModeCard::pin`].
+//!   (docs/decisions/0006-pin-and-presence.md); the caller decides by filling [`SafeModeCard::pin`].
 
 mod canvas;
 mod layout;

@@ -3,7 +3,7 @@
 //! The PIN is random, never derived from a serial number or an address: those can be read off the
 //! network. It lies on the boot partition (it outlives the data partition) and, as a second copy,
 //! beside the device's identity. If neither can be read, a PIN is made for this boot alone, and
-//! only somebody at the device can learn it (docs/decisions/0010-pin-and-presence.md).
+//! only somebody at the device can learn it (docs/decisions/0006-pin-and-presence.md).
 
 use std::path::PathBuf;
 
