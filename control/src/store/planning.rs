@@ -8,6 +8,7 @@ use sqlx::sqlite::SqliteRow;
 use super::rollouts::{member_name, member_status, percent, rollout_status};
 use super::{
     Applied, Store, StoreError, TenantContext, count, from_json, instant, ms, parse, signed,
+    to_json,
 };
 use crate::domain::rollout::{DeviceFacts, Plan, Report, RolloutState};
 
@@ -114,28 +115,35 @@ impl Store {
         if done.rows_affected() == 0 {
             return Ok(Applied::Stale);
         }
-        for transition in &plan.transitions {
-            sqlx::query(
-                "UPDATE rollout_members SET status = ?1,
-                     previous_version = coalesce(previous_version, ?2),
-                     offered_ms = coalesce(?3, offered_ms), detail = ?4
-                 WHERE tenant_id = ?5 AND rollout_id = ?6 AND device_id = ?7",
-            )
-            .bind(member_name(transition.to))
-            .bind(
-                transition
-                    .previous_version
-                    .as_ref()
-                    .map(ToString::to_string),
-            )
-            .bind(transition.offered_at.map(ms))
-            .bind(&transition.detail)
-            .bind(ctx.key())
-            .bind(id.as_str())
-            .bind(transition.device_id.as_str())
-            .execute(&mut *tx)
-            .await?;
-        }
+        // Device, status, previous version, offered at, detail: see `NewRollout` for why at once.
+        let changes: Vec<_> = plan
+            .transitions
+            .iter()
+            .map(|t| {
+                let previous = t.previous_version.as_ref().map(ToString::to_string);
+                let (id, status) = (t.device_id.as_str(), member_name(t.to));
+                (id, status, previous, t.offered_at.map(ms), &t.detail)
+            })
+            .collect();
+        sqlx::query(
+            // An upsert of rows that are all there: an UPDATE … FROM may go through every member
+            // for every change. Number and phase are never taken from here.
+            "INSERT INTO rollout_members (tenant_id, rollout_id, device_id, number, phase, status,
+                 previous_version, offered_ms, detail)
+             SELECT ?1, ?2, j.value ->> 0, 0, 0, j.value ->> 1, j.value ->> 2, j.value ->> 3,
+                 j.value ->> 4
+             FROM json_each(?3) AS j WHERE true
+             ON CONFLICT (tenant_id, rollout_id, device_id) DO UPDATE SET
+                 status = excluded.status,
+                 previous_version = coalesce(previous_version, excluded.previous_version),
+                 offered_ms = coalesce(excluded.offered_ms, offered_ms),
+                 detail = excluded.detail",
+        )
+        .bind(ctx.key())
+        .bind(id.as_str())
+        .bind(to_json(&changes))
+        .execute(&mut *tx)
+        .await?;
         tx.commit().await?;
         Ok(Applied::Done)
     }

@@ -147,34 +147,35 @@ impl Store {
         .bind(&new.summary)
         .fetch_one(&mut *tx)
         .await?;
-        for (device, phase) in &new.members {
-            sqlx::query(
-                "UPDATE rollout_members SET superseded = 1
-                 WHERE tenant_id = ? AND device_id = ? AND superseded = 0",
-            )
-            .bind(ctx.key())
-            .bind(device.as_str())
-            .execute(&mut *tx)
-            .await?;
-            // A new rollout of a version that failed before asks the device to try it once more.
-            sqlx::query(
-                "INSERT INTO rollout_members (tenant_id, rollout_id, device_id, number, phase,
-                     status, attempt)
-                 SELECT ?1, ?2, ?3, ?4, ?5, 'waiting',
-                     1 + coalesce((SELECT max(m.attempt) FROM rollout_members m
-                         JOIN rollouts r ON r.tenant_id = m.tenant_id
-                             AND r.rollout_id = m.rollout_id
-                         WHERE m.tenant_id = ?1 AND m.device_id = ?3 AND r.version = ?6), 0)",
-            )
-            .bind(ctx.key())
-            .bind(new.rollout_id.as_str())
-            .bind(device.as_str())
-            .bind(number)
-            .bind(phase)
-            .bind(new.version.to_string())
-            .execute(&mut *tx)
-            .await?;
-        }
+        // One statement for all: one for each takes half a minute for a hundred thousand devices.
+        let members = to_json(&new.members);
+        sqlx::query(
+            "UPDATE rollout_members SET superseded = 1
+             WHERE tenant_id = ?1 AND superseded = 0
+               AND device_id IN (SELECT value ->> 0 FROM json_each(?2))",
+        )
+        .bind(ctx.key())
+        .bind(&members)
+        .execute(&mut *tx)
+        .await?;
+        // A new rollout of a version that failed before asks the device to try it once more.
+        sqlx::query(
+            "INSERT INTO rollout_members (tenant_id, rollout_id, device_id, number, phase,
+                 status, attempt)
+             SELECT ?1, ?2, j.value ->> 0, ?3, j.value ->> 1, 'waiting',
+                 1 + coalesce((SELECT max(m.attempt) FROM rollout_members m
+                     JOIN rollouts r ON r.tenant_id = m.tenant_id AND r.rollout_id = m.rollout_id
+                     WHERE m.tenant_id = ?1 AND m.device_id = j.value ->> 0
+                       AND r.version = ?5), 0)
+             FROM json_each(?4) AS j",
+        )
+        .bind(ctx.key())
+        .bind(new.rollout_id.as_str())
+        .bind(number)
+        .bind(&members)
+        .bind(new.version.to_string())
+        .execute(&mut *tx)
+        .await?;
         tx.commit().await?;
         Ok(None)
     }

@@ -250,6 +250,8 @@ fn a_forced_update_command_asks_a_failed_device_once_more() {
         1,
         "5 % of 20 is borne"
     );
+    // The failure is from before it is asked again, by more than nothing.
+    world.pass(SignedDuration::from_secs(1));
     let command = json!({"type": "update", "payload": {"force": true}});
     world
         .post(&format!("/v1/devices/{}/commands", devices[0].id), &command)
