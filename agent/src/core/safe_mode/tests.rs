@@ -108,9 +108,9 @@ fn a_device_that_nobody_helps_tries_again_ever_more_seldom_and_a_good_day_forgiv
     let mut now = at(NOW);
     let mut pauses = Vec::new();
     for _ in 0..6 {
-        let pause_s = watch.pause_s(now);
-        pauses.push(pause_s / 60);
-        now = crate::core::after(now, pause_s);
+        let seconds = watch.pause_s(now);
+        pauses.push(seconds / 60);
+        now = crate::core::after(now, seconds);
         let (next, effects) = watch.step(Event::RetryDue, now, &LIMITS);
         assert!(effects.contains(&Effect::Leave));
         assert_eq!(next.cause, None);
