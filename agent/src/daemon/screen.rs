@@ -28,6 +28,7 @@ pub(super) enum Message {
 pub(super) async fn run(ctx: Ctx, mut messages: mpsc::Receiver<Message>) {
     let stamp = ctx.liveness.register("screen", DEADLINE);
     let sysfs = ctx.device.paths.sys.join("class/graphics/fb0");
+    let mut link = ctx.link.subscribe();
     let mut shown: Option<Shown> = None;
     let mut identify_until: Option<Instant> = None;
     let mut tries = 0;
@@ -58,6 +59,8 @@ pub(super) async fn run(ctx: Ctx, mut messages: mpsc::Receiver<Message>) {
         let next = async {
             tokio::select! {
                 message = messages.recv() => message,
+                // Its sender lives as long as the context.
+                _ = link.changed() => None,
                 () = tokio::time::sleep_until(until) => None,
             }
         };

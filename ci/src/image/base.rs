@@ -165,6 +165,9 @@ fn copy_entry(
     match from.entry_type() {
         tar::EntryType::Directory => {
             if path.as_os_str().is_empty() {
+                // Without an entry of its own the root would be open to all: sshd refuses that, rightly.
+                to.set_mode(0o755);
+                out.append_data(&mut to, "./", std::io::empty())?;
                 return Ok(());
             }
             folders.insert(path.to_owned());
