@@ -65,7 +65,7 @@ fn a_corrupt_data_partition_leads_to_safe_mode_with_a_page() -> Told {
         let port = stage.vm.page_port()?;
         let technician = Technician::log_in(port, &pin)
             .ok_or_else(|| stage::Failure::new("the PIN was refused"))?;
-        let answer = technician.send("/data", &[("repair", "format")]);
+        let answer = technician.send("/data", &[("repair", "format"), ("confirm", "FORMAT")]);
         let answer = answer.ok_or_else(|| stage::Failure::new("no answer"))?;
         same(&answer.text, &answer.status, &200)?;
         stage.vm.sh("grep ' /data ext4 rw' /proc/mounts")?;
