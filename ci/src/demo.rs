@@ -205,8 +205,8 @@ impl Stage {
             self.vm.serial(),
             kit.bundle(release::GOOD)?.size_bytes,
         );
-        live.follow(&self.device(), &rollout.version, UPDATE_WITHIN, |state| {
-            matches!(state, UpdateState::Committed { .. })
+        live.follow(&self.device(), &rollout.version, UPDATE_WITHIN, |report| {
+            matches!(report.state, UpdateState::Committed { .. })
         })?;
         self.rollout_ends(&rollout, RolloutStatus::Completed, progress)
     }
@@ -220,8 +220,10 @@ impl Stage {
             self.vm.serial(),
             kit.bundle(release::UNHEALTHY)?.size_bytes,
         );
-        let end = live.follow(&self.device(), &rollout.version, UPDATE_WITHIN, |state| {
-            matches!(state, UpdateState::RolledBack { .. })
+        // It says so from the slot that failed, then reboots: what counts is what runs afterwards.
+        let end = live.follow(&self.device(), &rollout.version, UPDATE_WITHIN, |report| {
+            let given_up = matches!(report.state, UpdateState::RolledBack { .. });
+            given_up && report.booted.version != rollout.version
         })?;
         if end.version != kit.bundle(release::GOOD)?.version {
             bail!("the device came back with {} instead of 2.0.0", end.version);

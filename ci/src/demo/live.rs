@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 use fleet_protocol::Version;
 use fleet_protocol::device::DeviceDetail;
-use fleet_protocol::update::{BootedSystem, FailureReason, UpdateState};
+use fleet_protocol::update::{BootedSystem, FailureReason, UpdateReport, UpdateState};
 use fleet_tests::fleet::{Device, wait_until};
 use fleet_tests::vm::Console;
 use indicatif::{ProgressBar, ProgressStyle};
@@ -47,15 +47,20 @@ impl<'a> Live<'a> {
         device: &Device<'_>,
         version: &Version,
         within: Duration,
-        ends: impl Fn(&UpdateState) -> bool,
+        ends: impl Fn(&UpdateReport) -> bool,
     ) -> Result<BootedSystem> {
         let bar = self.bar();
-        let mut current = (String::new(), Instant::now());
+        let began = Instant::now();
+        let mut current = (String::new(), began);
         let end = wait_until(&format!("release {version} to get there"), within, || {
             let detail = device.detail()?;
             let Some(state) = state_of(&detail, version) else {
                 return Ok((None, "not begun".to_owned()));
             };
+            if let Some(report) = detail.update_report.as_ref().filter(|r| ends(r)) {
+                self.reached(&current, bar.as_ref());
+                return Ok((Some(report.clone()), String::new()));
+            }
             let shown = self.show(&state, &detail);
             if shown.step != current.0 {
                 self.reached(&current, bar.as_ref());
@@ -68,15 +73,13 @@ impl<'a> Live<'a> {
                 bar.set_position(shown.done);
                 bar.set_message(format!("{} {}", shown.step, shown.detail));
             }
-            let report = detail.update_report.filter(|r| ends(&r.state));
-            Ok((report, shown.step))
+            Ok((None, shown.step))
         });
         if let Some(bar) = &bar {
             bar.finish_and_clear();
         }
         let end = end?;
-        let took = current.1.elapsed();
-        self.line(&outcome(&end.state, &end.booted), took);
+        self.line(&outcome(&end.state, &end.booted), began.elapsed());
         Ok(end.booted)
     }
 
@@ -146,6 +149,11 @@ impl<'a> Live<'a> {
                     .min(100),
                 detail: trial_detail(detail, *healthy_for_s, *window_s, self.serial),
             },
+            UpdateState::RolledBack { version, why } => Shown {
+                step: format!("Given up, going back: {version} {}", reason(why)),
+                done: 100,
+                detail: last_line(self.serial),
+            },
             other => Shown {
                 step: format!("Update {}", other.name()),
                 done: 0,
@@ -214,10 +222,10 @@ fn outcome(state: &UpdateState, booted: &BootedSystem) -> String {
             format!("Committed: {version} runs from slot {slot}")
         }
         UpdateState::RolledBack { version, why } => format!(
-            "Rolled back: {version} {}; {} runs from slot {}",
-            reason(why),
+            "Rolled back by itself: {} runs from slot {} again, because {version} {}",
             booted.version,
-            booted.slot
+            booted.slot,
+            reason(why)
         ),
         other => other.name().to_owned(),
     }
