@@ -371,8 +371,24 @@ impl Actions for Device {
         let paths = self.paths.clone();
         blocking(move || repair_data(&paths, repair)).await?;
         systemd.start(&unit).await?;
-        Ok(())
+        let paths = self.paths.clone();
+        blocking(move || await_data(&paths)).await
     }
+}
+
+/// Starting a unit only queues the job; done is what can be written to.
+fn await_data(paths: &Paths) -> Result<(), ActionError> {
+    let end = clock::monotonic().plus_ms(60_000);
+    while !DataState::read(paths).is_usable() {
+        if clock::monotonic() > end {
+            return Err(ActionError::new(
+                "the data partition was worked on, but cannot be mounted",
+                "format it; if that does not help either, the disk is failing and must be replaced",
+            ));
+        }
+        std::thread::sleep(std::time::Duration::from_millis(200));
+    }
+    Ok(())
 }
 
 /// networkd reads its files, and each interface's Wi-Fi is joined anew, or left. Blocking.
