@@ -14,7 +14,6 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use fleet_protocol::DeviceId;
 use fleet_protocol::rollout::{RolloutStatus, RolloutView};
-use fleet_protocol::update::UpdateState;
 use fleet_tests::fleet::{Device, Fleet, wait_until};
 use fleet_tests::kit::{Kit, release};
 use fleet_tests::vm::{Boot, Disks, Display, Machine, Programs, Vm};
@@ -25,7 +24,7 @@ use crate::setup::{self, Consent};
 use crate::tools::ToolTree;
 use crate::workspace::Workspace;
 
-use live::Live;
+use live::{End, Live};
 use signals::Signals;
 
 /// What the health gate asks for here. A product asks for minutes; see `meta-fleet/.../agent.toml`.
@@ -205,9 +204,12 @@ impl Stage {
             self.vm.serial(),
             kit.bundle(release::GOOD)?.size_bytes,
         );
-        live.follow(&self.device(), &rollout.version, UPDATE_WITHIN, |report| {
-            matches!(report.state, UpdateState::Committed { .. })
-        })?;
+        live.follow(
+            &self.device(),
+            &rollout.version,
+            UPDATE_WITHIN,
+            End::Committed,
+        )?;
         self.rollout_ends(&rollout, RolloutStatus::Completed, progress)
     }
 
@@ -220,15 +222,17 @@ impl Stage {
             self.vm.serial(),
             kit.bundle(release::UNHEALTHY)?.size_bytes,
         );
-        // It says so from the slot that failed, then reboots: what counts is what runs afterwards.
-        let end = live.follow(&self.device(), &rollout.version, UPDATE_WITHIN, |report| {
-            let given_up = matches!(report.state, UpdateState::RolledBack { .. });
-            given_up && report.booted.version != rollout.version
-        })?;
-        if end.version != kit.bundle(release::GOOD)?.version {
-            bail!("the device came back with {} instead of 2.0.0", end.version);
+        live.follow(
+            &self.device(),
+            &rollout.version,
+            UPDATE_WITHIN,
+            End::TakenBack,
+        )?;
+        let running = self.device().detail()?.device.version;
+        if running != kit.bundle(release::GOOD)?.version {
+            bail!("the device came back with {running} instead of 2.0.0");
         }
-        let view = self.rollout(&rollout, |view| view.status != RolloutStatus::Running)?;
+        let view = self.rollout(&rollout, |view| view.status.is_final())?;
         progress.note(&format!("Rollout {}: {}", view.status.name(), view.summary));
         Ok(())
     }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 use fleet_protocol::Version;
 use fleet_protocol::device::DeviceDetail;
-use fleet_protocol::update::{BootedSystem, FailureReason, UpdateReport, UpdateState};
+use fleet_protocol::update::{FailureReason, UpdateReport, UpdateState};
 use fleet_tests::fleet::{Device, wait_until};
 use fleet_tests::vm::Console;
 use indicatif::{ProgressBar, ProgressStyle};
@@ -20,6 +20,39 @@ pub(super) struct Live<'a> {
     progress: Progress,
     serial: &'a Console,
     bundle_bytes: u64,
+}
+
+/// Where an update is expected to end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum End {
+    Committed,
+    /// Given up by the device, which then runs what it ran before.
+    TakenBack,
+}
+
+impl End {
+    /// What to say when it is reached. The device reports a failed trial from the slot that failed and reboots then;
+    /// what runs afterwards counts, whatever state the next target puts the engine into.
+    fn outcome(
+        self,
+        report: &UpdateReport,
+        version: &Version,
+        given_up: Option<&FailureReason>,
+    ) -> Option<String> {
+        let booted = &report.booted;
+        match (self, &report.state, given_up) {
+            (Self::Committed, UpdateState::Committed { version: v, slot }, _) if v == version => {
+                Some(format!("Committed: {version} runs from slot {slot}"))
+            }
+            (Self::TakenBack, _, Some(why)) if booted.version != *version => Some(format!(
+                "Rolled back by itself: {} runs from slot {} again, because {version} {}",
+                booted.version,
+                booted.slot,
+                reason(why)
+            )),
+            _ => None,
+        }
+    }
 }
 
 /// What is shown of a state.
@@ -41,26 +74,34 @@ impl<'a> Live<'a> {
         }
     }
 
-    /// Shows the way of `version` until `ends`; returns what the device then runs.
+    /// Shows the way of `version` to `end`.
     pub(super) fn follow(
         &self,
         device: &Device<'_>,
         version: &Version,
         within: Duration,
-        ends: impl Fn(&UpdateReport) -> bool,
-    ) -> Result<BootedSystem> {
+        end: End,
+    ) -> Result<()> {
         let bar = self.bar();
         let began = Instant::now();
         let mut current = (String::new(), began);
-        let end = wait_until(&format!("release {version} to get there"), within, || {
+        let mut given_up = None;
+        let reached = wait_until(&format!("release {version} to get there"), within, || {
             let detail = device.detail()?;
-            let Some(state) = state_of(&detail, version) else {
-                return Ok((None, "not begun".to_owned()));
-            };
-            if let Some(report) = detail.update_report.as_ref().filter(|r| ends(r)) {
-                self.reached(&current, bar.as_ref());
-                return Ok((Some(report.clone()), String::new()));
+            if let Some(report) = &detail.update_report {
+                if let UpdateState::RolledBack { version: v, why } = &report.state
+                    && v == version
+                {
+                    given_up = Some(why.clone());
+                }
+                if let Some(outcome) = end.outcome(report, version, given_up.as_ref()) {
+                    self.reached(&current, bar.as_ref());
+                    return Ok((Some(outcome), String::new()));
+                }
             }
+            let Some(state) = state_of(&detail, version) else {
+                return Ok((None, current.0.clone()));
+            };
             let shown = self.show(&state, &detail);
             if shown.step != current.0 {
                 self.reached(&current, bar.as_ref());
@@ -78,9 +119,8 @@ impl<'a> Live<'a> {
         if let Some(bar) = &bar {
             bar.finish_and_clear();
         }
-        let end = end?;
-        self.line(&outcome(&end.state, &end.booted), began.elapsed());
-        Ok(end.booted)
+        self.line(&reached?, began.elapsed());
+        Ok(())
     }
 
     fn bar(&self) -> Option<ProgressBar> {
@@ -216,21 +256,6 @@ fn version_of(state: &UpdateState) -> Option<&Version> {
     }
 }
 
-fn outcome(state: &UpdateState, booted: &BootedSystem) -> String {
-    match state {
-        UpdateState::Committed { version, slot } => {
-            format!("Committed: {version} runs from slot {slot}")
-        }
-        UpdateState::RolledBack { version, why } => format!(
-            "Rolled back by itself: {} runs from slot {} again, because {version} {}",
-            booted.version,
-            booted.slot,
-            reason(why)
-        ),
-        other => other.name().to_owned(),
-    }
-}
-
 fn reason(why: &FailureReason) -> String {
     match why {
         FailureReason::Unhealthy { failed_checks } => {
@@ -259,7 +284,8 @@ pub(super) fn last_line(serial: &Console) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use fleet_protocol::update::Slot;
+    use fleet_protocol::Sha256;
+    use fleet_protocol::update::{BootedSystem, Slot};
 
     fn live(serial: &Console) -> Live<'_> {
         Live::new(Progress::Quiet, serial, 100_000_000)
@@ -288,5 +314,36 @@ mod tests {
         assert_eq!(first.step, second.step);
         assert_eq!((first.done, second.done), (10, 60));
         assert!(second.detail.contains("50 of 100 MB"), "{}", second.detail);
+    }
+
+    #[test]
+    fn a_failed_trial_ends_only_when_the_other_version_runs() {
+        let version = Version::new(3, 0, 0);
+        let report = |running: u64, state| UpdateReport {
+            sequence: 1,
+            at: "2026-01-01T00:00:00Z".parse().unwrap(),
+            rollout_id: None,
+            generation: 1,
+            booted: BootedSystem {
+                slot: Slot::B,
+                version: Version::new(running, 0, 0),
+                root_hash: Sha256::of("root"),
+                boot_id: "boot".to_owned(),
+            },
+            state,
+            downloaded_bytes: 0,
+        };
+        let why = FailureReason::DidNotBoot { attempts: 3 };
+        let rolled_back = UpdateState::RolledBack {
+            version: version.clone(),
+            why: why.clone(),
+        };
+        let committed = UpdateState::Committed {
+            version: Version::new(2, 0, 0),
+            slot: Slot::B,
+        };
+        let end = |report: &UpdateReport| End::TakenBack.outcome(report, &version, Some(&why));
+        assert_eq!(end(&report(3, rolled_back)), None);
+        assert!(end(&report(2, committed)).is_some());
     }
 }
