@@ -17,7 +17,7 @@ use super::https::{Request, Response, Server, range_of};
 use super::pki::Pki;
 
 /// A device's patience is part of what is tested; a test's is not.
-pub const PATIENCE: Duration = Duration::from_mins(1);
+pub const PATIENCE: Duration = Duration::from_mins(3);
 
 #[derive(Debug, Default)]
 pub struct State {

@@ -35,7 +35,7 @@ reboot_delay_s = 0
 paused = false
 [health]
 window_s = 2
-deadline_s = 20
+deadline_s = 45
 required_units = ["fleet-agent.service"]
 max_restarts = 3
 control_plane = "required"
