@@ -4,6 +4,7 @@ use fleet_protocol::target::TargetKind;
 use fleet_protocol::update::{DeferReason, RefuseReason};
 
 use super::{Decision, Facts, Insistence, Memory, Question};
+use crate::core::clock::MAX_SKEW_S;
 
 /// How one check came out.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -113,8 +114,10 @@ fn hardware(question: &Question<'_>, facts: &Facts) -> Outcome {
     })
 }
 
+/// A clock that is a little slow is nobody's fault: it is set only when it is [`MAX_SKEW_S`] off.
 fn clock(facts: &Facts) -> Outcome {
-    if facts.now >= facts.clock_floor {
+    let behind = facts.clock_floor.duration_since(facts.now);
+    if behind.as_secs() <= MAX_SKEW_S {
         return pass("the clock is plausible");
     }
     Outcome::Defer(DeferReason::Clock {
@@ -125,15 +128,13 @@ fn clock(facts: &Facts) -> Outcome {
 
 fn expiry(question: &Question<'_>, facts: &Facts, way: Way) -> Outcome {
     let not_after = question.release.not_after;
+    let now = facts.now.max(facts.clock_floor);
     if goes_back(question, way) {
         pass("the other slot holds it, which does not expire")
-    } else if facts.now <= not_after {
+    } else if now <= not_after {
         pass(format!("valid until {not_after}"))
     } else {
-        Outcome::Refuse(RefuseReason::Expired {
-            not_after,
-            now: facts.now,
-        })
+        Outcome::Refuse(RefuseReason::Expired { not_after, now })
     }
 }
 

@@ -289,6 +289,26 @@ fn what_runs_is_up_to_date_and_another_build_of_it_is_refused() {
     ));
 }
 
+#[test]
+fn a_clock_a_little_behind_the_server_holds_nothing_back_and_hides_no_expiry() {
+    let behind = |seconds: i64| move |case: &mut Case| case.facts.clock_floor = at(NOW + seconds);
+    check(behind(4), &Decision::Install);
+    let expired = |case: &mut Case| {
+        behind(4)(case);
+        case.release.not_after = at(NOW + 2);
+    };
+    let why = RefuseReason::Expired {
+        not_after: at(NOW + 2),
+        now: at(NOW + 4),
+    };
+    check(expired, &Decision::Refuse(why));
+    let why = DeferReason::Clock {
+        at: at(NOW),
+        floor: at(NOW + 3_600),
+    };
+    check(behind(3_600), &Decision::Defer(why));
+}
+
 prop_compose! {
     fn any_case()(
         kind in prop_oneof![Just(TargetKind::Install), Just(TargetKind::Rollback)],

@@ -80,6 +80,10 @@ impl Transition<'_> {
             }
             _ => self.at_rest(&found),
         }
+        if found.new_boot && !self.reported() {
+            // What runs is believed by a boot's own report only.
+            self.report();
+        }
         self.report_again();
     }
 

@@ -97,6 +97,25 @@ fn reboots(effect: &Effect) -> bool {
 }
 
 #[test]
+fn every_boot_is_reported_and_no_restart_of_the_agent() {
+    let mut bench = Bench::new();
+    let said = |bench: &Bench| {
+        let reports = bench.effects.iter().filter_map(|e| match e {
+            Effect::Report(report) => Some((report.sequence, report.booted.clone())),
+            _ => None,
+        });
+        reports.last()
+    };
+    let (first, _) = said(&bench).expect("a report of the first boot");
+    bench.boot(Slot::A, 1, 2, BootEnv::committed_to(Slot::A));
+    let (second, of) = said(&bench).expect("a report of the second boot");
+    assert!(second > first);
+    assert_eq!(of, booted(Slot::A, &version(1), 2));
+    bench.boot(Slot::A, 1, 2, BootEnv::committed_to(Slot::A));
+    assert_eq!(said(&bench).map(|(sequence, _)| sequence), Some(second));
+}
+
+#[test]
 fn an_installation_begins_by_clearing_the_lock() {
     let mut bench = Bench::new();
     bench.target(2);

@@ -159,6 +159,11 @@ impl<'a> Transition<'a> {
         self.reports.push(Effect::Report(Box::new(report)));
     }
 
+    /// Has this step said something already?
+    pub(super) fn reported(&self) -> bool {
+        !self.reports.is_empty()
+    }
+
     /// Sends again what is not acknowledged.
     pub(super) fn report_again(&mut self) {
         let waiting = self.engine.record.reports.iter();
