@@ -13,9 +13,11 @@ mod devices;
 mod enrolment;
 mod events;
 mod gate;
+mod members;
 mod planning;
 mod releases;
 mod reports;
+mod rollout_start;
 mod rollouts;
 mod support;
 mod targets;
@@ -34,9 +36,11 @@ pub use context::TenantContext;
 pub use devices::{DeviceFilter, DeviceRow};
 pub use enrolment::{NewDevice, NewEnrolmentToken, TokenGrant};
 pub use events::StoredEvent;
+pub use members::MemberRow;
 pub use releases::{KeySetAdded, ReleaseRow};
 pub use reports::ReportFacts;
-pub use rollouts::{Applied, MemberRow, NewRollout, RolloutRow};
+pub use rollout_start::NewRollout;
+pub use rollouts::{Applied, RolloutRow};
 pub use targets::Assignment;
 
 /// The tenant that exists from the first start.

@@ -5,7 +5,8 @@ use jiff::{SignedDuration, Timestamp};
 use sqlx::Row as _;
 use sqlx::sqlite::SqliteRow;
 
-use super::rollouts::{member_name, member_status, percent, rollout_status};
+use super::members::{member_name, member_status};
+use super::rollouts::{percent, rollout_status};
 use super::{
     Applied, Store, StoreError, TenantContext, count, from_json, instant, ms, parse, signed,
     to_json,

@@ -4,7 +4,8 @@ use fleet_protocol::rollout::{MemberStatus, RolloutStatus};
 use fleet_protocol::{DeviceId, RolloutId, Sha256, Version};
 use sqlx::Row as _;
 
-use super::rollouts::{member_status, rollout_status};
+use super::members::member_status;
+use super::rollouts::rollout_status;
 use super::{Store, StoreError, TenantContext, count, parse};
 
 /// A device's place in the newest rollout that has it.
