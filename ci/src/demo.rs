@@ -12,8 +12,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
-use fleet_protocol::DeviceId;
 use fleet_protocol::rollout::{RolloutStatus, RolloutView};
+use fleet_protocol::{DeviceId, Version};
 use fleet_tests::fleet::{Device, Fleet, wait_until};
 use fleet_tests::kit::{Kit, release};
 use fleet_tests::vm::{Boot, Disks, Display, Machine, Programs, Vm};
@@ -114,7 +114,9 @@ fn play(
     let mut stage = boot(fleet, tools, arguments, progress, dir)?;
     stage.show_where(progress)?;
     let told = stage
-        .good_release(&kit, progress)
+        // What the factory installed has to be known here too, or no rollout could be taken back.
+        .publish(release::FIRST, progress)
+        .and_then(|_| stage.good_release(&kit, progress))
         .and_then(|()| stage.unhealthy_release(&kit, progress));
     if let Err(error) = told {
         let screen = dir.join("screen.png");
@@ -187,10 +189,15 @@ impl Stage {
         }
     }
 
-    fn start(&self, name: &str, progress: Progress) -> Result<RolloutView> {
+    fn publish(&self, name: &str, progress: Progress) -> Result<Version> {
         let step = progress.step(format!("Signing and publishing the {name} release"));
         let version = self.fleet.publish(name)?;
         step.done(&version.to_string());
+        Ok(version)
+    }
+
+    fn start(&self, name: &str, progress: Progress) -> Result<RolloutView> {
+        let version = self.publish(name, progress)?;
         let step = progress.step(format!("Rolling out {version}"));
         let rollout = self.fleet.roll_out(&version)?;
         step.done(rollout.rollout_id.as_str());

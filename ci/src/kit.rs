@@ -34,7 +34,7 @@ const PAYLOAD_BYTES: u64 = 4 << 20;
 /// What the kit is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Purpose {
-    /// A product image, a good release, an unhealthy one.
+    /// A product image with its own bundle, a good release, an unhealthy one.
     Demo,
     /// Test shells, and every kind of bad release.
     Stories,
@@ -97,6 +97,10 @@ pub fn build(workspace: &Workspace, purpose: Purpose, progress: Progress) -> Res
     let first = maker.release("1.0.0", Variant::Good)?;
     let disk = builder.disk(&first, &DiskInputs::default())?;
     let mut bundles = BTreeMap::new();
+    if purpose == Purpose::Demo {
+        let bundle = maker.bundle(&first, &bundle_keys, None)?;
+        bundles.insert(release::FIRST.to_owned(), bundle);
+    }
     for (name, version, variant) in purpose.wanted() {
         let made = maker.release(version, variant)?;
         bundles.insert(name.to_owned(), maker.bundle(&made, &bundle_keys, None)?);

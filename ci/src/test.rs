@@ -10,13 +10,6 @@ use crate::progress::Progress;
 use crate::setup::{self, Consent};
 use crate::workspace::Workspace;
 
-/// Told at every run: a device joins, updates, saves itself, and can be helped by a technician.
-const MAIN_STORIES: [&str; 3] = [
-    "a_fresh_device_enrols_and_is_online",
-    "a_good_update_commits_only_after_the_gates_window_and_data_is_intact",
-    "a_crash_loop_leads_to_safe_mode_whose_page_needs_the_pin",
-];
-
 /// Which tests.
 #[derive(Debug, Clone, clap::Args)]
 pub struct TestArguments {
@@ -26,9 +19,6 @@ pub struct TestArguments {
     /// Only build what the stories start from.
     #[arg(long, conflicts_with = "fast")]
     prepare: bool,
-    /// Tell every story; otherwise the main ones, which take minutes rather than the better part of an hour.
-    #[arg(long, conflicts_with = "fast")]
-    all_stories: bool,
     /// Only tests whose name contains this.
     filter: Option<String>,
 }
@@ -55,12 +45,7 @@ pub fn run(workspace: &Workspace, arguments: &TestArguments, progress: Progress)
             "--test",
             "stories",
         ];
-        let filters: Vec<String> = match &arguments.filter {
-            Some(filter) => vec![filter.clone()],
-            None if arguments.all_stories => Vec::new(),
-            None => MAIN_STORIES.map(str::to_owned).into(),
-        };
-        passed &= cargo_test(workspace, &of_stories, &filters)?;
+        passed &= cargo_test(workspace, &of_stories, arguments.filter.as_slice())?;
     }
     if !passed {
         let stories = workspace.fleet_dir().join("stories");

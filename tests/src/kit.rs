@@ -13,6 +13,8 @@ use crate::fleet::{FleetError, Result};
 
 /// Names of releases in the kit.
 pub mod release {
+    /// What the image holds.
+    pub const FIRST: &str = "first";
     /// Good, and newer than the image.
     pub const GOOD: &str = "good";
     /// Good, and newer than [`GOOD`]: a small change over it.

@@ -7,9 +7,8 @@ use fleet_protocol::heartbeat::OperatingMode;
 use fleet_protocol::trust::ReleaseMetadata;
 use fleet_protocol::update::UpdateState;
 use fleet_tests::fleet::page::{self, Technician};
-use fleet_tests::fleet::{Signer, wait_until};
+use fleet_tests::fleet::{Signer, safe_mode, wait_until};
 use fleet_tests::kit::release;
-use fleet_tests::vm::Boot;
 
 use crate::stage::{self, BOOT, INSTALL, SHORT, Stage, Told, ensure, same};
 
@@ -17,13 +16,8 @@ use crate::stage::{self, BOOT, INSTALL, SHORT, Stage, Told, ensure, same};
 const AMBER: [u8; 3] = [0xf5, 0xa5, 0x24];
 const GREEN: [u8; 3] = [0x3f, 0xb9, 0x7a];
 
-/// Kills the agent until systemd has had enough, and waits for the page of safe mode.
 fn crash_loop(stage: &mut Stage) -> Result<String, stage::Failure> {
-    let kill = "for n in 1 2 3 4 5 6 7 8; do \
-        systemctl kill -s KILL fleet-agent.service; sleep 3; \
-        systemctl is-active -q fleet-safe-mode.target && break; done; true";
-    stage.vm.shell()?.run_within(kill, BOOT)?;
-    stage.wait_page("safe mode", BOOT)
+    Ok(safe_mode::crash_loop(&mut stage.vm)?)
 }
 
 fn pin(stage: &mut Stage) -> Result<String, stage::Failure> {
@@ -117,8 +111,7 @@ fn a_crash_loop_leads_to_safe_mode_whose_page_needs_the_pin() -> Told {
 
 #[test]
 fn guessing_the_pin_locks_the_page_until_somebody_presses_a_key_at_the_device() -> Told {
-    stage::tell("lockout", |stage| {
-        crash_loop(stage)?;
+    stage::tell_in_safe_mode("lockout", |stage| {
         let port = stage.vm.page_port()?;
         let right = pin(stage)?;
         let wrong = if right == "12345678" {
@@ -146,8 +139,7 @@ fn guessing_the_pin_locks_the_page_until_somebody_presses_a_key_at_the_device() 
 
 #[test]
 fn safe_mode_gives_a_support_bundle_without_secrets_and_tries_network_settings() -> Told {
-    stage::tell("safe-mode-actions", |stage| {
-        crash_loop(stage)?;
+    stage::tell_in_safe_mode("safe-mode-actions", |stage| {
         let technician = log_in(stage)?;
         let bundle = technician.download("/support-bundle").unwrap_or_default();
         let file = stage.fleet.dir().join("support.tar.zst");
@@ -198,8 +190,7 @@ fn safe_mode_gives_a_support_bundle_without_secrets_and_tries_network_settings()
 
 #[test]
 fn ssh_opens_for_the_given_key_alone_and_closes() -> Told {
-    stage::tell("safe-mode-ssh", |stage| {
-        crash_loop(stage)?;
+    stage::tell_in_safe_mode("safe-mode-ssh", |stage| {
         let technician = log_in(stage)?;
         let (ours, theirs) = (ssh_key(stage, "ours")?, ssh_key(stage, "theirs")?);
         let port = stage.vm.ssh_port()?;
@@ -272,8 +263,7 @@ fn ssh_or_none(port: u16, key: &std::path::Path) -> Option<String> {
 
 #[test]
 fn retry_in_safe_mode_brings_normal_operation_back() -> Told {
-    stage::tell("safe-mode-retry", |stage| {
-        crash_loop(stage)?;
+    stage::tell_in_safe_mode("safe-mode-retry", |stage| {
         let technician = log_in(stage)?;
         let seen = stage.device().detail()?.device.last_seen_at;
         done(&technician, "/retry", &[])?;
@@ -289,8 +279,7 @@ fn retry_in_safe_mode_brings_normal_operation_back() -> Told {
 
 #[test]
 fn a_bundle_uploaded_in_safe_mode_is_installed_tried_and_can_be_rolled_back_by_hand() -> Told {
-    stage::tell("safe-mode-upload", |stage| {
-        crash_loop(stage)?;
+    stage::tell_in_safe_mode("safe-mode-upload", |stage| {
         let technician = log_in(stage)?;
         let bundle = stage.fleet.kit().bundle(release::GOOD)?.clone();
         let metadata = stage.fleet.metadata(&bundle)?;
@@ -336,27 +325,18 @@ fn a_bundle_uploaded_in_safe_mode_is_installed_tried_and_can_be_rolled_back_by_h
 
 #[test]
 fn a_signed_bundle_on_a_usb_stick_is_installed_and_one_without_metadata_is_not() -> Told {
-    stage::tell("safe-mode-usb", |stage| {
+    stage::tell_in_safe_mode("safe-mode-usb", |stage| {
         let bundle = stage.fleet.kit().bundle(release::GOOD)?.clone();
         let metadata = stage.fleet.signer().sign(&stage.fleet.metadata(&bundle)?);
         let metadata = serde_json::to_vec(&metadata).unwrap_or_default();
         let stick = stick(stage, &bundle.path, &metadata)?;
-        stage.vm.power_cut();
-        stage.vm.machine_mut().stick = Some(stick);
-        stage.vm.power_on(Boot::Cold)?;
-        stage.vm.shell()?.wait_ready(BOOT)?;
-        stage.vm.shell()?.run_within(
-            "until systemctl is-active -q fleet-agent.service; do sleep 1; done",
-            BOOT,
-        )?;
-        crash_loop(stage)?;
+        stage.vm.plug_in(&stick)?;
         let technician = log_in(stage)?;
-        let home = technician.home().unwrap_or_default();
-        let paths: Vec<&str> = home
-            .split("name=\"bundle\" value=\"")
-            .skip(1)
-            .filter_map(|rest| rest.split('"').next())
-            .collect();
+        let paths = wait_until("the stick on the page", SHORT, || {
+            let paths = listed(&technician.home().unwrap_or_default());
+            let seen = format!("{paths:?}");
+            Ok(((paths.len() == 2).then_some(paths), seen))
+        })?;
         let path = |name: &str| {
             let found = paths.iter().find(|path| path.ends_with(name));
             found.ok_or_else(|| stage::Failure::new(format!("{name} is not listed: {paths:?}")))
@@ -371,6 +351,15 @@ fn a_signed_bundle_on_a_usb_stick_is_installed_and_one_without_metadata_is_not()
             .wait_committed(&bundle.version, BOOT + BOOT)?;
         Ok(())
     })
+}
+
+/// The bundles on sticks that the page offers.
+fn listed(home: &str) -> Vec<String> {
+    home.split("name=\"bundle\" value=\"")
+        .skip(1)
+        .filter_map(|rest| rest.split('"').next())
+        .map(str::to_owned)
+        .collect()
 }
 
 /// A FAT stick with a bundle twice: with its metadata, and without.

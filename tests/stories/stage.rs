@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use fleet_protocol::DeviceId;
 use fleet_tests::fleet::template::{self, Template};
-use fleet_tests::fleet::{Device, Fleet, page, wait_until};
+use fleet_tests::fleet::{Device, Fleet, page, safe_mode};
 use fleet_tests::kit::Kit;
 use fleet_tests::vm::{Boot, Clock, Disks, Machine, Programs, Seat, Vm};
 use xtask::progress::Progress;
@@ -83,11 +83,30 @@ pub(crate) fn tell_fresh(name: &str, clock: Clock, story: impl FnOnce(&mut Stage
 
 /// Tells a story about a device that is enrolled, idle and running.
 pub(crate) fn tell(name: &str, story: impl FnOnce(&mut Stage) -> Told) -> Told {
+    tell_from(name, story, |setting| {
+        Ok(Template::ensure(&setting.kit, &setting.tools)?)
+    })
+}
+
+/// Tells a story about a device that a crash loop led into safe mode.
+pub(crate) fn tell_in_safe_mode(name: &str, story: impl FnOnce(&mut Stage) -> Told) -> Told {
+    tell_from(name, story, |setting| {
+        let (kit, tools) = (&setting.kit, &setting.tools);
+        let idle = Template::ensure(kit, tools)?;
+        let crash = |vm: &mut Vm| safe_mode::crash_loop(vm).map(drop);
+        Ok(idle.led_to("safe-mode", kit, tools, crash)?)
+    })
+}
+
+fn tell_from(
+    name: &str,
+    story: impl FnOnce(&mut Stage) -> Told,
+    template: impl FnOnce(&Setting) -> Result<Template, Failure>,
+) -> Told {
     let setting = Setting::of(name)?;
-    let template = Template::ensure(&setting.kit, &setting.tools)?;
-    let (fleet, mut vm) = template.copy(&setting.kit, &setting.tools, &setting.dir)?;
-    vm.power_on(Boot::Resume(template::SNAPSHOT))?;
-    let mut stage = Stage {
+    let template = template(&setting)?;
+    let (fleet, vm) = template.resume(&setting.kit, &setting.tools, &setting.dir)?;
+    let stage = Stage {
         fleet,
         vm,
         id: Some(template.device),
@@ -95,7 +114,6 @@ pub(crate) fn tell(name: &str, story: impl FnOnce(&mut Stage) -> Told) -> Told {
         told: false,
         _seat: setting.seat,
     };
-    template::set_clock(&mut stage.vm)?;
     stage.fleet.wait_online(SHORT)?;
     stage.tell(story)
 }
@@ -185,15 +203,7 @@ impl Stage {
 
     /// Waits until the device's own page contains `text`; the page comes back.
     pub(crate) fn wait_page(&mut self, text: &str, within: Duration) -> Result<String, Failure> {
-        let port = self.vm.page_port()?;
-        let wanted = text.to_lowercase();
-        let page = wait_until(&format!("`{text}` on the device's page"), within, || {
-            let page = page::get(port, "/").unwrap_or_default();
-            let found = page.to_lowercase().contains(&wanted);
-            let seen = page.chars().take(200).collect();
-            Ok((found.then_some(page), seen))
-        })?;
-        Ok(page)
+        Ok(page::wait_for(self.vm.page_port()?, text, within)?)
     }
 
     /// A variable of the boot loader's environment.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use fleet_protocol::update::UpdateState;
-use fleet_tests::fleet::template::{SNAPSHOT, Template, set_clock, test_config};
+use fleet_tests::fleet::template::{Template, test_config};
 use fleet_tests::fleet::{Device, Fleet};
 use fleet_tests::kit::{Kit, release};
 use fleet_tests::vm::{Boot, Programs, Vm};
@@ -86,9 +86,7 @@ impl Bench {
         if dir.exists() {
             std::fs::remove_dir_all(&dir).context("removing an earlier measurement")?;
         }
-        let (fleet, mut vm) = self.template.copy(&self.kit, &self.tools, &dir)?;
-        vm.power_on(Boot::Resume(SNAPSHOT))?;
-        set_clock(&mut vm)?;
+        let (fleet, vm) = self.template.resume(&self.kit, &self.tools, &dir)?;
         fleet.wait_online(SHORT)?;
         Ok(Subject {
             fleet,

@@ -11,7 +11,7 @@ use fleet_protocol::Version;
 use fleet_protocol::release::ReleaseStatus;
 use fleet_protocol::trust::ReleaseMetadata;
 use fleet_protocol::update::UpdateState;
-use fleet_tests::fleet::template::{SNAPSHOT, Template, set_clock};
+use fleet_tests::fleet::template::Template;
 use fleet_tests::fleet::{Device, Fleet, FleetError};
 use fleet_tests::kit::{Kit, release};
 use fleet_tests::random::Random;
@@ -60,7 +60,7 @@ impl Worker {
         if self.dir.exists() {
             std::fs::remove_dir_all(&self.dir).context("removing an earlier device")?;
         }
-        let (fleet, vm) = self.template.copy(&self.kit, &self.tools, &self.dir)?;
+        let (fleet, vm) = self.template.resume(&self.kit, &self.tools, &self.dir)?;
         let mut soaked = Soaked {
             fleet,
             vm,
@@ -68,8 +68,6 @@ impl Worker {
             random: Random::seeded(self.seed),
             dir: self.dir.clone(),
         };
-        soaked.vm.power_on(Boot::Resume(SNAPSHOT))?;
-        set_clock(&mut soaked.vm)?;
         soaked.fleet.wait_online(ONLINE_WITHIN)?;
         for name in [release::GOOD, release::BETTER] {
             soaked.publish(name)?;

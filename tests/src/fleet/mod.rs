@@ -6,6 +6,7 @@ mod control;
 mod device;
 mod error;
 pub mod page;
+pub mod safe_mode;
 mod signer;
 pub mod template;
 

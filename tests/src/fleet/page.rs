@@ -6,7 +6,10 @@ use std::time::Duration;
 use ureq::Agent;
 use ureq::http::Response;
 
-const ANSWER_WITHIN: Duration = Duration::from_secs(20);
+use super::{Result, wait_until};
+
+/// An action is answered when it is done: formatting takes its time.
+const ANSWER_WITHIN: Duration = Duration::from_secs(90);
 const UPLOAD_WITHIN: Duration = Duration::from_mins(3);
 const BOUNDARY: &str = "fleet-tests-6b1c0f1e";
 
@@ -24,6 +27,17 @@ pub struct Answer {
 /// The page's text; nothing while the device is not there.
 pub fn get(port: u16, path: &str) -> Option<String> {
     Some(request(port, path, &[], None)?.text)
+}
+
+/// Waits until the page contains `text`, in whatever case; the page comes back.
+pub fn wait_for(port: u16, text: &str, within: Duration) -> Result<String> {
+    let wanted = text.to_lowercase();
+    wait_until(&format!("`{text}` on the device's page"), within, || {
+        let page = get(port, "/").unwrap_or_default();
+        let found = page.to_lowercase().contains(&wanted);
+        let seen = page.chars().take(200).collect();
+        Ok((found.then_some(page), seen))
+    })
 }
 
 /// One request: a form when there is one, cookies as given.

@@ -1,7 +1,7 @@
-//! A device that enrolled, got its configuration and is idle, kept running inside its disks: stories that need no
-//! cold boot go on from here in a second.
+//! Devices kept running inside their disks: one that enrolled, got its configuration and is idle, and what it can be
+//! led to from there. Stories that need no cold boot go on from here in a second.
 //!
-//! Made once for a kit, under a lock, in `target/fleet/stories/template-KEY`; a story takes copies of the disks and
+//! Made once for a kit, under a lock, in `target/fleet/stories/template-KEY…`; a story takes copies of the disks and
 //! of the control plane's data. The control plane is stopped before the machine is kept, so no open connection is
 //! kept with it.
 
@@ -18,8 +18,8 @@ use super::{Device, Fleet, FleetError, Result, now};
 use crate::kit::Kit;
 use crate::vm::{Boot, Disks, Machine, Programs, Vm};
 
-/// The snapshot's name inside the disks.
-pub const SNAPSHOT: &str = "idle";
+/// The name of the snapshot of an idle device.
+const IDLE: &str = "idle";
 /// What the health gate asks of a trial in stories: seconds.
 pub const WINDOW_S: u32 = 10;
 pub const DEADLINE_S: u32 = 60;
@@ -27,40 +27,66 @@ pub const DEADLINE_S: u32 = 60;
 const BOOT_WITHIN: Duration = Duration::from_mins(5);
 const QUIET_WITHIN: Duration = Duration::from_mins(1);
 
-/// The kept device.
+/// A kept device.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Template {
     dir: PathBuf,
     pub device: DeviceId,
+    /// Its name inside the disks.
+    snapshot: String,
 }
 
 impl Template {
-    /// Takes the one of this kit, or makes it (about a minute).
+    /// The idle device of this kit; made if need be (about a minute).
     pub fn ensure(kit: &Arc<Kit>, programs: &Arc<dyn Programs>) -> Result<Self> {
         let stories = kit.fleet_dir.join("stories");
         let dir = stories.join(format!("template-{}", kit.key));
-        fs::create_dir_all(&stories)
-            .map_err(FleetError::io(format!("creating {}", stories.display())))?;
-        let lock = stories.join("template.lock");
-        let lock = File::create(&lock).map_err(FleetError::io("creating the template's lock"))?;
-        lock.lock()
-            .map_err(FleetError::io("locking the template"))?;
-        let note = dir.join("template.json");
-        if let Ok(text) = fs::read(&note)
-            && let Ok(template) = serde_json::from_slice(&text)
-        {
-            return Ok(template);
-        }
-        remove_older(&stories);
-        let template = make(kit, programs, &dir)?;
-        let text = serde_json::to_vec_pretty(&template).expect("plain data");
-        fs::write(&note, text).map_err(FleetError::io("writing template.json"))?;
-        Ok(template)
+        kept(kit, &dir, || {
+            remove_older(&stories);
+            make(kit, programs, &dir)
+        })
+    }
+
+    /// This device as it is after `reach`, kept under another name; made if need be.
+    pub fn led_to(
+        &self,
+        name: &str,
+        kit: &Arc<Kit>,
+        programs: &Arc<dyn Programs>,
+        reach: impl FnOnce(&mut Vm) -> Result<()>,
+    ) -> Result<Self> {
+        let mut dir = self.dir.clone().into_os_string();
+        dir.push(format!("-{name}"));
+        let dir = PathBuf::from(dir);
+        kept(kit, &dir, || {
+            remove(&dir)?;
+            let (mut fleet, mut vm) = self.resume(kit, programs, &dir)?;
+            reach(&mut vm)?;
+            keep(&mut fleet, &mut vm, name)?;
+            Ok(Self {
+                dir: dir.clone(),
+                device: self.device.clone(),
+                snapshot: name.to_owned(),
+            })
+        })
+    }
+
+    /// A control plane and a device of one's own, going on from where they were kept, with the clock set.
+    pub fn resume(
+        &self,
+        kit: &Arc<Kit>,
+        programs: &Arc<dyn Programs>,
+        dir: &Path,
+    ) -> Result<(Fleet, Vm)> {
+        let (fleet, mut vm) = self.copy(kit, programs, dir)?;
+        vm.power_on(Boot::Resume(&self.snapshot))?;
+        set_clock(&mut vm)?;
+        Ok((fleet, vm))
     }
 
     /// A control plane and a device of one's own, both as they were kept. The machine is off.
-    pub fn copy(
+    fn copy(
         &self,
         kit: &Arc<Kit>,
         programs: &Arc<dyn Programs>,
@@ -79,9 +105,7 @@ impl Template {
 }
 
 fn make(kit: &Arc<Kit>, programs: &Arc<dyn Programs>, dir: &Path) -> Result<Template> {
-    if dir.exists() {
-        fs::remove_dir_all(dir).map_err(FleetError::io("removing an unfinished template"))?;
-    }
+    remove(dir)?;
     let mut fleet = Fleet::start(Arc::clone(kit), Arc::clone(programs), dir)?;
     fleet.configure_for_tests(WINDOW_S, DEADLINE_S)?;
     let card = fleet.flash("screen-1")?;
@@ -104,20 +128,54 @@ fn make(kit: &Arc<Kit>, programs: &Arc<dyn Programs>, dir: &Path) -> Result<Temp
     // Boot has to be over, or every story would begin with its end.
     vm.shell()?
         .run_within("systemctl is-system-running --wait || true", BOOT_WITHIN)?;
+    keep(&mut fleet, &mut vm, IDLE)?;
+    Ok(Template {
+        dir: dir.to_owned(),
+        device,
+        snapshot: IDLE.to_owned(),
+    })
+}
+
+/// What is noted in `dir`, or what `make` leaves there.
+fn kept(kit: &Kit, dir: &Path, make: impl FnOnce() -> Result<Template>) -> Result<Template> {
+    let stories = kit.fleet_dir.join("stories");
+    fs::create_dir_all(&stories)
+        .map_err(FleetError::io(format!("creating {}", stories.display())))?;
+    let lock = stories.join("template.lock");
+    let lock = File::create(&lock).map_err(FleetError::io("creating the template's lock"))?;
+    lock.lock()
+        .map_err(FleetError::io("locking the template"))?;
+    let note = dir.join("template.json");
+    if let Ok(text) = fs::read(&note)
+        && let Ok(template) = serde_json::from_slice(&text)
+    {
+        return Ok(template);
+    }
+    let template = make()?;
+    let text = serde_json::to_vec_pretty(&template).expect("plain data");
+    fs::write(&note, text).map_err(FleetError::io("writing template.json"))?;
+    Ok(template)
+}
+
+fn keep(fleet: &mut Fleet, vm: &mut Vm, name: &str) -> Result<()> {
     vm.sh("sync")?;
     fleet.stop_control();
     // Connections end while the machine still runs, so that the kept one has none.
     vm.sh("sleep 1; sync")?;
-    vm.save(SNAPSHOT)?;
+    vm.save(name)?;
     vm.power_cut();
-    Ok(Template {
-        dir: dir.to_owned(),
-        device,
-    })
+    Ok(())
+}
+
+fn remove(dir: &Path) -> Result<()> {
+    if dir.exists() {
+        fs::remove_dir_all(dir).map_err(FleetError::io("removing an unfinished template"))?;
+    }
+    Ok(())
 }
 
 /// The guest's clock stood still while it was kept: sets it, as a time server would.
-pub fn set_clock(vm: &mut Vm) -> Result<()> {
+fn set_clock(vm: &mut Vm) -> Result<()> {
     vm.shell()?.wait_ready(QUIET_WITHIN)?;
     vm.sh(&format!("date -u -s @{}", now().as_second()))?;
     Ok(())

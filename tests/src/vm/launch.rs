@@ -254,16 +254,7 @@ fn arguments(
     command.args(["-device", "isa-serial,chardev=serial"]);
     command.args(["-chardev", &line("shell"), "-device", "virtio-serial-pci"]);
     command.args(["-device", "virtconsole,chardev=shell"]);
-    // Only when there is one: a kept machine goes on with the hardware it was kept with.
-    if let Some(stick) = &machine.stick {
-        command
-            .args(["-device", "qemu-xhci", "-drive"])
-            .arg(format!(
-                "if=none,id=stick,format=raw,readonly=on,file={}",
-                stick.display()
-            ));
-        command.args(["-device", "usb-storage,drive=stick,removable=on"]);
-    }
+    command.args(["-device", "qemu-xhci"]);
     command.arg("-pidfile").arg(sockets.join("pid"));
 }
 

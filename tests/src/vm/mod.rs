@@ -63,8 +63,6 @@ pub struct Machine {
     pub display: Display,
     /// The port on this host's loopback that [`CONTROL_ADDRESS`] leads to.
     pub control_port: u16,
-    /// A USB stick that is plugged in: a raw image.
-    pub stick: Option<PathBuf>,
 }
 
 impl Machine {
@@ -76,7 +74,6 @@ impl Machine {
             clock: Clock::Host,
             display: Display::Headless,
             control_port,
-            stick: None,
         }
     }
 }
@@ -181,6 +178,17 @@ impl Vm {
             .map(drop)
     }
 
+    /// Plugs a USB stick in: a raw image, which is only read.
+    pub fn plug_in(&mut self, stick: &Path) -> Result<()> {
+        let file = json!({"driver": "file", "filename": stick, "read-only": true});
+        let medium =
+            json!({"driver": "raw", "node-name": "stick", "read-only": true, "file": file});
+        let device = json!({"driver": "usb-storage", "drive": "stick", "removable": true});
+        let qmp = self.qmp()?;
+        qmp.execute("blockdev-add", &medium)?;
+        qmp.execute("device_add", &device).map(drop)
+    }
+
     /// The colour on the screen at `x`, and half-way down.
     pub fn color_at(&mut self, x: usize) -> Result<[u8; 3]> {
         let file = self.dir.join("screen.ppm");
@@ -195,11 +203,6 @@ impl Vm {
 
     pub fn disks(&self) -> &Disks {
         &self.disks
-    }
-
-    /// The hardware, to be changed while it is off.
-    pub fn machine_mut(&mut self) -> &mut Machine {
-        &mut self.machine
     }
 
     pub fn programs(&self) -> &dyn Programs {
