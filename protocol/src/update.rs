@@ -173,6 +173,8 @@ pub enum FailureReason {
     Unhealthy { failed_checks: Vec<String> },
     /// It booted with another root hash than the release says.
     RootHashMismatch { expected: Sha256, found: Sha256 },
+    /// It booted and calls itself another version than the release does.
+    VersionMismatch { expected: Version, found: Version },
     /// It was reset by the watchdog or a panic while on trial.
     Crashed { reset: String },
     /// A person asked for it.

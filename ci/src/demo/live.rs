@@ -264,6 +264,7 @@ fn reason(why: &FailureReason) -> String {
         FailureReason::DidNotBoot { attempts } => format!("did not boot in {attempts} attempts"),
         FailureReason::InstallFailed { detail } => format!("could not be installed ({detail})"),
         FailureReason::RootHashMismatch { .. } => "booted with another root hash".to_owned(),
+        FailureReason::VersionMismatch { found, .. } => format!("calls itself {found}"),
         FailureReason::Crashed { reset } => format!("crashed ({reset})"),
         FailureReason::RolledBackByOperator => "was taken back by hand".to_owned(),
     }

@@ -151,6 +151,9 @@ pub(crate) fn tell_failure(why: &fleet_protocol::update::FailureReason) -> Strin
         F::RootHashMismatch { expected, found } => {
             format!("it booted with root hash {found} instead of {expected}")
         }
+        F::VersionMismatch { expected, found } => {
+            format!("it calls itself {found}, the release calls it {expected}")
+        }
         F::Crashed { reset } => format!("it crashed on trial ({reset})"),
         F::RolledBackByOperator => "a person took it back".to_owned(),
     }

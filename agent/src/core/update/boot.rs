@@ -294,11 +294,7 @@ impl Transition<'_> {
     fn started(&mut self, plan: &Plan, found: &Found<'_>) {
         let trial = new_trial(plan, vec![self.this_boot(found)]);
         let booted = &found.boot.booted;
-        if booted.root_hash != plan.root_hash {
-            let why = FailureReason::RootHashMismatch {
-                expected: plan.root_hash,
-                found: booted.root_hash,
-            };
+        if let Some(why) = plan.mismatch(booted) {
             self.fail_trial(&trial, why);
         } else if found.locked() {
             self.committed(trial, booted);

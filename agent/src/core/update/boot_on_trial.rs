@@ -20,12 +20,7 @@ impl Transition<'_> {
             self.trial_fell_back(&trial, found);
             return;
         }
-        let planned_hash = trial.plan.as_ref().map(|plan| plan.root_hash);
-        if let Some(expected) = planned_hash.filter(|hash| *hash != booted.root_hash) {
-            let why = FailureReason::RootHashMismatch {
-                expected,
-                found: booted.root_hash,
-            };
+        if let Some(why) = trial.plan.as_ref().and_then(|plan| plan.mismatch(booted)) {
             self.fail_trial(&trial, why);
             return;
         }

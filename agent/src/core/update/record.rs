@@ -141,6 +141,21 @@ pub struct Plan {
 }
 
 impl Plan {
+    /// Why what runs is not what was planned, if it is not. A release under another name than its system's own would
+    /// never be up to date, and be installed for ever.
+    pub(super) fn mismatch(&self, booted: &BootedSystem) -> Option<FailureReason> {
+        if booted.root_hash != self.root_hash {
+            return Some(FailureReason::RootHashMismatch {
+                expected: self.root_hash,
+                found: booted.root_hash,
+            });
+        }
+        (booted.version != self.version).then(|| FailureReason::VersionMismatch {
+            expected: self.version.clone(),
+            found: booted.version.clone(),
+        })
+    }
+
     pub(super) fn content(&self) -> SlotContent {
         SlotContent {
             version: self.version.clone(),

@@ -1,5 +1,6 @@
 //! Single steps of the engine: what is answered, what is ignored, what waits for what.
 
+use fleet_protocol::Version;
 use fleet_protocol::config::MaintenanceWindow;
 use fleet_protocol::heartbeat::ResetReason;
 use fleet_protocol::target::TargetKind;
@@ -113,6 +114,33 @@ fn every_boot_is_reported_and_no_restart_of_the_agent() {
     assert_eq!(of, booted(Slot::A, &version(1), 2));
     bench.boot(Slot::A, 1, 2, BootEnv::committed_to(Slot::A));
     assert_eq!(said(&bench).map(|(sequence, _)| sequence), Some(second));
+}
+
+#[test]
+fn a_release_under_another_name_than_its_systems_own_is_given_up() {
+    let mut bench = Bench::new();
+    let mut release = release(2);
+    release.version = Version::new(2, 0, 1);
+    bench.step(Event::TargetReceived {
+        generation: 1,
+        release: Some(candidate(&release)),
+    });
+    bench.finish(Ok(()));
+    let mut env = BootEnv::committed_to(Slot::A);
+    env.first = Slot::B;
+    *env.slot_mut(Slot::B) = SlotEnv {
+        ok: true,
+        locked: false,
+        tries: 1,
+    };
+    bench.boot(Slot::B, 2, 2, env);
+    assert_eq!(bench.state(), "rolledBack");
+    bench.boot(Slot::A, 1, 3, BootEnv::committed_to(Slot::A));
+    bench.step(Event::TargetReceived {
+        generation: 2,
+        release: Some(candidate(&release)),
+    });
+    assert_eq!(bench.state(), "rolledBack");
 }
 
 #[test]

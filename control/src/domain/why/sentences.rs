@@ -72,6 +72,9 @@ pub(super) fn failure(why: &FailureReason) -> String {
         FailureReason::RootHashMismatch { expected, found } => {
             format!("it booted with the root hash {found}, not {expected}")
         }
+        FailureReason::VersionMismatch { expected, found } => {
+            format!("it calls itself {found}, the release calls it {expected}")
+        }
         FailureReason::Crashed { reset } => format!("it crashed while on trial ({reset})"),
         FailureReason::RolledBackByOperator => "an operator took it back".to_owned(),
     }
