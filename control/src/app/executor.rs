@@ -12,7 +12,7 @@ use super::error::Error;
 use super::upload::sweep;
 use super::{App, WakeupReason};
 use crate::domain::rollout::plan;
-use crate::store::{Applied, TenantContext};
+use crate::store::{Applied, Planning, TenantContext};
 
 /// Reports that come in a burst are answered by one plan.
 const BREATH: Duration = Duration::from_millis(100);
@@ -28,17 +28,21 @@ impl App {
     /// Plans and applies until the rollout has settled for now.
     pub async fn plan_rollout(&self, ctx: &TenantContext, id: &RolloutId) -> Result<(), Error> {
         loop {
-            let Some((state, devices)) = self.store.planning_facts(ctx, id).await? else {
+            let Some(facts) = self.store.planning_facts(ctx, id).await? else {
                 return Ok(());
             };
+            let Planning {
+                state,
+                devices,
+                summary,
+            } = facts;
             let now = self.now();
             let plan = plan(&state, &devices, now);
             let unchanged = plan.transitions.is_empty()
                 && plan.status == state.status
                 && plan.current_phase == state.current_phase
                 && plan.phase_done_at == state.phase_done_at;
-            let said = self.store.rollout(ctx, id).await?.map(|r| r.view.summary);
-            if unchanged && said.as_ref() == Some(&plan.summary) {
+            if unchanged && summary == plan.summary {
                 return Ok(());
             }
             match self.store.apply_plan(ctx, id, &plan, now).await? {

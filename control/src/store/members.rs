@@ -90,7 +90,8 @@ impl Store {
             .collect()
     }
 
-    /// Members with something to tell first: failed, under way, verified, waiting; then by phase.
+    /// Members with something to tell first: failed, under way, verified, waiting; then by phase and
+    /// name. The limit falls before names are looked at: they would have to be read of all.
     pub async fn members(
         &self,
         ctx: &TenantContext,
@@ -98,13 +99,15 @@ impl Store {
         limit: u32,
     ) -> Result<Vec<MemberRow>, StoreError> {
         let rows = sqlx::query(
-            "SELECT m.device_id, d.name, m.phase, m.status, m.detail, d.report
-             FROM rollout_members m
-             JOIN devices d ON d.tenant_id = m.tenant_id AND d.device_id = m.device_id
-             WHERE m.tenant_id = ? AND m.rollout_id = ?
-             ORDER BY CASE m.status WHEN 'failed' THEN 0 WHEN 'rollingBack' THEN 1
-                 WHEN 'offered' THEN 2 WHEN 'rolledBack' THEN 3 WHEN 'verified' THEN 4 ELSE 5 END,
-                 m.phase, d.name, m.device_id LIMIT ?",
+            "WITH shown AS (
+                 SELECT device_id, phase, status, detail,
+                     CASE status WHEN 'failed' THEN 0 WHEN 'rollingBack' THEN 1 WHEN 'offered' THEN 2
+                         WHEN 'rolledBack' THEN 3 WHEN 'verified' THEN 4 ELSE 5 END AS place
+                 FROM rollout_members WHERE tenant_id = ?1 AND rollout_id = ?2
+                 ORDER BY place, phase, device_id LIMIT ?3)
+             SELECT m.device_id, d.name, m.phase, m.status, m.detail, d.report
+             FROM shown m CROSS JOIN devices d ON d.tenant_id = ?1 AND d.device_id = m.device_id
+             ORDER BY m.place, m.phase, d.name, m.device_id",
         )
         .bind(ctx.key())
         .bind(id.as_str())

@@ -37,6 +37,7 @@ pub use devices::{DeviceFilter, DeviceRow};
 pub use enrolment::{NewDevice, NewEnrolmentToken, TokenGrant};
 pub use events::StoredEvent;
 pub use members::MemberRow;
+pub use planning::Planning;
 pub use releases::{KeySetAdded, ReleaseRow};
 pub use reports::ReportFacts;
 pub use rollout_start::NewRollout;
@@ -89,7 +90,8 @@ impl Store {
         };
         let write = SqlitePoolOptions::new()
             .max_connections(1)
-            .connect_with(options.clone())
+            // KiB: a rollout's members are written without going out to the file in between.
+            .connect_with(options.clone().pragma("cache_size", "-65536"))
             .await
             .map_err(opened)?;
         sqlx::migrate!().run(&write).await?;

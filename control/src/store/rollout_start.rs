@@ -1,13 +1,13 @@
 //! The making of a rollout: who could be in it, and the one transaction that takes them in.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashSet};
 
 use fleet_protocol::rollout::Phase;
 use fleet_protocol::{DeviceId, Percent, RolloutId, Sha256, Version};
 use jiff::{SignedDuration, Timestamp};
 use sqlx::Row as _;
 
-use super::{Store, StoreError, TenantContext, ms, parse, to_json};
+use super::{Store, StoreError, TenantContext, from_json, ms, parse, to_json};
 
 /// A rollout that is to be made.
 #[derive(Debug)]
@@ -33,17 +33,19 @@ impl Store {
         version: &Version,
         root_hash: &Sha256,
     ) -> Result<Vec<DeviceId>, StoreError> {
-        let rows: Vec<String> = sqlx::query_scalar(
-            "SELECT device_id FROM devices WHERE tenant_id = ? AND compatible = ?
+        // One document, not many rows: see `planning_facts`.
+        let document: String = sqlx::query_scalar(
+            "SELECT json_group_array(device_id) FROM devices INDEXED BY devices_to_plan
+             WHERE tenant_id = ? AND compatible = ?
              AND revoked_ms IS NULL AND NOT (version = ? AND root_hash IS ?)",
         )
         .bind(ctx.key())
         .bind(compatible)
         .bind(version.to_string())
         .bind(root_hash.to_string())
-        .fetch_all(&self.read)
+        .fetch_one(&self.read)
         .await?;
-        rows.iter().map(|d| parse("a device id", d)).collect()
+        from_json("device ids", &document)
     }
 
     /// Versions that some of these devices run and that are no release here, with how many.
@@ -53,8 +55,10 @@ impl Store {
         devices: &[DeviceId],
     ) -> Result<BTreeMap<Version, u64>, StoreError> {
         let rows = sqlx::query(
-            "SELECT device_id, version FROM devices WHERE tenant_id = ?1
-             AND version NOT IN (SELECT version FROM releases WHERE tenant_id = ?1)",
+            "SELECT device_id, version FROM devices INDEXED BY devices_by_version
+             WHERE tenant_id = ?1 AND version IN (
+                 SELECT version FROM devices WHERE tenant_id = ?1
+                 EXCEPT SELECT version FROM releases WHERE tenant_id = ?1)",
         )
         .bind(ctx.key())
         .fetch_all(&self.read)
@@ -81,22 +85,6 @@ impl Store {
         now: Timestamp,
     ) -> Result<Option<RolloutId>, StoreError> {
         let mut tx = self.write.begin().await?;
-        let busy: HashMap<String, String> = sqlx::query(
-            "SELECT m.device_id, m.rollout_id FROM rollout_members m
-             JOIN rollouts r ON r.tenant_id = m.tenant_id AND r.rollout_id = m.rollout_id
-             WHERE m.tenant_id = ? AND m.superseded = 0
-               AND r.status IN ('running', 'paused', 'rollingBack')",
-        )
-        .bind(ctx.key())
-        .fetch_all(&mut *tx)
-        .await?
-        .iter()
-        .map(|row| Ok((row.try_get("device_id")?, row.try_get("rollout_id")?)))
-        .collect::<Result<_, StoreError>>()?;
-        let taken = new.members.iter().find_map(|(d, _)| busy.get(d.as_str()));
-        if let Some(other) = taken {
-            return Ok(Some(parse("a rollout id", other)?));
-        }
         let number: i64 = sqlx::query_scalar(
             "INSERT INTO rollouts (tenant_id, rollout_id, number, version, phases,
                  failure_threshold, rollback_on_failure, deadline_s, status, current_phase,
@@ -116,33 +104,56 @@ impl Store {
         .bind(&new.summary)
         .fetch_one(&mut *tx)
         .await?;
-        // One statement for all: one for each takes half a minute for a hundred thousand devices.
-        let members = to_json(&new.members);
-        sqlx::query(
-            "UPDATE rollout_members SET superseded = 1
-             WHERE tenant_id = ?1 AND superseded = 0
-               AND device_id IN (SELECT value ->> 0 FROM json_each(?2))",
-        )
-        .bind(ctx.key())
-        .bind(&members)
-        .execute(&mut *tx)
-        .await?;
+        // Here and below one statement for all: one for each takes half a minute for a hundred
+        // thousand. In the order of the table, or every row goes onto another page. CROSS JOIN: the
+        // rollouts first, or SQLite goes through every member that ever was.
         // A new rollout of a version that failed before asks the device to try it once more.
         sqlx::query(
             "INSERT INTO rollout_members (tenant_id, rollout_id, device_id, number, phase,
                  status, attempt)
              SELECT ?1, ?2, j.value ->> 0, ?3, j.value ->> 1, 'waiting',
-                 1 + coalesce((SELECT max(m.attempt) FROM rollout_members m
-                     JOIN rollouts r ON r.tenant_id = m.tenant_id AND r.rollout_id = m.rollout_id
-                     WHERE m.tenant_id = ?1 AND m.device_id = j.value ->> 0
-                       AND r.version = ?5), 0)
-             FROM json_each(?4) AS j",
+                 1 + coalesce(before.attempts, 0)
+             FROM json_each(?4) AS j
+             LEFT JOIN (SELECT m.device_id, max(m.attempt) AS attempts FROM rollouts r
+                 CROSS JOIN rollout_members m
+                   ON m.tenant_id = r.tenant_id AND m.rollout_id = r.rollout_id
+                 WHERE r.tenant_id = ?1 AND r.version = ?5 GROUP BY m.device_id) AS before
+               ON before.device_id = j.value ->> 0
+             ORDER BY j.value ->> 0",
         )
         .bind(ctx.key())
         .bind(new.rollout_id.as_str())
         .bind(number)
-        .bind(&members)
+        .bind(to_json(&new.members))
         .bind(new.version.to_string())
+        .execute(&mut *tx)
+        .await?;
+        let busy: Option<String> = sqlx::query_scalar(
+            "SELECT m.rollout_id FROM rollouts r
+             CROSS JOIN rollout_members m
+               ON m.tenant_id = r.tenant_id AND m.rollout_id = r.rollout_id
+             WHERE r.tenant_id = ?1 AND r.rollout_id <> ?2
+               AND r.status IN ('running', 'paused', 'rollingBack') AND m.superseded = 0
+               AND EXISTS (SELECT 1 FROM rollout_members n WHERE n.tenant_id = ?1
+                   AND n.rollout_id = ?2 AND n.device_id = m.device_id)
+             LIMIT 1",
+        )
+        .bind(ctx.key())
+        .bind(new.rollout_id.as_str())
+        .fetch_optional(&mut *tx)
+        .await?;
+        if let Some(other) = busy {
+            tx.rollback().await?;
+            return Ok(Some(parse("a rollout id", &other)?));
+        }
+        sqlx::query(
+            "UPDATE rollout_members AS m INDEXED BY members_in_force SET superseded = 1
+             WHERE tenant_id = ?1 AND rollout_id <> ?2 AND superseded = 0
+               AND EXISTS (SELECT 1 FROM rollout_members n WHERE n.tenant_id = ?1
+                   AND n.rollout_id = ?2 AND n.device_id = m.device_id)",
+        )
+        .bind(ctx.key())
+        .bind(new.rollout_id.as_str())
         .execute(&mut *tx)
         .await?;
         tx.commit().await?;
