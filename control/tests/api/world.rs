@@ -1,26 +1,31 @@
 //! A control plane on a free port with its data in a temporary folder, and devices to go with it.
 
-use std::io::{BufRead as _, BufReader, Write as _};
+mod device;
+mod http;
+mod signing;
+
+use std::io::Write as _;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use fleet_control::app::Settings;
 use fleet_control::clock::Clock;
 use fleet_control::server::{Config, Running, start};
+use fleet_protocol::Sha256;
 use fleet_protocol::enrolment::EnrollResponse;
-use fleet_protocol::trust::Envelope;
-use fleet_protocol::trust::{
-    BundleRef, KEY_SET_PAYLOAD_TYPE, KeySet, PublicKey, ReleaseMetadata, SigningKey,
-};
-use fleet_protocol::{Sha256, Version};
+use fleet_protocol::trust::ReleaseMetadata;
 use jiff::{SignedDuration, Timestamp};
 use rcgen::{CertificateParams, KeyPair};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
-use ureq::http::{Request, Response};
-use ureq::tls::{Certificate, ClientCert, PrivateKey, RootCerts, TlsConfig};
+use ureq::http::Response;
 use ureq::{Agent, Body};
+
+use http::{answer, send};
+
+pub(crate) use device::Device;
+pub(crate) use http::{Answer, agent};
+pub(crate) use signing::{key_set, key_set_of, release, root_hash, signed, signing_key};
 
 /// What a device runs when it enrols.
 pub(crate) const FACTORY_VERSION: &str = "1.0.0";
@@ -34,38 +39,6 @@ pub(crate) struct World {
     running: Option<Running>,
     agent: Agent,
     settings: Settings,
-}
-
-/// A status and a JSON body (null if there is none).
-#[derive(Debug)]
-pub(crate) struct Answer {
-    pub(crate) status: u16,
-    pub(crate) body: Value,
-    pub(crate) etag: Option<String>,
-}
-
-impl Answer {
-    #[track_caller]
-    pub(crate) fn ok(self) -> Value {
-        assert!((200..300).contains(&self.status), "{self:?}");
-        self.body
-    }
-
-    /// A problem with this status and code, and a hint.
-    #[track_caller]
-    pub(crate) fn refused(self, status: u16, code: &str) -> Value {
-        assert_eq!(
-            (self.status, self.body["code"].as_str()),
-            (status, Some(code)),
-            "{self:?}"
-        );
-        assert!(
-            self.body["hint"].as_str().is_some_and(|h| !h.is_empty()),
-            "{self:?}"
-        );
-        assert!(self.body["requestId"].is_string());
-        self.body
-    }
 }
 
 impl World {
@@ -284,216 +257,5 @@ impl Drop for World {
         if let Some(running) = self.running.take() {
             self.runtime.block_on(running.stop());
         }
-    }
-}
-
-pub(crate) fn release(version: &str, bundle: &[u8]) -> ReleaseMetadata {
-    ReleaseMetadata {
-        version: version.parse().unwrap(),
-        compatible: "fleet-qemux86-64".parse().unwrap(),
-        bundle: BundleRef {
-            file_name: format!("fleet-{version}.raucb"),
-            sha256: Sha256::of(bundle),
-            size_bytes: bundle.len() as u64,
-            manifest_sha256: Sha256::of("manifest"),
-        },
-        root_hash: root_hash(version),
-        issued_at: Timestamp::UNIX_EPOCH,
-        not_after: Timestamp::MAX,
-        min_version: None,
-        rollback_floor: None,
-        allow_downgrade: false,
-        hardware: Vec::new(),
-        notes: String::new(),
-    }
-}
-
-pub(crate) fn root_hash(version: &str) -> Sha256 {
-    Sha256::of(format!("root-{version}"))
-}
-
-pub(crate) fn signing_key(seed: u8) -> SigningKey {
-    SigningKey::from_secret(&[seed; 32])
-}
-
-pub(crate) fn signed(mut envelope: Envelope) -> Envelope {
-    envelope.sign(&signing_key(1));
-    envelope
-}
-
-pub(crate) fn key_set(version: u32, signers: &[u8]) -> Envelope {
-    key_set_of(version, 1, signers)
-}
-
-/// A key set of one key.
-pub(crate) fn key_set_of(version: u32, key: u8, signers: &[u8]) -> Envelope {
-    let set = KeySet {
-        version,
-        threshold: 1,
-        keys: vec![PublicKey::new("one", signing_key(key).verifying_key())],
-        issued_at: Timestamp::UNIX_EPOCH,
-    };
-    let payload = serde_json::to_vec(&set).unwrap();
-    let mut envelope = Envelope::unsigned(KEY_SET_PAYLOAD_TYPE, payload);
-    for signer in signers {
-        envelope.sign(&signing_key(*signer));
-    }
-    envelope
-}
-
-/// An enrolled device.
-pub(crate) struct Device {
-    pub(crate) id: String,
-    pub(crate) token: String,
-    pub(crate) key: KeyPair,
-    agent: Agent,
-    sequence: u64,
-}
-
-impl Device {
-    pub(crate) fn raw(
-        &self,
-        world: &World,
-        method: &str,
-        path: &str,
-        headers: &[(&str, &str)],
-        body: &[u8],
-    ) -> Response<Body> {
-        let mut all = vec![("x-device-token", self.token.as_str())];
-        all.extend(headers);
-        send(&self.agent, method, &world.url(path), &all, body)
-    }
-
-    pub(crate) fn send(&self, world: &World, method: &str, path: &str, body: &Value) -> Answer {
-        answer(self.raw(world, method, path, &[], body.to_string().as_bytes()))
-    }
-
-    pub(crate) fn get(&self, world: &World, path: &str) -> Answer {
-        answer(self.raw(world, "GET", path, &[], b""))
-    }
-
-    pub(crate) fn without_token(&self, world: &World, path: &str, token: Option<&str>) -> Answer {
-        let headers: Vec<_> = token.map(|t| ("x-device-token", t)).into_iter().collect();
-        answer(send(&self.agent, "GET", &world.url(path), &headers, b""))
-    }
-
-    pub(crate) fn target_version(&self, world: &World) -> Option<(String, String)> {
-        let target = self.get(world, "/v1/device/target").ok();
-        let release = target["release"].as_object()?;
-        let text = |name: &str| release[name].as_str().unwrap().to_owned();
-        Some((text("kind"), text("version")))
-    }
-
-    fn booted(version: &str) -> Value {
-        let version: Version = version.parse().unwrap();
-        json!({
-            "slot": "B", "version": version, "rootHash": root_hash(&version.to_string()), "bootId": "x",
-        })
-    }
-
-    pub(crate) fn heartbeat(&self, world: &World, version: &str, update: &Value) -> Answer {
-        let body = json!({
-            "deviceTime": world.now(), "agentVersion": "0.1.0", "compatible": "fleet-qemux86-64",
-            "hardware": "QEMU", "role": "signage", "mode": "normal",
-            "booted": Self::booted(version), "uptimeSeconds": 4_000, "resetReason": "orderly",
-            "update": update,
-            "health": [{"name": "units", "ok": true, "detail": "all active"}],
-            "metrics": {"cpuPercent": 3.0, "memPercent": 20.0, "diskFreeBytes": 1_000_000_000_u64},
-            "network": {"connected": true, "type": "ETHERNET", "addresses": ["10.0.2.15"]},
-            "errors": {"controlPlane": 0, "install": 0, "command": 0, "droppedEvents": 0},
-            "configVersion": 0, "keySetVersion": 1,
-        });
-        self.send(world, "POST", "/v1/device/heartbeat", &body)
-    }
-
-    pub(crate) fn report(&mut self, world: &World, booted: &str, state: &Value) {
-        self.sequence += 1;
-        let mut body = json!({
-            "sequence": self.sequence, "at": world.now(), "booted": Self::booted(booted),
-        });
-        let fields = body.as_object_mut().unwrap();
-        fields.extend(state.as_object().unwrap().clone());
-        self.send(world, "POST", "/v1/device/update-report", &body)
-            .ok();
-    }
-
-    /// Goes through a whole update, as a healthy device does.
-    pub(crate) fn update(&mut self, world: &World, from: &str, to: &str) {
-        self.report(
-            world,
-            from,
-            &json!({"state": "rebootPending", "version": to, "slot": "B"}),
-        );
-        self.commit(world, to);
-    }
-
-    pub(crate) fn commit(&mut self, world: &World, version: &str) {
-        self.report(
-            world,
-            version,
-            &json!({"state": "committed", "version": version, "slot": "B"}),
-        );
-    }
-
-    /// The wake-up stream, line by line.
-    pub(crate) fn wakeups(&self, world: &World) -> impl Iterator<Item = String> + use<> {
-        let response = self.raw(world, "GET", "/v1/device/wakeup", &[], b"");
-        assert_eq!(response.status().as_u16(), 200);
-        let lines = BufReader::new(response.into_body().into_reader()).lines();
-        lines
-            .map_while(Result::ok)
-            .filter_map(|l| l.strip_prefix("data: ").map(str::to_owned))
-    }
-}
-
-pub(crate) fn agent(ca: &str, identity: Option<&(String, String)>) -> Agent {
-    let certificate = |pem: &str| Certificate::from_pem(pem.as_bytes()).unwrap().to_owned();
-    let client = identity.map(|(cert, key)| {
-        let key = PrivateKey::from_pem(key.as_bytes()).unwrap();
-        ClientCert::new_with_certs(&[certificate(cert)], key)
-    });
-    let tls = TlsConfig::builder()
-        .unversioned_rustls_crypto_provider(Arc::new(rustls::crypto::ring::default_provider()))
-        .root_certs(RootCerts::new_with_certs(&[certificate(ca)]))
-        .client_cert(client)
-        .build();
-    Agent::config_builder()
-        .tls_config(tls)
-        .http_status_as_error(false)
-        .max_redirects(0)
-        .timeout_global(Some(Duration::from_mins(1)))
-        .build()
-        .new_agent()
-}
-
-fn send(
-    agent: &Agent,
-    method: &str,
-    url: &str,
-    headers: &[(&str, &str)],
-    body: &[u8],
-) -> Response<Body> {
-    let mut request = Request::builder().method(method).uri(url);
-    for (name, value) in headers {
-        request = request.header(*name, *value);
-    }
-    if matches!(method, "GET" | "HEAD" | "DELETE") {
-        agent.run(request.body(()).unwrap()).unwrap()
-    } else {
-        agent.run(request.body(body.to_vec()).unwrap()).unwrap()
-    }
-}
-
-fn answer(response: Response<Body>) -> Answer {
-    let status = response.status().as_u16();
-    let etag = response
-        .headers()
-        .get("etag")
-        .map(|v| v.to_str().unwrap().to_owned());
-    let text = response.into_body().read_to_string().unwrap();
-    Answer {
-        status,
-        etag,
-        body: serde_json::from_str(&text).unwrap_or(Value::String(text)),
     }
 }
