@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashSet};
 use fleet_protocol::rollout::Phase;
 use fleet_protocol::{DeviceId, Percent, RolloutId, Sha256, Version};
 use jiff::{SignedDuration, Timestamp};
-use sqlx::Row as _;
+use sqlx::{Row as _, SqliteConnection};
 
 use super::{Store, StoreError, TenantContext, from_json, ms, parse, to_json};
 
@@ -104,30 +104,7 @@ impl Store {
         .bind(&new.summary)
         .fetch_one(&mut *tx)
         .await?;
-        // Here and below one statement for all: one for each takes half a minute for a hundred
-        // thousand. In the order of the table, or every row goes onto another page. CROSS JOIN: the
-        // rollouts first, or SQLite goes through every member that ever was.
-        // A new rollout of a version that failed before asks the device to try it once more.
-        sqlx::query(
-            "INSERT INTO rollout_members (tenant_id, rollout_id, device_id, number, phase,
-                 status, attempt)
-             SELECT ?1, ?2, j.value ->> 0, ?3, j.value ->> 1, 'waiting',
-                 1 + coalesce(before.attempts, 0)
-             FROM json_each(?4) AS j
-             LEFT JOIN (SELECT m.device_id, max(m.attempt) AS attempts FROM rollouts r
-                 CROSS JOIN rollout_members m
-                   ON m.tenant_id = r.tenant_id AND m.rollout_id = r.rollout_id
-                 WHERE r.tenant_id = ?1 AND r.version = ?5 GROUP BY m.device_id) AS before
-               ON before.device_id = j.value ->> 0
-             ORDER BY j.value ->> 0",
-        )
-        .bind(ctx.key())
-        .bind(new.rollout_id.as_str())
-        .bind(number)
-        .bind(to_json(&new.members))
-        .bind(new.version.to_string())
-        .execute(&mut *tx)
-        .await?;
+        add_members(&mut tx, ctx, new, number).await?;
         let busy: Option<String> = sqlx::query_scalar(
             "SELECT m.rollout_id FROM rollouts r
              CROSS JOIN rollout_members m
@@ -159,4 +136,37 @@ impl Store {
         tx.commit().await?;
         Ok(None)
     }
+}
+
+async fn add_members(
+    connection: &mut SqliteConnection,
+    ctx: &TenantContext,
+    new: &NewRollout,
+    number: i64,
+) -> Result<(), StoreError> {
+    // One statement for all: one for each takes half a minute for a hundred
+    // thousand. In the order of the table, or every row goes onto another page. CROSS JOIN: the
+    // rollouts first, or SQLite goes through every member that ever was.
+    // A new rollout of a version that failed before asks the device to try it once more.
+    sqlx::query(
+        "INSERT INTO rollout_members (tenant_id, rollout_id, device_id, number, phase,
+             status, attempt)
+         SELECT ?1, ?2, j.value ->> 0, ?3, j.value ->> 1, 'waiting',
+             1 + coalesce(before.attempts, 0)
+         FROM json_each(?4) AS j
+         LEFT JOIN (SELECT m.device_id, max(m.attempt) AS attempts FROM rollouts r
+             CROSS JOIN rollout_members m
+               ON m.tenant_id = r.tenant_id AND m.rollout_id = r.rollout_id
+             WHERE r.tenant_id = ?1 AND r.version = ?5 GROUP BY m.device_id) AS before
+           ON before.device_id = j.value ->> 0
+         ORDER BY j.value ->> 0",
+    )
+    .bind(ctx.key())
+    .bind(new.rollout_id.as_str())
+    .bind(number)
+    .bind(to_json(&new.members))
+    .bind(new.version.to_string())
+    .execute(&mut *connection)
+    .await?;
+    Ok(())
 }
