@@ -1,5 +1,5 @@
-//! What a story starts with, and what is left of it: on failure the serial log, the control plane's log and a
-//! photograph of the screen stay in `target/fleet/stories/NAME`; on success they go.
+//! What a story starts with, and what is left of it: on failure the serial log, the device's journal, the control
+//! plane's log and a photograph of the screen stay in `target/fleet/stories/NAME`; on success they go.
 
 use std::fmt;
 use std::fs;
@@ -154,10 +154,23 @@ impl Stage {
                 self.told = true;
                 Ok(())
             }
-            Err(Failure(why)) => Err(Failure(format!(
-                "{why}\nSee {} for the serial log, the control plane's log and the screen.",
-                self.dir.display()
-            ))),
+            Err(Failure(why)) => {
+                self.keep_journal();
+                Err(Failure(format!(
+                    "{why}\nSee {} for the serial log, the journal, the control plane's log and the screen.",
+                    self.dir.display()
+                )))
+            }
+        }
+    }
+
+    /// What the device's own services said. A device that answers no more has said it on the serial line.
+    fn keep_journal(&mut self) {
+        let said = self.vm.shell().and_then(|shell| {
+            shell.run_within("journalctl -b -n 1000 --no-pager -o short-monotonic", SHORT)
+        });
+        if let Ok(said) = said {
+            let _ = fs::write(self.dir.join("journal.log"), said);
         }
     }
 

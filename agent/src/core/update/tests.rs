@@ -101,11 +101,11 @@ fn reboots(effect: &Effect) -> bool {
 fn every_boot_is_reported_and_no_restart_of_the_agent() {
     let mut bench = Bench::new();
     let said = |bench: &Bench| {
-        let reports = bench.effects.iter().filter_map(|e| match e {
+        let mut reports = bench.effects.iter().filter_map(|e| match e {
             Effect::Report(report) => Some((report.sequence, report.booted.clone())),
             _ => None,
         });
-        reports.last()
+        reports.next_back()
     };
     let (first, _) = said(&bench).expect("a report of the first boot");
     bench.boot(Slot::A, 1, 2, BootEnv::committed_to(Slot::A));
