@@ -2,7 +2,10 @@
 
 use proptest::prelude::*;
 
+use super::settings::network_file;
 use super::*;
+use crate::core::Monotonic;
+use crate::platform::files::{self, Access};
 
 fn form() -> NetworkForm {
     NetworkForm {
