@@ -4,8 +4,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
 use fleet_protocol::trust::{
-    BundleRef, Envelope, KeySet, PublicKey, ReleaseMetadata, SigningKey, TrustedKeys,
-    VerifiedRelease,
+    BundleRef, Envelope, ReleaseMetadata, SigningKey, TrustedKeys, VerifiedRelease,
 };
 use fleet_protocol::update::Slot;
 use fleet_protocol::{Sha256, Version};
@@ -15,6 +14,7 @@ use tokio::sync::{mpsc, watch};
 use crate::platform::rauc::Progress;
 use crate::safe_mode::actions::{ActionError, Actions, Repair, SshOpened, UsbBundle};
 use crate::safe_mode::ssh_key::SshKey;
+use crate::safe_mode::trust::tests::{IMAGE_KEY, key_set};
 use crate::safe_mode::{DataState, Facts, SlotLine};
 
 pub(super) const BUNDLE: &[u8] = b"a bundle of a few bytes";
@@ -27,7 +27,7 @@ pub(super) struct Watched {
 }
 
 pub(super) fn key() -> SigningKey {
-    SigningKey::from_secret(&[5; 32])
+    SigningKey::from_secret(&[IMAGE_KEY; 32])
 }
 
 pub(super) fn release() -> ReleaseMetadata {
@@ -61,16 +61,7 @@ pub(super) fn envelope(signed: bool) -> Vec<u8> {
 }
 
 pub(super) fn trusted() -> TrustedKeys {
-    let set = KeySet {
-        version: 1,
-        threshold: 1,
-        keys: vec![PublicKey::new("test", key().verifying_key())],
-        issued_at: Timestamp::UNIX_EPOCH,
-    };
-    let payload = serde_json::to_vec(&set).unwrap();
-    let mut envelope = Envelope::unsigned(fleet_protocol::trust::KEY_SET_PAYLOAD_TYPE, payload);
-    envelope.sign(&key());
-    TrustedKeys::from_image(&envelope).unwrap()
+    TrustedKeys::from_image(&key_set(1, IMAGE_KEY, IMAGE_KEY)).unwrap()
 }
 
 pub(super) fn facts() -> Facts {
