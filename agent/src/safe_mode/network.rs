@@ -4,6 +4,7 @@
 //! form (what was typed) ─► settings (what makes sense) ─► files ─► trial ─► kept, or undone
 //! ```
 
+mod addresses;
 mod form;
 mod settings;
 mod trial;
@@ -11,7 +12,9 @@ mod trial;
 use crate::platform::paths::Paths;
 
 pub use form::{FieldError, NetworkForm};
-pub use settings::{Addressing, NetworkSettings, SettingsFile, Wifi, wpa_file};
+pub use settings::{
+    Addressing, HostAddress, NetworkSettings, SettingsFile, StaticAddresses, Wifi, wpa_file,
+};
 pub use trial::{TRIAL_S, Trial, active_folder, begin, keep, restore, trial, undo};
 
 /// The device's interfaces but the loopback, from sysfs, each with whether it is a radio.

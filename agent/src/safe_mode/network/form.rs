@@ -4,12 +4,10 @@
 //! Nothing typed gets into a file as it was typed: addresses are parsed and printed anew, a Wi-Fi name
 //! becomes hex digits, a password is printable ASCII. So no input can add a line to a file.
 
-use std::net::Ipv4Addr;
-
 use serde::Deserialize;
 
-use super::is_interface;
 use super::settings::{Addressing, NetworkSettings, Wifi};
+use super::{addresses, is_interface};
 
 /// The form's fields as they came.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
@@ -18,10 +16,11 @@ pub struct NetworkForm {
     pub interface: String,
     /// `dhcp` or `static`
     pub mode: String,
-    /// `192.168.1.20/24`
+    /// `192.168.1.20/24`, `2001:db8::20/64`, or both. Several values are separated by spaces or commas,
+    /// in each of these three fields.
     pub address: String,
+    /// One for each address at most.
     pub gateway: String,
-    /// Separated by spaces or commas.
     pub dns: String,
     pub ssid: String,
     pub passphrase: String,
@@ -35,7 +34,7 @@ pub struct FieldError {
     pub message: String,
 }
 
-fn wrong(field: &'static str, message: impl Into<String>) -> FieldError {
+pub(super) fn wrong(field: &'static str, message: impl Into<String>) -> FieldError {
     FieldError {
         field,
         message: message.into(),
@@ -50,66 +49,15 @@ impl NetworkForm {
         }
         let addressing = match self.mode.as_str() {
             "dhcp" => Addressing::Dhcp,
-            "static" => self.static_addressing()?,
+            "static" => {
+                Addressing::Static(addresses::parse(&self.address, &self.gateway, &self.dns)?)
+            }
             _ => return Err(wrong("mode", "choose automatic or fixed addresses")),
         };
         Ok(NetworkSettings {
             interface: self.interface.clone(),
             addressing,
             wifi: self.wifi()?,
-        })
-    }
-
-    fn static_addressing(&self) -> Result<Addressing, FieldError> {
-        let (address, prefix) =
-            self.address.trim().split_once('/').ok_or_else(|| {
-                wrong("address", "write it with its prefix, like 192.168.1.20/24")
-            })?;
-        let prefix: u8 = prefix
-            .parse()
-            .ok()
-            .filter(|prefix| (1..=30).contains(prefix))
-            .ok_or_else(|| {
-                wrong(
-                    "address",
-                    "the prefix after the slash is a number from 1 to 30",
-                )
-            })?;
-        let address = host("address", address)?;
-        let mask = u32::MAX << (32 - u32::from(prefix));
-        let host_part = address.to_bits() & !mask;
-        if host_part == 0 || host_part == !mask {
-            return Err(wrong(
-                "address",
-                "that is the address of the network itself, not of a device in it",
-            ));
-        }
-        let gateway = match self.gateway.trim() {
-            "" => None,
-            text => Some(host("gateway", text)?),
-        };
-        if let Some(gateway) = gateway {
-            if gateway.to_bits() & mask != address.to_bits() & mask {
-                return Err(wrong("gateway", "it is not within the address's network"));
-            }
-            if gateway == address {
-                return Err(wrong("gateway", "it is the device's own address"));
-            }
-        }
-        let dns: Vec<Ipv4Addr> = self
-            .dns
-            .split([' ', ',', ';'])
-            .filter(|text| !text.is_empty())
-            .map(|text| host("dns", text))
-            .collect::<Result<_, _>>()?;
-        if dns.len() > 3 {
-            return Err(wrong("dns", "at most three name servers"));
-        }
-        Ok(Addressing::Static {
-            address,
-            prefix,
-            gateway,
-            dns,
         })
     }
 
@@ -148,27 +96,4 @@ impl NetworkForm {
             passphrase,
         }))
     }
-}
-
-fn host(field: &'static str, text: &str) -> Result<Ipv4Addr, FieldError> {
-    let address: Ipv4Addr = text.trim().parse().map_err(|_| {
-        wrong(
-            field,
-            format!(
-                "`{}` is no IPv4 address",
-                text.chars().take(40).collect::<String>()
-            ),
-        )
-    })?;
-    if address.is_unspecified()
-        || address.is_loopback()
-        || address.is_multicast()
-        || address.is_broadcast()
-    {
-        return Err(wrong(
-            field,
-            format!("{address} can't be the address of a device"),
-        ));
-    }
-    Ok(address)
 }

@@ -1,17 +1,55 @@
 //! Settings of one interface, and the files that they become. Pure. The files are those of
 //! systemd-networkd (systemd.network(5)) and `wpa_supplicant` (`wpa_supplicant.conf(5)`).
 
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 
+/// Where an interface has its addresses from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Addressing {
+    /// DHCP and router advertisements.
     Dhcp,
-    Static {
-        address: Ipv4Addr,
-        prefix: u8,
-        gateway: Option<Ipv4Addr>,
-        dns: Vec<Ipv4Addr>,
-    },
+    Static(StaticAddresses),
+}
+
+/// One address of each family at most, one at least; name servers of either.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StaticAddresses {
+    pub(super) hosts: Vec<HostAddress>,
+    pub(super) dns: Vec<IpAddr>,
+}
+
+/// The gateway is of the address's family.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HostAddress {
+    pub(super) address: IpAddr,
+    pub(super) prefix: u8,
+    pub(super) gateway: Option<IpAddr>,
+}
+
+impl StaticAddresses {
+    /// As lines of a `[Network]` section.
+    fn write(&self, text: &mut String) {
+        use std::fmt::Write as _;
+        // Writing to a String cannot fail.
+        for HostAddress {
+            address, prefix, ..
+        } in &self.hosts
+        {
+            let _ = writeln!(text, "Address={address}/{prefix}");
+        }
+        let gateways = || self.hosts.iter().filter_map(|host| host.gateway);
+        for gateway in gateways() {
+            let _ = writeln!(text, "Gateway={gateway}");
+        }
+        for server in &self.dns {
+            let _ = writeln!(text, "DNS={server}");
+        }
+        // A router that announces itself would be a second way out, beside the one that was chosen. Where
+        // none was chosen, as is usual with IPv6, the announced one is all there is.
+        if gateways().any(|gateway| gateway.is_ipv6()) {
+            text.push_str("IPv6AcceptRA=no\n");
+        }
+    }
 }
 
 /// The network to join; the passphrase is not shown in logs.
@@ -65,28 +103,13 @@ impl NetworkSettings {
     }
 
     fn networkd(&self) -> String {
-        use std::fmt::Write as _;
         let mut text = format!(
             "# Set on the device's local page.\n[Match]\nName={}\n\n[Network]\n",
             self.interface
         );
-        // Writing to a String cannot fail.
         match &self.addressing {
             Addressing::Dhcp => text.push_str("DHCP=yes\n"),
-            Addressing::Static {
-                address,
-                prefix,
-                gateway,
-                dns,
-            } => {
-                let _ = writeln!(text, "Address={address}/{prefix}");
-                if let Some(gateway) = gateway {
-                    let _ = writeln!(text, "Gateway={gateway}");
-                }
-                for server in dns {
-                    let _ = writeln!(text, "DNS={server}");
-                }
-            }
+            Addressing::Static(addresses) => addresses.write(&mut text),
         }
         text
     }
