@@ -70,13 +70,22 @@ fn ipv4() -> impl Strategy<Value = Typed> {
 fn ipv6() -> impl Strategy<Value = Typed> {
     let gateway = proptest::option::of((any::<bool>(), any::<u16>()));
     (any::<[u16; 7]>(), 8u8..=128, gateway).prop_map(|(parts, prefix, gateway)| {
-        let [b, c, d, e, f, g, h] = parts;
-        let within = |last| Ipv6Addr::from([0x2001, b, c, d, e, f, g, last]);
+        let global = |last| {
+            let mut segments = [0x2001; 8];
+            segments[1..].copy_from_slice(&parts);
+            segments[7] = last;
+            Ipv6Addr::from(segments)
+        };
+        let link_local = |last| Ipv6Addr::from([0xfe80, 0, 0, 0, 0, 0, 0, last]);
         let gateway = gateway.map(|(on_link, last)| {
-            let link_local = Ipv6Addr::from([0xfe80, 0, 0, 0, 0, 0, g, last]);
-            if on_link { link_local } else { within(last) }.to_string()
+            if on_link {
+                link_local(last)
+            } else {
+                global(last)
+            }
+            .to_string()
         });
-        (format!("{}/{prefix}", within(h)), gateway)
+        (format!("{}/{prefix}", global(parts[6])), gateway)
     })
 }
 
