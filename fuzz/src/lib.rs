@@ -147,3 +147,119 @@ pub fn ssh_key(data: &[u8]) {
         let _ = key.fingerprint();
     }
 }
+
+/// Safe mode's network form, its fields separated by zero bytes: what is accepted becomes files in which
+/// every line is one that belongs there.
+pub fn network_form(data: &[u8]) {
+    use fleet_agent::safe_mode::network::NetworkForm;
+    let Ok(text) = std::str::from_utf8(data) else {
+        return;
+    };
+    let mut fields = text.split('\0').map(str::to_owned);
+    let mut field = || fields.next().unwrap_or_default();
+    let form = NetworkForm {
+        interface: field(),
+        mode: field(),
+        address: field(),
+        gateway: field(),
+        dns: field(),
+        ssid: field(),
+        passphrase: field(),
+    };
+    match form.parse(std::slice::from_ref(&form.interface)) {
+        Ok(settings) => {
+            for file in settings.files() {
+                assert!(!file.name.contains('/'), "{:?}", file.name);
+                if file.name.ends_with(".network") {
+                    assert_networkd(&form.interface, &file.content);
+                } else {
+                    assert_wpa_supplicant(&file.content);
+                }
+            }
+        }
+        Err(error) => assert!(!error.field.is_empty() && error.message.len() < 500, "{error}"),
+    }
+}
+
+fn assert_networkd(interface: &str, content: &str) {
+    use std::net::IpAddr;
+    let head = format!("# Set on the device's local page.\n[Match]\nName={interface}\n\n[Network]\n");
+    let rest = content.strip_prefix(&head).expect("one interface, one section");
+    for line in rest.split_terminator('\n') {
+        let (key, value) = line.split_once('=').expect("an assignment");
+        let is_known = match key {
+            "DHCP" => value == "yes",
+            "IPv6AcceptRA" => value == "no",
+            "Gateway" | "DNS" => value.parse::<IpAddr>().is_ok(),
+            "Address" => value.split_once('/').is_some_and(|(address, prefix)| {
+                address.parse::<IpAddr>().is_ok() && prefix.parse::<u8>().is_ok_and(|p| p <= 128)
+            }),
+            _ => false,
+        };
+        assert!(is_known, "{line:?}");
+    }
+}
+
+fn assert_wpa_supplicant(content: &str) {
+    let lines: Vec<&str> = content.split('\n').collect();
+    let ["# Set on the device's local page.", "network={", "\tscan_ssid=1", ssid, key, "}", ""] =
+        lines.as_slice()
+    else {
+        panic!("{content:?}");
+    };
+    let ssid = ssid.strip_prefix("\tssid=").expect("the network's name");
+    assert!(ssid.bytes().all(|b| b.is_ascii_hexdigit()), "{ssid:?}");
+    let is_key = *key == "\tkey_mgmt=NONE" || key.starts_with("\tpsk=\"") && key.ends_with('"');
+    assert!(is_key && !key.contains('\r'), "{key:?}");
+}
+
+/// Text of a support bundle, after secrets that end with a zero byte: none of them is left.
+pub fn redaction(data: &[u8]) {
+    use fleet_agent::support_bundle::redact::{REDACTED, Secrets};
+    /// Shorter values are not looked for, and armour is not secret.
+    fn is_secret(line: &str) -> bool {
+        line.len() >= 6 && !line.starts_with("-----")
+    }
+    let Ok(text) = std::str::from_utf8(data) else {
+        return;
+    };
+    let (known, text) = text.split_once('\0').unwrap_or(("", text));
+    let mut secrets = Secrets::default();
+    secrets.add(known);
+    let redacted = secrets.redact(text);
+    // What replaces a secret may itself spell one, or a part of one.
+    let spelt = |secret: &str| REDACTED.contains(secret) || secret.contains(['[', ']']);
+    for secret in known.lines().map(str::trim).filter(|line| is_secret(line)) {
+        assert!(spelt(secret) || !redacted.contains(secret), "{secret:?} is left");
+    }
+    assert!(
+        !redacted.contains("-----BEGIN PRIVATE KEY-----"),
+        "a private key is left"
+    );
+}
+
+/// The kernel's table of mounts: what was read can be written, and reads the same.
+pub fn mountinfo(data: &[u8]) {
+    use fleet_cli::flash::guard::{Mount, parse_mountinfo};
+    /// As the kernel escapes, and more than it does.
+    fn escape(text: &str) -> String {
+        let octal = |b: u8| {
+            if b.is_ascii_alphanumeric() || b >= 0x80 {
+                vec![b]
+            } else {
+                format!("\\{b:03o}").into_bytes()
+            }
+        };
+        String::from_utf8(text.bytes().flat_map(octal).collect()).expect("ASCII becomes ASCII")
+    }
+    fn line(mount: &Mount) -> String {
+        let (point, source) = (escape(&mount.point), escape(&mount.source));
+        format!("1 2 {} / {point} rw - ext4 {source} rw\n", mount.device)
+    }
+    if let Ok(text) = std::str::from_utf8(data) {
+        let mounts = parse_mountinfo(text);
+        assert!(mounts.len() <= text.lines().count());
+        let written: String = mounts.iter().map(line).collect();
+        assert_eq!(parse_mountinfo(&written), mounts);
+    }
+}

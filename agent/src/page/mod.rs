@@ -13,13 +13,14 @@
 mod normal;
 mod view;
 pub(crate) mod web;
+mod words;
 
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use tokio::net::TcpListener;
 
 pub use normal::router;
-pub(crate) use view::{bytes, duration};
+pub(crate) use words::{bytes, duration};
 
 use crate::daemon::status::SharedStatus;
 

@@ -29,7 +29,68 @@ fn step(name: &str, verdict: Verdict, detail: &str, hint: Option<&str>) -> WhySt
     }
 }
 
-#[expect(clippy::too_many_lines, reason = "one value for each field")]
+fn why() -> WhyTrace {
+    WhyTrace {
+        summary: "Version 1.5.0 waits for the maintenance window at 02:00.".to_owned(),
+        steps: vec![
+            step(
+                "target",
+                Verdict::Pass,
+                "Rollout rol_7 wants version 1.5.0.",
+                None,
+            ),
+            step(
+                "versionFloor",
+                Verdict::Pass,
+                "1.5.0 is newer than 1.4.0.",
+                None,
+            ),
+            step(
+                "window",
+                Verdict::Wait,
+                "The window 02:00 to 04:00 is closed.",
+                Some("force the update, or wait"),
+            ),
+            step("disk", Verdict::NotReached, "Not asked yet.", None),
+        ],
+    }
+}
+
+fn health() -> Vec<HealthCheck> {
+    vec![
+        HealthCheck {
+            name: "units".to_owned(),
+            ok: true,
+            detail: "fleet-agent.service is active".to_owned(),
+        },
+        HealthCheck {
+            name: "control plane".to_owned(),
+            ok: false,
+            detail: "not reached for 4 min <script>".to_owned(),
+        },
+    ]
+}
+
+fn events() -> Vec<Event> {
+    (0..20)
+        .map(|n| Event {
+            event_id: format!("evt_{n}").parse().unwrap(),
+            event_type: if n % 3 == 0 {
+                EventKind::UnderVoltage
+            } else {
+                EventKind::UpdateStateChanged
+            },
+            event_time_utc: Timestamp::UNIX_EPOCH,
+            severity: if n % 3 == 0 {
+                Severity::Warning
+            } else {
+                Severity::Info
+            },
+            payload: serde_json::json!({"state": "deferred", "version": "1.5.0"}),
+        })
+        .collect()
+}
+
 fn status() -> Status {
     Status {
         at: "2026-03-01T09:30:00Z".parse().unwrap(),
@@ -52,42 +113,8 @@ fn status() -> Status {
             version: Version::new(1, 5, 0),
             why: DeferReason::Paused,
         },
-        why: WhyTrace {
-            summary: "Version 1.5.0 waits for the maintenance window at 02:00.".to_owned(),
-            steps: vec![
-                step(
-                    "target",
-                    Verdict::Pass,
-                    "Rollout rol_7 wants version 1.5.0.",
-                    None,
-                ),
-                step(
-                    "versionFloor",
-                    Verdict::Pass,
-                    "1.5.0 is newer than 1.4.0.",
-                    None,
-                ),
-                step(
-                    "window",
-                    Verdict::Wait,
-                    "The window 02:00 to 04:00 is closed.",
-                    Some("force the update, or wait"),
-                ),
-                step("disk", Verdict::NotReached, "Not asked yet.", None),
-            ],
-        },
-        health: vec![
-            HealthCheck {
-                name: "units".to_owned(),
-                ok: true,
-                detail: "fleet-agent.service is active".to_owned(),
-            },
-            HealthCheck {
-                name: "control plane".to_owned(),
-                ok: false,
-                detail: "not reached for 4 min <script>".to_owned(),
-            },
-        ],
+        why: why(),
+        health: health(),
         control_plane: ControlPlaneStatus {
             server_url: Some("https://fleet.example:8443".to_owned()),
             enrolled: true,
@@ -114,23 +141,7 @@ fn status() -> Status {
         config_version: 3,
         config_problem: None,
         events_waiting: 2,
-        recent_events: (0..20)
-            .map(|n| Event {
-                event_id: format!("evt_{n}").parse().unwrap(),
-                event_type: if n % 3 == 0 {
-                    EventKind::UnderVoltage
-                } else {
-                    EventKind::UpdateStateChanged
-                },
-                event_time_utc: Timestamp::UNIX_EPOCH,
-                severity: if n % 3 == 0 {
-                    Severity::Warning
-                } else {
-                    Severity::Info
-                },
-                payload: serde_json::json!({"state": "deferred", "version": "1.5.0"}),
-            })
-            .collect(),
+        recent_events: events(),
     }
 }
 

@@ -3,6 +3,9 @@
 //! Every form but the login goes through [`Gate::allows`] first. An action answers with a page that
 //! says what was done, or what was not and what to do next; nothing is done by GET.
 
+mod bundles;
+mod network;
+
 use std::sync::{Arc, Mutex};
 
 use axum::extract::{DefaultBodyLimit, Form, State};
@@ -10,22 +13,21 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post};
 use axum::{Router, middleware};
-use fleet_protocol::trust::VerifiedRelease;
 use serde::Deserialize;
-use tokio::sync::mpsc;
 
 use super::actions::{ActionError, Actions, Repair};
 use super::facts::Facts;
 use super::gate::{Gate, same_origin};
 use super::install::InstallState;
-use super::network::{self, NetworkForm};
+use super::network as settings;
 use super::pages::{self, Outcome};
 use super::ssh_key::SshKey;
-use super::usb::MAX_METADATA_BYTES;
 use crate::core::Monotonic;
 use crate::page::web;
+use crate::platform::clock;
 use crate::platform::paths::Paths;
-use crate::platform::{clock, files};
+
+pub(super) use bundles::start_install;
 
 /// A form is small; uploads have their own limit.
 const MAX_FORM_BYTES: usize = 32 * 1024;
@@ -58,7 +60,7 @@ impl<A> App<A> {
     pub(super) fn is_in_use(&self, now: Monotonic) -> bool {
         self.gate.is_somebody_there(now)
             || matches!(*self.install_state(), InstallState::Running { .. })
-            || network::trial(&self.paths).is_some()
+            || settings::trial(&self.paths).is_some()
             || super::ssh::is_open(&self.paths)
     }
 
@@ -79,10 +81,10 @@ pub fn router<A: Actions>(app: Arc<App<A>>) -> Router {
         .route("/retry", post(retry::<A>))
         .route("/rollback", post(roll_back::<A>))
         .route("/reboot", post(reboot::<A>))
-        .route("/network", post(set_network::<A>))
-        .route("/network/keep", post(keep_network::<A>))
-        .route("/network/undo", post(undo_network::<A>))
-        .route("/usb", post(install_from_usb::<A>))
+        .route("/network", post(network::set::<A>))
+        .route("/network/keep", post(network::keep::<A>))
+        .route("/network/undo", post(network::undo::<A>))
+        .route("/usb", post(bundles::install_from_usb::<A>))
         .route("/ssh", post(open_ssh::<A>))
         .route("/ssh/close", post(close_ssh::<A>))
         .route("/data", post(repair_data::<A>))
@@ -105,8 +107,8 @@ async fn home<A: Actions>(State(app): Shared<A>, headers: HeaderMap) -> Response
     };
     let bundles = app.actions.usb_bundles().await;
     let install = app.install_state().clone();
-    let trial = network::trial(&app.paths);
-    let interfaces = network::interfaces(&app.paths);
+    let trial = settings::trial(&app.paths);
+    let interfaces = settings::interfaces(&app.paths);
     pages::home(
         &facts,
         token.as_str(),
@@ -229,187 +231,6 @@ async fn reboot<A: Actions>(
     Ok(pages::outcome(
         done.map(|()| Outcome::reboots("The device restarts.")),
     ))
-}
-
-#[derive(Deserialize)]
-struct SetNetworkForm {
-    token: String,
-    #[serde(flatten)]
-    network: NetworkForm,
-}
-
-async fn set_network<A: Actions>(
-    State(app): Shared<A>,
-    headers: HeaderMap,
-    Form(form): Form<SetNetworkForm>,
-) -> Result<Response, Response> {
-    app.check(&headers, &form.token)?;
-    Ok(pages::outcome(app.try_network(&form.network).await))
-}
-
-impl<A: Actions> App<A> {
-    async fn try_network(&self, form: &NetworkForm) -> Result<Outcome, ActionError> {
-        let names: Vec<String> = network::interfaces(&self.paths)
-            .into_iter()
-            .map(|(name, _)| name)
-            .collect();
-        let settings = form.parse(&names).map_err(|e| {
-            ActionError::new(&e, "go back and correct that field; nothing was changed")
-        })?;
-        network::begin(&self.paths, &settings, clock::monotonic())
-            .map_err(|e| ActionError::new(&e, e.hint()))?;
-        if let Err(error) = self.actions.reload_network(settings.interface()).await {
-            self.undo().await?;
-            return Err(error);
-        }
-        Ok(Outcome::new(
-            "The new settings are in force",
-            format!(
-                "If the device is not told to keep them within {} minutes, it goes back to the old ones. \
-                 Its address may have changed: look at its screen, open the page there, give the PIN and \
-                 choose “Keep”.",
-                network::TRIAL_S / 60
-            ),
-        ))
-    }
-
-    /// Back to the settings before; nothing on trial is no error.
-    pub(super) async fn undo(&self) -> Result<(), ActionError> {
-        let Some(trial) = network::trial(&self.paths) else {
-            return Ok(());
-        };
-        network::undo(&self.paths).map_err(|e| ActionError::new(&e, e.hint()))?;
-        self.actions.reload_network(&trial.interface).await
-    }
-}
-
-async fn keep_network<A: Actions>(
-    State(app): Shared<A>,
-    headers: HeaderMap,
-    Form(form): Form<PlainForm>,
-) -> Result<Response, Response> {
-    app.check(&headers, &form.token)?;
-    let kept = match network::keep(&app.paths) {
-        Ok(true) => Ok(Outcome::new(
-            "Kept",
-            "The network settings stay as they are now.",
-        )),
-        Ok(false) => Err(ActionError::new(
-            "no settings are on trial any more",
-            "set them again",
-        )),
-        Err(error) => Err(ActionError::new(
-            format!("in force until the next restart only: {error}"),
-            error.hint(),
-        )),
-    };
-    Ok(pages::outcome(kept))
-}
-
-async fn undo_network<A: Actions>(
-    State(app): Shared<A>,
-    headers: HeaderMap,
-    Form(form): Form<PlainForm>,
-) -> Result<Response, Response> {
-    app.check(&headers, &form.token)?;
-    let done = app.undo().await;
-    Ok(pages::outcome(done.map(|()| {
-        Outcome::new("Undone", "The old network settings are back.")
-    })))
-}
-
-#[derive(Deserialize)]
-struct UsbForm {
-    token: String,
-    /// As listed: the path of one of the bundles that were found, never taken as such.
-    bundle: String,
-}
-
-async fn install_from_usb<A: Actions>(
-    State(app): Shared<A>,
-    headers: HeaderMap,
-    Form(form): Form<UsbForm>,
-) -> Result<Response, Response> {
-    app.check(&headers, &form.token)?;
-    let started = start_from_usb(&app, &form.bundle).await;
-    Ok(pages::outcome(started.map(|()| Outcome::installing())))
-}
-
-async fn start_from_usb<A: Actions>(app: &Arc<App<A>>, wanted: &str) -> Result<(), ActionError> {
-    let bundles = app.actions.usb_bundles().await;
-    let bundle = bundles
-        .into_iter()
-        .find(|bundle| bundle.path.as_os_str() == wanted)
-        .ok_or_else(|| {
-            ActionError::new(
-                "that bundle is no longer there",
-                "plug the stick in again, then reload the page",
-            )
-        })?;
-    let metadata = bundle.metadata.ok_or_else(|| {
-        ActionError::new(
-            "there is no signed release metadata beside the bundle",
-            "put the .release.json of this release beside the .raucb, under the same name",
-        )
-    })?;
-    let hint = "plug the stick in again";
-    let envelope = files::read_limited(&metadata, MAX_METADATA_BYTES)
-        .map_err(|e| ActionError::new(e, hint))?
-        .ok_or_else(|| ActionError::new("the release metadata is gone", hint))?;
-    let release = app.actions.admit(envelope).await?;
-    start_install(app, bundle.path, release, false)
-}
-
-/// Begins in the background; the page shows how far it is. `temporary` bundles are removed after.
-pub(super) fn start_install<A: Actions>(
-    app: &Arc<App<A>>,
-    bundle: std::path::PathBuf,
-    release: VerifiedRelease,
-    temporary: bool,
-) -> Result<(), ActionError> {
-    let version = release.metadata().version.clone();
-    {
-        let mut state = app.install_state();
-        if matches!(*state, InstallState::Running { .. }) {
-            return Err(ActionError::new(
-                "another bundle is being installed",
-                "wait until it is done",
-            ));
-        }
-        *state = InstallState::Running {
-            version: version.clone(),
-            percent: 0,
-            message: "checking the bundle".to_owned(),
-        };
-    }
-    let (sender, mut receiver) = mpsc::channel::<crate::platform::rauc::Progress>(8);
-    let watcher = Arc::clone(app);
-    tokio::spawn(async move {
-        while let Some(progress) = receiver.recv().await {
-            if let InstallState::Running {
-                percent, message, ..
-            } = &mut *watcher.install_state()
-            {
-                *percent = progress.percent;
-                *message = progress.message;
-            }
-        }
-    });
-    let app = Arc::clone(app);
-    tokio::spawn(async move {
-        let result = app.actions.install(bundle.clone(), release, sender).await;
-        if temporary && let Err(error) = files::remove(&bundle) {
-            log::warn!(error:% = error; "an uploaded bundle could not be removed");
-        }
-        *app.install_state() = match result {
-            Ok(slot) => InstallState::Done { version, slot },
-            Err(error) => {
-                log::error!(error:% = error; "a bundle was not installed");
-                InstallState::Failed(error)
-            }
-        };
-    });
-    Ok(())
 }
 
 #[derive(Deserialize)]

@@ -1,25 +1,29 @@
 //! The actions, carried out on this device: RAUC and systemd over D-Bus, the boot environment as a
 //! file, and a few programs that have no bus.
 
+mod data;
+mod networkd;
+
 use std::path::PathBuf;
 
 use fleet_protocol::UnitName;
-use fleet_protocol::target::TargetKind;
-use fleet_protocol::trust::{Envelope, TrustedKeys, VerifiedRelease};
-use fleet_protocol::update::{RefuseReason, Slot};
+use fleet_protocol::trust::VerifiedRelease;
+use fleet_protocol::update::Slot;
 use tokio::sync::mpsc;
 
 use super::actions::{ActionError, Actions, Repair, SshOpened, UsbBundle};
-use super::facts::{self, DataState, Facts};
+use super::facts::{self, Facts};
 use super::ssh_key::SshKey;
-use super::{network, ssh, usb};
-use crate::core::admission::{self, Decision, Insistence, Memory, Question};
+use super::{admission, ssh, usb};
+use crate::core::boot::BootEnv;
 use crate::platform::boot_env::BootEnvFile;
 use crate::platform::paths::Paths;
 use crate::platform::rauc::{Args, Mark, Progress, Rauc, RaucError};
 use crate::platform::systemd::{Systemd, SystemdError};
-use crate::platform::{booted, clock, cmdline::CommandLine, files, metrics, sysfs};
+use crate::platform::{booted, cmdline::CommandLine, files};
 use crate::support_bundle::command::{self, CommandError, Limits};
+
+pub(super) use networkd::reload_networks;
 
 /// This device. The bus is connected to when it is needed: it may come late, or never.
 #[derive(Debug, Clone)]
@@ -87,14 +91,11 @@ impl Device {
         })
     }
 
-    fn change_boot_env(
-        &self,
-        change: impl FnOnce(&mut crate::core::boot::BootEnv),
-    ) -> Result<(), ActionError> {
+    fn change_boot_env(&self, change: impl FnOnce(&mut BootEnv)) -> Result<(), ActionError> {
         let file = self.boot_env();
         // A damaged environment is replaced by what is known for certain: what runs now.
         if file.read().is_err() {
-            let env = crate::core::boot::BootEnv::committed_to(self.running_slot()?);
+            let env = BootEnv::committed_to(self.running_slot()?);
             file.rewrite(&env)
                 .map_err(|e| ActionError::new(&e, e.hint()))?;
         }
@@ -129,119 +130,6 @@ impl Device {
             }
         }
     }
-
-    /// The key set of the image, and its successors as far as the agent had got.
-    fn trusted_keys(&self) -> Result<TrustedKeys, ActionError> {
-        let hint = "the image is incomplete; flash the device anew";
-        let path = self.paths.key_set_file();
-        let bytes = files::read_limited(&path, 256 * 1024)
-            .map_err(|e| ActionError::new(e, hint))?
-            .ok_or_else(|| ActionError::new(format!("{} is missing", path.display()), hint))?;
-        let envelope: Envelope = serde_json::from_slice(&bytes)
-            .map_err(|e| ActionError::new(format!("{}: {e}", path.display()), hint))?;
-        let mut keys = TrustedKeys::from_image(&envelope)
-            .map_err(|e| ActionError::new(format!("{}: {e}", path.display()), hint))?;
-        let chain: Vec<Envelope> =
-            booted::read_state(&self.paths.state().join("key-sets.json")).unwrap_or_default();
-        for envelope in &chain {
-            // Each was checked before it was stored; one that does not follow is not ours.
-            if let Ok(next) = keys.rotate(envelope) {
-                keys = next;
-            }
-        }
-        Ok(keys)
-    }
-
-    fn decide(&self, release: &VerifiedRelease) -> Result<(), ActionError> {
-        let paths = &self.paths;
-        let image = booted::image_release(paths).map_err(|e| ActionError::new(&e, e.hint()))?;
-        let system = booted::system(paths, &image);
-        let record: crate::core::update::Record =
-            booted::read_state(&paths.state().join("update.json")).unwrap_or_default();
-        // A board without a clock must be repairable; time never counts below the image's own.
-        let now = clock::wall().max(image.built_at);
-        let facts = admission::Facts {
-            now,
-            clock_floor: image.built_at,
-            compatible: image.compatible,
-            hardware: sysfs::model(paths),
-            window: None,
-            free_bytes: metrics::free_bytes(&paths.run).unwrap_or(0),
-            min_free_bytes: 0,
-            paused: false,
-            power_trouble: None,
-        };
-        let memory = Memory {
-            booted: &system,
-            other: None,
-            on_trial: false,
-            rollback_floor: record.rollback_floor.as_ref(),
-            failures: &record.failures,
-            backoff: None,
-            paused: false,
-        };
-        let question = Question {
-            kind: TargetKind::Install,
-            release: release.metadata(),
-            attempt: u32::MAX,
-            insistence: Insistence::Forced,
-        };
-        match admission::decide(&question, &facts, &memory) {
-            Decision::Install | Decision::Switch => Ok(()),
-            Decision::UpToDate => Err(ActionError::new(
-                "this version runs already",
-                "choose another release, or retry",
-            )),
-            Decision::Defer(why) => Err(ActionError::new(
-                format!("not now: {why:?}"),
-                "wait until that has passed, then try again",
-            )),
-            Decision::Refuse(why) => Err(refused(&why)),
-        }
-    }
-}
-
-fn refused(why: &RefuseReason) -> ActionError {
-    let (message, hint) = match why {
-        RefuseReason::Unsigned => (
-            "the release metadata is not signed".to_owned(),
-            "take the .release.json that belongs to the bundle",
-        ),
-        RefuseReason::ForeignSignature { detail } => (
-            format!("the release is not signed by this fleet: {detail}"),
-            "take a release of this fleet",
-        ),
-        RefuseReason::Malformed { detail } => (detail.clone(), "export the release again"),
-        RefuseReason::Expired { not_after, .. } => (
-            format!("the release expired on {not_after}"),
-            "take a newer release, or have it signed again",
-        ),
-        RefuseReason::Older { current } => (
-            format!("the release is older than {current}, which runs now"),
-            "take a newer release, or one that allows the downgrade",
-        ),
-        RefuseReason::BelowRollbackFloor { floor } => (
-            format!("the release is below {floor}, the oldest this device may go back to"),
-            "take a newer release",
-        ),
-        RefuseReason::WrongCompatible { expected, found } => (
-            format!("the release is made for {found}, this device is {expected}"),
-            "take the release for this kind of device",
-        ),
-        RefuseReason::WrongHardware { model, supported } => (
-            format!(
-                "the release runs on {}, not on {model}",
-                supported.join(", ")
-            ),
-            "take the release for this board",
-        ),
-        RefuseReason::BaseTooOld { needed, .. } => (
-            format!("version {needed} must be installed first"),
-            "install that one, then this one",
-        ),
-        other => (format!("refused: {other:?}"), "take another release"),
-    };
-    ActionError::new(message, hint)
 }
 
 impl Actions for Device {
@@ -308,21 +196,8 @@ impl Actions for Device {
     }
 
     async fn admit(&self, envelope: Vec<u8>) -> Result<VerifiedRelease, ActionError> {
-        let device = self.clone();
-        blocking(move || {
-            let hint = "take the .release.json that belongs to the bundle";
-            if envelope.len() as u64 > usb::MAX_METADATA_BYTES {
-                return Err(ActionError::new("the release metadata is too large", hint));
-            }
-            let envelope: Envelope = serde_json::from_slice(&envelope).map_err(|e| {
-                ActionError::new(format!("the release metadata does not parse: {e}"), hint)
-            })?;
-            let release = VerifiedRelease::verify(&envelope, &device.trusted_keys()?)
-                .map_err(|e| refused(&admission::refuse_unverified(&e)))?;
-            device.decide(&release)?;
-            Ok(release)
-        })
-        .await
+        let paths = self.paths.clone();
+        blocking(move || admission::admit(&paths, &envelope)).await
     }
 
     async fn install(
@@ -369,91 +244,9 @@ impl Actions for Device {
         let systemd = Systemd::new(Self::bus().await?);
         systemd.stop(&unit).await?;
         let paths = self.paths.clone();
-        blocking(move || repair_data(&paths, repair)).await?;
+        blocking(move || data::repair(&paths, repair)).await?;
         systemd.start(&unit).await?;
         let paths = self.paths.clone();
-        blocking(move || await_data(&paths)).await
+        blocking(move || data::await_usable(&paths)).await
     }
-}
-
-/// Starting a unit only queues the job; done is what can be written to.
-fn await_data(paths: &Paths) -> Result<(), ActionError> {
-    let end = clock::monotonic().plus_ms(60_000);
-    while !DataState::read(paths).is_usable() {
-        if clock::monotonic() > end {
-            return Err(ActionError::new(
-                "the data partition was worked on, but cannot be mounted",
-                "format it; if that does not help either, the disk is failing and must be replaced",
-            ));
-        }
-        std::thread::sleep(std::time::Duration::from_millis(200));
-    }
-    Ok(())
-}
-
-/// networkd reads its files, and each interface's Wi-Fi is joined anew, or left. Blocking.
-pub(super) fn reload_networks(paths: &Paths, interfaces: &[String]) -> Result<(), ActionError> {
-    command::run("networkctl", &["reload"], Limits::seconds(15))?;
-    for interface in interfaces {
-        let file = network::active_folder(paths).join(network::wpa_file(interface));
-        let unit = format!("fleet-wifi-{interface}.service");
-        // Not running is as good as stopped.
-        let _ = command::run("systemctl", &["stop", &unit], Limits::seconds(15));
-        if file.exists() {
-            let (unit, file) = (format!("--unit={unit}"), file.display().to_string());
-            let arguments = [
-                unit.as_str(),
-                "--collect",
-                "--quiet",
-                "--property=Restart=on-failure",
-                "--property=RestartSec=5",
-                "wpa_supplicant",
-                "-i",
-                interface,
-                "-c",
-                &file,
-            ];
-            command::run("systemd-run", &arguments, Limits::seconds(15))?;
-        }
-        command::run(
-            "networkctl",
-            &["reconfigure", interface],
-            Limits::seconds(15),
-        )?;
-    }
-    Ok(())
-}
-
-fn repair_data(paths: &Paths, repair: Repair) -> Result<(), ActionError> {
-    /// Of the disk that the device booted from, whatever is plugged in.
-    const DEVICE: &str = "/dev/fleet/data";
-    // Stopping a unit only queues the job; the filesystem must be gone before it is touched.
-    let end = clock::monotonic().plus_ms(15_000);
-    while DataState::read(paths) != DataState::NotMounted {
-        if clock::monotonic() > end {
-            return Err(ActionError::new(
-                "the data partition is still in use",
-                "reboot, then try again before doing anything else",
-            ));
-        }
-        std::thread::sleep(std::time::Duration::from_millis(100));
-    }
-    // By PID 1, which may open disks; this process may not.
-    let common = [
-        "--wait",
-        "--collect",
-        "--quiet",
-        "--pipe",
-        "--property=SuccessExitStatus=1 2",
-    ];
-    let program: &[&str] = match repair {
-        Repair::Check => &["e2fsck", "-f", "-y", DEVICE],
-        Repair::Format => &["mkfs.ext4", "-q", "-F", "-L", "data", DEVICE],
-    };
-    command::run(
-        "systemd-run",
-        &[common.as_slice(), program].concat(),
-        Limits::seconds(300),
-    )?;
-    Ok(())
 }

@@ -11,6 +11,7 @@
 //! ```
 
 pub mod actions;
+mod admission;
 mod app;
 mod device;
 mod download;
@@ -27,6 +28,7 @@ pub mod session;
 mod sign_of_life;
 mod ssh;
 pub mod ssh_key;
+mod trust;
 mod upload;
 mod usb;
 

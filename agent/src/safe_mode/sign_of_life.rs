@@ -9,6 +9,7 @@ use fleet_protocol::update::UpdateState;
 use fleet_protocol::{EventId, RoleName};
 
 use super::facts::{self, DataState};
+use super::trust::trusted_keys;
 use crate::client::{ControlPlane, TimeFloor};
 use crate::core::backoff::Backoff;
 use crate::daemon::identity::{self, Identity};
@@ -115,7 +116,8 @@ impl Voice {
             network: metrics::network(paths),
             errors: ErrorCounts::default(),
             config_version: last.as_ref().map_or(0, |s| s.config_version),
-            key_set_version: 0,
+            // As the agent reports it: 0 without a usable key set.
+            key_set_version: trusted_keys(paths).map_or(0, |keys| keys.key_set().version),
         })
     }
 }
@@ -168,4 +170,45 @@ fn tell(paths: &Paths, client: &ControlPlane) -> bool {
 fn random_id() -> Option<EventId> {
     let random = getrandom::u64().ok()?;
     format!("evt_{random:016x}").parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::trust::tests::{IMAGE_KEY, NEXT_KEY, device_with_key_sets, key_set};
+    use super::*;
+    use crate::platform::files::{self, Access};
+
+    fn voice(paths: &Paths) -> Voice {
+        Voice {
+            paths: paths.clone(),
+            meter: Meter::new(),
+            link: None,
+            told: false,
+        }
+    }
+
+    #[test]
+    fn the_heartbeat_names_the_key_set_in_force() {
+        let next = key_set(2, NEXT_KEY, IMAGE_KEY);
+        let check = |chain: &[_], version: u32| {
+            let (_root, paths) = device_with_key_sets(chain);
+            let write = |path: &std::path::Path, text: &str| {
+                files::write_atomic(path, text.as_bytes(), Access::Public).unwrap();
+            };
+            write(
+                &paths.release_file(),
+                r#"{"version":"1.2.3","compatible":"c","builtAt":"2026-01-01T00:00:00Z"}"#,
+            );
+            write(
+                &paths.identity().join("identity.json"),
+                r#"{"deviceId":"dev_1","tenantId":"ten_1","serverUrl":"https://fleet.example"}"#,
+            );
+            let identity = identity::load(&paths).unwrap();
+            let heartbeat = voice(&paths).heartbeat(&identity).unwrap();
+            assert_eq!(heartbeat.mode, OperatingMode::Safe);
+            assert_eq!(heartbeat.key_set_version, version);
+        };
+        check(&[], 1);
+        check(&[next], 2);
+    }
 }

@@ -1,8 +1,13 @@
 //! Settings: what is taken and what is not, and that a trial always finds its way back.
 
+mod round_trip;
+
 use proptest::prelude::*;
 
+use super::settings::network_file;
 use super::*;
+use crate::core::Monotonic;
+use crate::platform::files::{self, Access};
 
 fn form() -> NetworkForm {
     NetworkForm {
@@ -28,6 +33,110 @@ fn fixed_addresses_become_a_networkd_file() {
         files[0].content,
         "# Set on the device's local page.\n[Match]\nName=eth0\n\n[Network]\nAddress=192.168.1.20/24\nGateway=192.168.1.1\nDNS=192.168.1.1\nDNS=9.9.9.9\n"
     );
+}
+
+#[test]
+fn both_families_fit_into_the_same_fields() {
+    let check = |address: &str, gateway: &str, dns: &str, expected: &str| {
+        let form = NetworkForm {
+            address: address.to_owned(),
+            gateway: gateway.to_owned(),
+            dns: dns.to_owned(),
+            ..form()
+        };
+        let content = &parse(&form).unwrap().files()[0].content;
+        let (_, lines) = content.split_once("[Network]\n").unwrap();
+        assert_eq!(lines, expected, "{form:?}");
+    };
+    check(
+        "2001:db8::20/64",
+        "fe80::1",
+        "2001:db8::53",
+        "Address=2001:db8::20/64\nGateway=fe80::1\nDNS=2001:db8::53\nIPv6AcceptRA=no\n",
+    );
+    // Without a gateway, the router's own announcement is the way out.
+    check("fd00::2/64", "", "", "Address=fd00::2/64\n");
+    check(
+        "10.0.0.5/24, 2001:DB8:0::5/64",
+        "2001:db8::1 10.0.0.1",
+        "10.0.0.1;2001:db8::53",
+        "Address=10.0.0.5/24\nAddress=2001:db8::5/64\nGateway=10.0.0.1\nGateway=2001:db8::1\n\
+         DNS=10.0.0.1\nDNS=2001:db8::53\nIPv6AcceptRA=no\n",
+    );
+    check(
+        "2001:db8::/127",
+        "2001:db8::1",
+        "",
+        "Address=2001:db8::/127\nGateway=2001:db8::1\nIPv6AcceptRA=no\n",
+    );
+    check(
+        "10.0.0.5/24",
+        "",
+        "2001:db8::53",
+        "Address=10.0.0.5/24\nDNS=2001:db8::53\n",
+    );
+}
+
+#[test]
+fn each_mistake_says_what_to_write_instead() {
+    let check = |address: &str, gateway: &str, dns: &str, expected: &str| {
+        let form = NetworkForm {
+            address: address.to_owned(),
+            gateway: gateway.to_owned(),
+            dns: dns.to_owned(),
+            ..form()
+        };
+        let error = parse(&form).unwrap_err().to_string();
+        assert!(error.contains(expected), "{error}");
+    };
+    check("", "", "", "address: a fixed address is needed, like");
+    check(
+        "2001:db8::20",
+        "",
+        "",
+        "with its prefix, like 192.168.1.20/24 or 2001:db8::20/64",
+    );
+    check("2001:db8::20/129", "", "", "a number from 1 to 128");
+    check("10.0.0.5/31", "", "", "a number from 1 to 30");
+    check("2001:db8::/64", "", "", "of the network itself");
+    check("fe80::5/64", "", "", "write one of the network's own");
+    check("fe80::5%eth0/64", "", "", "leave out the %");
+    check("::1/64", "", "", "can't be the address of a device");
+    check("::ffff:10.0.0.5/120", "", "", "as IPv4: 10.0.0.5");
+    check("10.0.0.5/24 10.0.0.6/24", "", "", "the second IPv4 address");
+    check("fd00::2/64,fd00::3/64", "", "", "the second IPv6 address");
+    check(
+        "10.0.0.5/24",
+        "fe80::1",
+        "",
+        "gateway: fe80::1 needs a fixed IPv6 address",
+    );
+    check(
+        "fd00::2/64",
+        "10.0.0.1",
+        "",
+        "gateway: 10.0.0.1 needs a fixed IPv4 address",
+    );
+    check(
+        "fd00::2/64",
+        "fd01::1",
+        "",
+        "not within the network of fd00::2/64",
+    );
+    check("fd00::2/64", "fd00::2", "", "the device's own address");
+    check(
+        "fd00::2/64",
+        "fd00::1 fe80::1",
+        "",
+        "the second IPv6 address",
+    );
+    check(
+        "fd00::2/64",
+        "",
+        "9.9.9.9",
+        "dns: 9.9.9.9 needs a fixed IPv4 address",
+    );
+    check("fd00::2/64", "", "ff02::1", "dns: ff02::1 can't be");
 }
 
 #[test]
@@ -154,7 +263,7 @@ proptest! {
         if let Ok(settings) = parse(&form) {
             for file in settings.files() {
                 for line in file.content.lines() {
-                    let known = ["#", "[Match]", "[Network]", "Name=eth0", "Address=", "Gateway=", "DNS=",
+                    let known = ["#", "[Match]", "[Network]", "Name=eth0", "Address=", "Gateway=", "DNS=", "IPv6AcceptRA=no",
                         "network={", "}", "\tssid=", "\tscan_ssid=1", "\tpsk=\"", "\tkey_mgmt=NONE"];
                     prop_assert!(line.is_empty() || known.iter().any(|k| line.starts_with(k)), "{line}");
                 }

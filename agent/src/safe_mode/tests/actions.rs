@@ -88,6 +88,37 @@ async fn network_settings_are_tried_then_kept_or_undone() {
 }
 
 #[tokio::test]
+async fn ipv6_goes_beside_ipv4_into_the_same_fields() {
+    let mut phone = phone();
+    let token = phone.log_in().await;
+    let fields = "interface=eth0&mode=static&address=10.0.0.5%2F24%2C+2001%3Adb8%3A%3A5%2F64\
+        &gateway=10.0.0.1+fe80%3A%3A1&dns=2001%3Adb8%3A%3A53";
+    let answer = phone
+        .post("/network", &format!("token={token}&{fields}"))
+        .await;
+    assert_eq!(answer.status, StatusCode::OK, "{}", answer.page);
+    let file = network::active_folder(&phone.paths).join("05-fleet-eth0.network");
+    let content = std::fs::read_to_string(file).unwrap();
+    for line in [
+        "Address=10.0.0.5/24",
+        "Address=2001:db8::5/64",
+        "Gateway=fe80::1",
+    ] {
+        assert!(content.lines().any(|l| l == line), "{line} {content}");
+    }
+    let wrong = fields.replace("fe80%3A%3A1", "fd00%3A%3A1");
+    let answer = phone
+        .post("/network", &format!("token={token}&{wrong}"))
+        .await;
+    assert_eq!(answer.status, StatusCode::UNPROCESSABLE_ENTITY);
+    assert!(
+        answer.page.contains("gateway: fd00::1 is not within"),
+        "{}",
+        answer.page
+    );
+}
+
+#[tokio::test]
 async fn a_form_beyond_its_limit_is_refused() {
     let mut phone = phone();
     let token = phone.log_in().await;

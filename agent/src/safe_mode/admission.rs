@@ -1,0 +1,120 @@
+//! Whether a release that came by hand may be installed on this device: its signatures, then everything
+//! that an update from the control plane is checked for, by the same rules ([`crate::core::admission`]).
+//!
+//! A technician who stands before the device insists, so window, pause and backoff do not count; what
+//! protects the device itself (key, compatible, rollback floor) always does.
+
+use fleet_protocol::target::TargetKind;
+use fleet_protocol::trust::{Envelope, VerifiedRelease};
+use fleet_protocol::update::RefuseReason;
+
+use super::actions::ActionError;
+use super::trust::trusted_keys;
+use super::usb::MAX_METADATA_BYTES;
+use crate::core::admission::{self, Decision, Insistence, Memory, Question};
+use crate::core::update::Record;
+use crate::platform::paths::Paths;
+use crate::platform::{booted, clock, metrics, sysfs};
+
+/// Whether the release that `envelope` describes may be installed here. Blocking.
+pub(super) fn admit(paths: &Paths, envelope: &[u8]) -> Result<VerifiedRelease, ActionError> {
+    let hint = "take the .release.json that belongs to the bundle";
+    if envelope.len() as u64 > MAX_METADATA_BYTES {
+        return Err(ActionError::new("the release metadata is too large", hint));
+    }
+    let envelope: Envelope = serde_json::from_slice(envelope)
+        .map_err(|e| ActionError::new(format!("the release metadata does not parse: {e}"), hint))?;
+    let release = VerifiedRelease::verify(&envelope, &trusted_keys(paths)?)
+        .map_err(|e| refused(&admission::refuse_unverified(&e)))?;
+    decide(paths, &release)?;
+    Ok(release)
+}
+
+fn decide(paths: &Paths, release: &VerifiedRelease) -> Result<(), ActionError> {
+    let image = booted::image_release(paths).map_err(|e| ActionError::new(&e, e.hint()))?;
+    let system = booted::system(paths, &image);
+    let record: Record = booted::read_state(&paths.state().join("update.json")).unwrap_or_default();
+    // A board without a clock must be repairable; time never counts below the image's own.
+    let now = clock::wall().max(image.built_at);
+    let facts = admission::Facts {
+        now,
+        clock_floor: image.built_at,
+        compatible: image.compatible,
+        hardware: sysfs::model(paths),
+        window: None,
+        free_bytes: metrics::free_bytes(&paths.run).unwrap_or(0),
+        min_free_bytes: 0,
+        paused: false,
+        power_trouble: None,
+    };
+    let memory = Memory {
+        booted: &system,
+        other: None,
+        on_trial: false,
+        rollback_floor: record.rollback_floor.as_ref(),
+        failures: &record.failures,
+        backoff: None,
+        paused: false,
+    };
+    let question = Question {
+        kind: TargetKind::Install,
+        release: release.metadata(),
+        attempt: u32::MAX,
+        insistence: Insistence::Forced,
+    };
+    match admission::decide(&question, &facts, &memory) {
+        Decision::Install | Decision::Switch => Ok(()),
+        Decision::UpToDate => Err(ActionError::new(
+            "this version runs already",
+            "choose another release, or retry",
+        )),
+        Decision::Defer(why) => Err(ActionError::new(
+            format!("not now: {why:?}"),
+            "wait until that has passed, then try again",
+        )),
+        Decision::Refuse(why) => Err(refused(&why)),
+    }
+}
+
+fn refused(why: &RefuseReason) -> ActionError {
+    let (message, hint) = match why {
+        RefuseReason::Unsigned => (
+            "the release metadata is not signed".to_owned(),
+            "take the .release.json that belongs to the bundle",
+        ),
+        RefuseReason::ForeignSignature { detail } => (
+            format!("the release is not signed by this fleet: {detail}"),
+            "take a release of this fleet",
+        ),
+        RefuseReason::Malformed { detail } => (detail.clone(), "export the release again"),
+        RefuseReason::Expired { not_after, .. } => (
+            format!("the release expired on {not_after}"),
+            "take a newer release, or have it signed again",
+        ),
+        RefuseReason::Older { current } => (
+            format!("the release is older than {current}, which runs now"),
+            "take a newer release, or one that allows the downgrade",
+        ),
+        RefuseReason::BelowRollbackFloor { floor } => (
+            format!("the release is below {floor}, the oldest this device may go back to"),
+            "take a newer release",
+        ),
+        RefuseReason::WrongCompatible { expected, found } => (
+            format!("the release is made for {found}, this device is {expected}"),
+            "take the release for this kind of device",
+        ),
+        RefuseReason::WrongHardware { model, supported } => (
+            format!(
+                "the release runs on {}, not on {model}",
+                supported.join(", ")
+            ),
+            "take the release for this board",
+        ),
+        RefuseReason::BaseTooOld { needed, .. } => (
+            format!("version {needed} must be installed first"),
+            "install that one, then this one",
+        ),
+        other => (format!("refused: {other:?}"), "take another release"),
+    };
+    ActionError::new(message, hint)
+}
