@@ -58,7 +58,9 @@ fn a_corrupt_data_partition_leads_to_safe_mode_with_a_page() -> Told {
             format!("the page has {} bytes", page.len())
         })?;
         stage.vm.shell()?.wait_ready(BOOT)?;
-        stage.vm.sh("systemctl is-active fleet-safe-mode.target")?;
+        // The agent's own page says so too, just before it goes.
+        let there = "until systemctl is-active -q fleet-safe-mode.service; do sleep 1; done";
+        stage.vm.shell()?.run_within(there, SHORT)?;
 
         // The PIN outlives the partition; formatting it makes the device whole again.
         let pin = stage.vm.sh("cat /boot/esp/fleet/pin")?;

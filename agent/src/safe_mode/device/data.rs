@@ -22,24 +22,30 @@ pub(super) fn repair(paths: &Paths, repair: Repair) -> Result<(), ActionError> {
         }
         std::thread::sleep(std::time::Duration::from_millis(100));
     }
-    // By PID 1, which may open disks; this process may not.
-    let common = [
+    let (success, program): (&str, &[&str]) = match repair {
+        // 1 and 2: damage that was mended.
+        Repair::Check => ("1 2", &["e2fsck", "-f", "-y", DEVICE]),
+        Repair::Format => ("", &["mkfs.ext4", "-q", "-F", "-L", "data", DEVICE]),
+    };
+    let success = format!("--property=SuccessExitStatus={success}");
+    // By PID 1, which may open disks; this process may not. Default dependencies would have it try to mount what is
+    // worked on.
+    let arguments = [
         "--wait",
         "--collect",
         "--quiet",
         "--pipe",
-        "--property=SuccessExitStatus=1 2",
+        "--property=DefaultDependencies=no",
+        &success,
     ];
-    let program: &[&str] = match repair {
-        Repair::Check => &["e2fsck", "-f", "-y", DEVICE],
-        Repair::Format => &["mkfs.ext4", "-q", "-F", "-L", "data", DEVICE],
-    };
-    command::run(
-        "systemd-run",
-        &[common.as_slice(), program].concat(),
-        Limits::seconds(300),
-    )?;
-    Ok(())
+    let arguments = [arguments.as_slice(), program].concat();
+    let run = || command::run("systemd-run", &arguments, Limits::seconds(300));
+    // Any service that starts meanwhile may hold it for the moment that mounting it fails.
+    let tried = run().or_else(|_| {
+        std::thread::sleep(std::time::Duration::from_secs(2));
+        run()
+    });
+    tried.map(drop).map_err(ActionError::from)
 }
 
 /// Starting a unit only queues the job; done is what can be written to.
