@@ -35,7 +35,8 @@ pub fn run(workspace: &Workspace, arguments: &TestArguments, progress: Progress)
     if arguments.prepare {
         return Ok(());
     }
-    let mut passed = cargo_test(workspace, &["--workspace"], arguments.filter.as_slice())?;
+    let filter = arguments.filter.as_deref();
+    let mut passed = cargo_test(workspace, &["--workspace"], &[], filter)?;
     if !arguments.fast {
         let of_stories = [
             "--package",
@@ -45,7 +46,8 @@ pub fn run(workspace: &Workspace, arguments: &TestArguments, progress: Progress)
             "--test",
             "stories",
         ];
-        passed &= cargo_test(workspace, &of_stories, arguments.filter.as_slice())?;
+        let threads = format!("--test-threads={}", fleet_tests::vm::seats());
+        passed &= cargo_test(workspace, &of_stories, &[&threads], filter)?;
     }
     if !passed {
         let stories = workspace.fleet_dir().join("stories");
@@ -58,14 +60,20 @@ pub fn run(workspace: &Workspace, arguments: &TestArguments, progress: Progress)
 }
 
 /// Did they all pass? Cargo's own output goes to the terminal.
-fn cargo_test(workspace: &Workspace, which: &[&str], filters: &[String]) -> Result<bool> {
+fn cargo_test(
+    workspace: &Workspace,
+    which: &[&str],
+    options: &[&str],
+    filter: Option<&str>,
+) -> Result<bool> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = process::command(cargo);
     command
         .args(["test", "--locked", "--no-fail-fast"])
         .args(which)
         .arg("--")
-        .args(filters)
+        .args(options)
+        .args(filter)
         .current_dir(workspace.root())
         .stdin(Stdio::null());
     let status = command.status().context("starting cargo")?;

@@ -11,13 +11,10 @@ use fleet_protocol::DeviceId;
 use fleet_tests::fleet::template::{self, Template};
 use fleet_tests::fleet::{Device, Fleet, page, safe_mode};
 use fleet_tests::kit::Kit;
-use fleet_tests::vm::{Boot, Clock, Disks, Machine, Programs, Seat, Vm};
+use fleet_tests::vm::{Boot, Clock, Disks, Machine, Programs, Seat, Vm, seats};
 use xtask::progress::Progress;
 use xtask::tools::ToolTree;
 use xtask::workspace::Workspace;
-
-/// Machines that run at once on this host.
-const SEATS: usize = 2;
 
 /// Far more than three times what was measured on two idle cores: two machines may share them with a compiler.
 pub(crate) const BOOT: Duration = Duration::from_mins(5);
@@ -132,7 +129,7 @@ impl Setting {
         let tools = ToolTree::ensure(&workspace, Progress::Quiet).map_err(|e| text(&e))?;
         let kit = Kit::read(&workspace.fleet_dir())?;
         let stories = workspace.fleet_dir().join("stories");
-        let seat = Seat::take(&stories.join("seats"), SEATS)?;
+        let seat = Seat::take(&stories.join("seats"), seats())?;
         let dir = stories.join(name);
         if dir.exists() {
             fs::remove_dir_all(&dir)?;

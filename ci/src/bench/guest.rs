@@ -144,12 +144,15 @@ impl Bench {
         let mut subject = self.subject("by-rauc")?;
         subject.fleet.publish(release::GOOD)?;
         let sha256 = self.kit.bundle(release::GOOD)?.sha256;
+        // RAUC streams as a user of its own, who has to be able to read the key.
         let command = format!(
-            "cd /data/fleet/identity && began=$(cat /proc/uptime | cut -d' ' -f1) && \
+            "mkdir -p /run/by-rauc && cd /run/by-rauc && \
+             (cd /data/fleet/identity && cp device.cert.pem device.key.pem ca.pem token /run/by-rauc) && chmod 444 * && \
+             began=$(cut -d' ' -f1 /proc/uptime) && \
              rauc install --tls-cert=$PWD/device.cert.pem --tls-key=$PWD/device.key.pem --tls-ca=$PWD/ca.pem \
              --http-header=\"X-Device-Token: $(cat token)\" \
-             https://10.0.2.100:8443/v1/device/bundles/{sha256} >/tmp/rauc.log 2>&1 || {{ cat /tmp/rauc.log; exit 1; }}; \
-             echo $began $(cut -d' ' -f1 /proc/uptime)"
+             https://10.0.2.100:8443/v1/device/bundles/{sha256} >rauc.log 2>&1 && \
+             echo $began $(cut -d' ' -f1 /proc/uptime) || {{ cat rauc.log; false; }}"
         );
         let said = subject.vm.shell()?.run_within(&command, INSTALL)?;
         let line = said.lines().last().unwrap_or_default();
@@ -173,28 +176,18 @@ impl Bench {
         let before = subject.fleet.network().to_device();
         let better = subject.fleet.publish(release::BETTER)?;
         subject.fleet.roll_out(&better)?;
-        let done = subject
+        subject
             .device()
             .wait_committed(&better, INSTALL + BOOT + BOOT)?;
         let carried = subject.fleet.network().to_device() - before;
-        let reported = done
-            .update_report
-            .map_or(0, |report| report.downloaded_bytes);
         let full = self.kit.bundle(release::BETTER)?.size_bytes as f64;
         step.done(&format!("{} MB", carried / 1_000_000));
-        Ok(vec![
-            Row::compared(
-                "Bytes fetched for one package changed, against the whole bundle",
-                (reported as f64 / 1e6, full / 1e6),
-                "MB",
-                "",
-            ),
-            Row::plain(
-                "The same on the wire, with TLS and everything else",
-                carried as f64 / 1e6,
-                "MB",
-            ),
-        ])
+        Ok(vec![Row::compared(
+            "Bytes on the wire for one package changed, against the whole bundle",
+            (carried as f64 / 1e6, full / 1e6),
+            "MB",
+            "",
+        )])
     }
 
     /// A cold boot, then nothing to do, at the product's own intervals.

@@ -28,7 +28,7 @@ pub use disk::{Disks, Extent};
 pub use error::{Result, VmError};
 pub use programs::Programs;
 pub use qmp::Qmp;
-pub use seat::Seat;
+pub use seat::{Seat, seats};
 pub use shell::Shell;
 
 use launch::Running;

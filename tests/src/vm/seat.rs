@@ -10,6 +10,11 @@ use super::error::{Result, VmError};
 
 const RETRY: Duration = Duration::from_millis(250);
 
+/// One more than processors: a machine spends half of its time waiting.
+pub fn seats() -> usize {
+    std::thread::available_parallelism().map_or(2, |processors| processors.get() + 1)
+}
+
 /// A place for one machine, given back when dropped.
 #[derive(Debug)]
 pub struct Seat {

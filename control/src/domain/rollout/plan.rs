@@ -249,9 +249,15 @@ impl<'a> Planner<'a> {
         let phase = self.phase + 1;
         let quota = self.quota();
         let progress = format!(
-            "phase {phase} of {phases}: {verified} of {quota} devices verified, {failed} failed"
+            "phase {phase} of {phases}: {verified} of {} verified, {failed} failed",
+            devices(quota)
         );
-        let threshold = self.state.failure_threshold;
+        // Who failed may have been taken back since, so what is left of the failures is not counted.
+        let reason = format!(
+            "more than {} of {} failed",
+            self.state.failure_threshold,
+            devices(quota)
+        );
         match self.status {
             RolloutStatus::Running => match self.phase_done_at {
                 Some(at) => format!(
@@ -265,26 +271,25 @@ impl<'a> Planner<'a> {
             },
             RolloutStatus::Paused => format!("Paused in {progress}"),
             RolloutStatus::RollingBack => format!(
-                "{failed} failures are more than {threshold} of {quota} devices; \
-                 taking {} devices back",
-                count(MemberStatus::RollingBack)
+                "stopped, since {reason}; taking {} back",
+                devices(count(MemberStatus::RollingBack))
             ),
-            RolloutStatus::RolledBack => format!(
-                "stopped by {failed} failures, more than {threshold} of {quota} devices; \
-                 {} devices were taken back, {} could not be reached",
-                count(MemberStatus::RolledBack),
-                count(MemberStatus::RollingBack)
-            ),
-            RolloutStatus::Failed => {
-                format!("stopped by {failed} failures, more than {threshold} of {quota} devices")
+            RolloutStatus::RolledBack => {
+                let back = devices(count(MemberStatus::RolledBack));
+                let told = format!("stopped, since {reason}; {back} back on what they ran before");
+                match count(MemberStatus::RollingBack) {
+                    0 => told,
+                    away => format!("{told}, {away} not reached yet"),
+                }
             }
-            RolloutStatus::Completed => match count(MemberStatus::Offered) {
-                0 => format!("complete: {verified} devices verified, {failed} failed"),
-                late => format!(
-                    "complete: {verified} devices verified, {failed} failed, \
-                     {late} update when they are back"
-                ),
-            },
+            RolloutStatus::Failed => format!("stopped, since {reason}"),
+            RolloutStatus::Completed => {
+                let told = format!("complete: {} verified, {failed} failed", devices(verified));
+                match count(MemberStatus::Offered) {
+                    0 => told,
+                    late => format!("{told}, {late} update when they are back"),
+                }
+            }
             RolloutStatus::Aborted => format!("aborted in {progress}"),
         }
     }
@@ -313,4 +318,10 @@ impl<'a> Planner<'a> {
             summary: self.summary(),
         }
     }
+}
+
+/// `1 device`, `2 devices`.
+fn devices(count: u64) -> String {
+    let noun = if count == 1 { "device" } else { "devices" };
+    format!("{count} {noun}")
 }
