@@ -23,7 +23,7 @@ use super::record::{Outcome, Record};
 const CYCLE_MS: u64 = 70_000;
 /// After the first cut of a cycle: the boot, and what is left of the update.
 const AGAIN_MS: u64 = 45_000;
-const CUTS_A_CYCLE: u64 = 4;
+const CUTS_A_CYCLE: u64 = 8;
 /// Not back by then is a brick. Six times the slowest boot with an installation that was seen.
 const SETTLE_WITHIN: Duration = Duration::from_mins(8);
 const ONLINE_WITHIN: Duration = Duration::from_mins(2);
