@@ -7,11 +7,12 @@ use std::sync::mpsc::Sender;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
-use fleet_protocol::Version;
 use fleet_protocol::release::ReleaseStatus;
 use fleet_protocol::trust::ReleaseMetadata;
-use fleet_protocol::update::UpdateState;
+use fleet_protocol::update::{UpdateReport, UpdateState};
+use fleet_protocol::{RolloutId, Version};
 use fleet_tests::fleet::template::Template;
+use fleet_tests::fleet::wait_until;
 use fleet_tests::fleet::{Device, Fleet, FleetError};
 use fleet_tests::kit::{Kit, release};
 use fleet_tests::random::Random;
@@ -26,6 +27,8 @@ const AGAIN_MS: u64 = 45_000;
 const CUTS_A_CYCLE: u64 = 8;
 /// Not back by then is a brick. Six times the slowest boot with an installation that was seen.
 const SETTLE_WITHIN: Duration = Duration::from_mins(8);
+/// The planner's next pass sees the report that settled it.
+const ROLLOUT_ENDS_WITHIN: Duration = Duration::from_mins(1);
 const ONLINE_WITHIN: Duration = Duration::from_mins(2);
 
 /// One thread's work.
@@ -72,17 +75,18 @@ impl Worker {
         for name in [release::GOOD, release::BETTER] {
             soaked.publish(name)?;
         }
+        let mut targets = [release::GOOD, release::BETTER].into_iter().cycle();
+        let mut target = targets.next().context("there are two")?;
         for cycle in 1.. {
-            let name = if cycle % 2 == 1 {
-                release::GOOD
-            } else {
-                release::BETTER
-            };
-            let version = self.kit.bundle(name)?.version.clone();
+            let version = self.kit.bundle(target)?.version.clone();
             for record in soaked.cycle(cycle, &version)? {
-                let end = record.outcome == Outcome::Brick;
-                if report.send(Ok(record)).is_err() || end {
+                let outcome = record.outcome;
+                if report.send(Ok(record)).is_err() || outcome == Outcome::Brick {
                     return Ok(());
+                }
+                // After a fallback the same release is asked for again.
+                if outcome == Outcome::Settled {
+                    target = targets.next().context("they are cycled through")?;
                 }
             }
             if self.stop.load(Ordering::Relaxed) {
@@ -115,7 +119,7 @@ impl Soaked {
     }
 
     fn cycle(&mut self, number: u64, version: &Version) -> Result<Vec<Record>> {
-        self.fleet.roll_out(version)?;
+        let rollout = self.fleet.roll_out(version)?.rollout_id;
         let mut records = Vec::new();
         let cuts = 1 + self.random.below(CUTS_A_CYCLE);
         for cut in 0..cuts {
@@ -133,10 +137,13 @@ impl Soaked {
                 detail: String::new(),
             });
         }
-        let (outcome, detail) = self.settle(version)?;
+        let (outcome, detail) = self.settle(&rollout, version)?;
         if let Some(last) = records.last_mut() {
             last.outcome = outcome;
             last.detail = detail;
+        }
+        if matches!(outcome, Outcome::Settled | Outcome::FellBack) {
+            self.wait_final(&rollout)?;
         }
         Ok(records)
     }
@@ -152,8 +159,18 @@ impl Soaked {
         report.map_or_else(|| "unknown".to_owned(), |r| r.state.name().to_owned())
     }
 
+    /// A device can be in one rollout at a time, so the next cycle begins when this one's is over.
+    fn wait_final(&self, rollout: &RolloutId) -> Result<()> {
+        wait_until("the rollout to end", ROLLOUT_ENDS_WITHIN, || {
+            let view = self.fleet.rollout(rollout)?;
+            let seen = view.status.name().to_owned();
+            Ok((view.status.is_final().then_some(()), seen))
+        })?;
+        Ok(())
+    }
+
     /// Waits for the end of the cycle. Whatever it is, the device has to be heard from again.
-    fn settle(&self, version: &Version) -> Result<(Outcome, String)> {
+    fn settle(&self, rollout: &RolloutId, version: &Version) -> Result<(Outcome, String)> {
         let root_hash = {
             let bundles = self.fleet.kit().bundles.values();
             let bundle = bundles.into_iter().find(|b| b.version == *version);
@@ -167,7 +184,7 @@ impl Soaked {
                 heard
                     && d.update_report
                         .as_ref()
-                        .is_some_and(|r| ends(&r.state, version))
+                        .is_some_and(|r| ends(r, rollout, version))
             });
         match settled {
             Err(error @ FleetError::Deadline { .. }) => {
@@ -196,11 +213,10 @@ impl Soaked {
 }
 
 /// This update is over, one way or the other; what an earlier one left as its state does not count.
-fn ends(state: &UpdateState, wanted: &Version) -> bool {
-    match state {
-        UpdateState::Committed { version, .. } | UpdateState::RolledBack { version, .. } => {
-            version == wanted
-        }
-        _ => false,
-    }
+fn ends(report: &UpdateReport, rollout: &RolloutId, wanted: &Version) -> bool {
+    let version = match &report.state {
+        UpdateState::Committed { version, .. } | UpdateState::RolledBack { version, .. } => version,
+        _ => return false,
+    };
+    version == wanted && report.rollout_id.as_ref() == Some(rollout)
 }
