@@ -290,7 +290,7 @@ impl DeviceConfig {
             "spool.max_events",
             self.spool.max_events.into(),
             100,
-            1_000_000,
+            20_000,
         )?;
         within("spool.max_age_days", self.spool.max_age_days.into(), 1, 365)?;
         if self.thermal.warn_c >= self.thermal.critical_c {

@@ -72,12 +72,9 @@ impl ClientError {
         }
     }
 
-    /// The same request may succeed later without anybody doing anything.
-    pub fn is_passing(&self) -> bool {
-        match self.status() {
-            Some(status) => status >= 500 || matches!(status, 408 | 425 | 429),
-            None => true,
-        }
+    /// The control plane has understood the request and will never take what is in it.
+    pub fn is_refused_content(&self) -> bool {
+        matches!(self, Self::Refused { problem, .. } if matches!(problem.status, 400 | 413 | 422))
     }
 
     /// For logs and pages: what happened and what to do.

@@ -6,8 +6,9 @@
 //!               └ expired ──────────►┘
 //! ```
 //!
-//! Invariants: one command runs at a time, in the order of their sequence. A command that was
-//! running when the device stopped is never run again, except a reboot that has not happened.
+//! Invariants: one command runs at a time, in the order of their sequence; a reboot that waits for its
+//! delay holds up nobody. A command that was running when the device stopped is never run again, except
+//! a reboot that has not happened.
 
 use std::collections::VecDeque;
 
@@ -49,6 +50,14 @@ pub struct Entry {
     pub command: Option<Command>,
     #[serde(flatten)]
     pub progress: Progress,
+}
+
+impl Entry {
+    fn holds_up_others(&self) -> bool {
+        let kind = self.command.as_ref().map(|c| &c.kind);
+        let waits = matches!(kind, Some(CommandKind::Reboot { delay_seconds: 1.. }));
+        matches!(self.progress, Progress::Running { .. }) && !waits
+    }
 }
 
 /// The queue; persisted whole.
@@ -140,7 +149,7 @@ impl Queue {
                 });
             }
         }
-        effects.extend(self.start_next(boot_id));
+        effects.extend(std::iter::from_fn(|| self.start_next(boot_id)));
         if self != before {
             effects.insert(0, Effect::Persist(Box::new(self.clone())));
         }
@@ -276,8 +285,7 @@ impl Queue {
     }
 
     fn start_next(&mut self, boot_id: &str) -> Option<Effect> {
-        let running = |e: &Entry| matches!(e.progress, Progress::Running { .. });
-        if self.entries.iter().any(running) {
+        if self.entries.iter().any(Entry::holds_up_others) {
             return None;
         }
         let next = self

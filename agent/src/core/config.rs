@@ -9,6 +9,9 @@
 //!     └─────────gate failed──► reverted, rejected (remembered)
 //! ```
 //!
+//! A trial that the agent does not live through, [`MAX_STARTS`] times in one boot, has failed. What is
+//! delivered while the device's own changes are on trial waits for their end.
+//!
 //! Layers, weakest first: those of the image and role (`base`), the device's own changes, the
 //! delivered document.
 
@@ -19,6 +22,8 @@ use serde_json::{Map, Value};
 
 /// Rejected versions that are remembered; the oldest go first.
 const MAX_REJECTED: usize = 16;
+/// Of one trial in one boot. Below the number of crashes that leads to safe mode.
+const MAX_STARTS: u8 = 3;
 
 /// Changes above the image's layers.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
@@ -47,13 +52,29 @@ pub struct Configuration {
     pub good: Documents,
     /// In force on trial, if anything is.
     pub provisional: Option<Documents>,
+    /// How often the agent has started with it.
+    pub starts: Starts,
+    /// Delivered while the device's own changes are on trial.
+    pub waiting: Option<TargetConfig>,
     pub rejected: Vec<Rejected>,
+}
+
+/// Within one boot: what power cuts do is not the configuration's fault.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Starts {
+    pub boot_id: String,
+    pub count: u8,
 }
 
 #[derive(Debug, Clone, PartialEq)]
 pub enum Event {
     /// The agent started. A provisional configuration begins its trial again.
-    Started,
+    Started {
+        boot_id: String,
+    },
+    /// The image's layers are others now, such as those of another role.
+    LayersChanged,
     Delivered(TargetConfig),
     /// A `config` command: merged over the device's own changes.
     OwnChanges(Map<String, Value>),
@@ -97,7 +118,8 @@ impl Configuration {
     pub fn step(mut self, event: Event, base: &[Layer]) -> (Self, Vec<Effect>) {
         let before = self.clone();
         let mut effects = match event {
-            Event::Started => self.start(base),
+            Event::Started { boot_id } => self.start(boot_id, base),
+            Event::LayersChanged => self.apply_in_force(base),
             Event::Delivered(target) => self.deliver(target, base),
             Event::OwnChanges(changes) => {
                 let mut documents = self.good.clone();
@@ -108,19 +130,15 @@ impl Configuration {
                 Some(documents) => {
                     let version = documents.version;
                     self.good = documents;
-                    vec![Effect::Kept { version }]
-                }
-                None => Vec::new(),
-            },
-            Event::GateFailed { checks } => match self.provisional.take() {
-                Some(documents) => {
-                    let reason = format!("not healthy with it: {}", checks.join(", "));
-                    let mut effects = self.reject(documents.version, reason);
-                    effects.extend(self.apply_good(base));
+                    let mut effects = vec![Effect::Kept { version }];
+                    effects.extend(self.deliver_waiting(base));
                     effects
                 }
                 None => Vec::new(),
             },
+            Event::GateFailed { checks } => {
+                self.take_back(format!("not healthy with it: {}", checks.join(", ")), base)
+            }
         };
         if self != before {
             effects.insert(0, Effect::Persist(Box::new(self.clone())));
@@ -128,24 +146,56 @@ impl Configuration {
         (self, effects)
     }
 
-    fn start(&mut self, base: &[Layer]) -> Vec<Effect> {
-        if let Some(documents) = self.provisional.clone() {
-            match validate(base, &documents) {
-                Ok(config) => return vec![apply(config, documents.version, true)],
-                Err(reason) => {
-                    self.provisional = None;
-                    let mut effects = self.reject(documents.version, reason);
-                    effects.extend(self.apply_good(base));
-                    return effects;
-                }
-            }
+    fn start(&mut self, boot_id: String, base: &[Layer]) -> Vec<Effect> {
+        if self.provisional.is_none() {
+            return self.apply_good(base);
         }
-        self.apply_good(base)
+        if self.starts.boot_id != boot_id {
+            self.starts = Starts { boot_id, count: 0 };
+        }
+        self.starts.count += 1;
+        if self.starts.count > MAX_STARTS {
+            let reason = format!("the agent ended {MAX_STARTS} times while it was on trial");
+            return self.take_back(reason, base);
+        }
+        self.apply_in_force(base)
+    }
+
+    fn apply_in_force(&mut self, base: &[Layer]) -> Vec<Effect> {
+        let Some(documents) = &self.provisional else {
+            return self.apply_good(base);
+        };
+        match validate(base, documents) {
+            Ok(config) => vec![apply(config, documents.version, true)],
+            Err(reason) => self.take_back(reason, base),
+        }
+    }
+
+    /// Ends the trial badly, if there is one.
+    fn take_back(&mut self, reason: String, base: &[Layer]) -> Vec<Effect> {
+        let Some(documents) = self.provisional.take() else {
+            return Vec::new();
+        };
+        let mut effects = self.reject(documents.version, reason);
+        effects.extend(self.apply_good(base));
+        effects.extend(self.deliver_waiting(base));
+        effects
+    }
+
+    fn deliver_waiting(&mut self, base: &[Layer]) -> Vec<Effect> {
+        match self.waiting.take() {
+            Some(target) => self.deliver(target, base),
+            None => Vec::new(),
+        }
     }
 
     fn deliver(&mut self, target: TargetConfig, base: &[Layer]) -> Vec<Effect> {
         let known = target.version <= self.version();
         if known || self.rejected.iter().any(|r| r.version == target.version) {
+            return Vec::new();
+        }
+        if self.own_changes_on_trial() {
+            self.waiting = Some(target);
             return Vec::new();
         }
         let documents = Documents {
@@ -156,11 +206,17 @@ impl Configuration {
         self.try_out(documents, base)
     }
 
+    fn own_changes_on_trial(&self) -> bool {
+        let provisional = self.provisional.as_ref();
+        provisional.is_some_and(|documents| documents.version == self.good.version)
+    }
+
     fn try_out(&mut self, documents: Documents, base: &[Layer]) -> Vec<Effect> {
         let version = documents.version;
         match validate(base, &documents) {
             Ok(config) => {
                 self.provisional = Some(documents);
+                self.starts = Starts::default();
                 vec![apply(config, version, true)]
             }
             Err(reason) => self.reject(version, reason),

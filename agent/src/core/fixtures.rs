@@ -15,7 +15,7 @@ use jiff::Timestamp;
 
 use super::admission::Facts;
 use super::gate::{ReachedBefore, Settings};
-use super::update::{BundleSource, Candidate, Situation, Wanted};
+use super::update::{Candidate, Situation, Wanted};
 use super::{Monotonic, Now};
 
 pub(crate) fn at(second: i64) -> Timestamp {
@@ -94,9 +94,7 @@ pub(crate) fn wanted(metadata: &ReleaseMetadata, kind: TargetKind, attempt: u32)
                 .unwrap(),
         ),
         release: verified(metadata),
-        source: BundleSource::ControlPlane {
-            path: format!("/v1/device/bundles/{}", metadata.bundle.sha256),
-        },
+        bundle_path: format!("/v1/device/bundles/{}", metadata.bundle.sha256),
         attempt,
     }
 }

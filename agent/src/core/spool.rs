@@ -10,6 +10,9 @@ use fleet_protocol::event::{Event, EventKind, MAX_EVENTS_PER_BATCH, Severity};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+/// Half of what the control plane takes in one request.
+pub const MAX_BATCH_BYTES: usize = 512 * 1024;
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
     pub max_events: usize,
@@ -44,12 +47,30 @@ pub enum Change {
 }
 
 impl Spool {
+    /// What a driver kept of an earlier spool, oldest first; of two events with one id the first.
+    pub fn restored(mut events: VecDeque<Event>) -> Self {
+        let mut seen = BTreeSet::new();
+        events.retain(|event| seen.insert(event.event_id.clone()));
+        Self {
+            events,
+            ..Self::default()
+        }
+    }
+
     pub fn len(&self) -> usize {
         self.events.len()
     }
 
     pub fn is_empty(&self) -> bool {
         self.events.is_empty()
+    }
+
+    /// Events that never got here.
+    pub fn count_dropped(&mut self, count: u32, now: Timestamp) {
+        if count > 0 {
+            self.dropped = self.dropped.saturating_add(count);
+            self.dropped_since.get_or_insert(now);
+        }
     }
 
     /// All waiting events, oldest first.
@@ -82,13 +103,18 @@ impl Spool {
         (self, changes)
     }
 
-    /// The next events to deliver, oldest first, at most one batch.
+    /// The next events to deliver, oldest first: at least one, at most what a request may hold.
     pub fn batch(&self) -> Vec<Event> {
-        self.events
-            .iter()
-            .take(MAX_EVENTS_PER_BATCH)
-            .cloned()
-            .collect()
+        let mut bytes = 0;
+        let mut events: Vec<Event> = Vec::new();
+        for event in self.events.iter().take(MAX_EVENTS_PER_BATCH) {
+            bytes += serde_json::to_vec(event).map_or(0, |json| json.len());
+            if bytes > MAX_BATCH_BYTES && !events.is_empty() {
+                break;
+            }
+            events.push(event.clone());
+        }
+        events
     }
 
     /// The control plane has these.
@@ -149,9 +175,7 @@ impl Spool {
         if removed.is_empty() {
             return None;
         }
-        let count = u32::try_from(removed.len()).unwrap_or(u32::MAX);
-        self.dropped = self.dropped.saturating_add(count);
-        self.dropped_since.get_or_insert(now);
+        self.count_dropped(u32::try_from(removed.len()).unwrap_or(u32::MAX), now);
         Some(Change::Removed(removed))
     }
 }

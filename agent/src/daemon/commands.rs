@@ -15,9 +15,8 @@ use super::enrol::linked;
 use super::execute::{self, Hands, Outcome};
 use crate::core::backoff::Backoff;
 use crate::core::command_queue::{Effect, Event, Queue};
-use crate::platform::booted::read_state;
 use crate::platform::clock;
-use crate::platform::files::{self, Access};
+use crate::platform::kept::{Hold, Kept, Written};
 
 const TICK: Duration = Duration::from_secs(10);
 /// Beside the heartbeat, which says when there is something.
@@ -39,12 +38,16 @@ struct Driver {
     hands: Hands,
     ended: mpsc::Sender<Message>,
     to_send: BTreeMap<CommandId, CommandResult>,
+    kept: Kept,
+    /// What could not be kept anywhere; fed again later, in its order.
+    put_off: VecDeque<Event>,
 }
 
 pub(super) async fn run(ctx: Ctx, hands: Hands) {
     let stamp = ctx.liveness.register("commands", DEADLINE);
     let (ended_in, mut ended_out) = mpsc::channel(4);
-    let queue: Queue = read_state(&file(&ctx)).unwrap_or_default();
+    let kept = Kept::new(&ctx.device.paths, "commands.json");
+    let queue = kept.read::<Queue>().0.unwrap_or_default();
     let mut driver = Driver {
         to_send: queue
             .unacknowledged()
@@ -53,6 +56,8 @@ pub(super) async fn run(ctx: Ctx, hands: Hands) {
         queue,
         hands,
         ended: ended_in,
+        kept,
+        put_off: VecDeque::new(),
         ctx: ctx.clone(),
     };
     let boot_id = ctx.device.booted.boot_id.clone();
@@ -87,10 +92,6 @@ pub(super) async fn run(ctx: Ctx, hands: Hands) {
             None => driver.feed(Event::Tick),
         }
     }
-}
-
-fn file(ctx: &Ctx) -> std::path::PathBuf {
-    ctx.device.paths.state().join("commands.json")
 }
 
 impl Driver {
@@ -149,11 +150,20 @@ impl Driver {
     }
 
     fn feed(&mut self, event: Event) {
-        let mut events = VecDeque::from([event]);
+        let mut events = std::mem::take(&mut self.put_off);
+        events.push_back(event);
         while let Some(event) = events.pop_front() {
             let boot_id = &self.ctx.device.booted.boot_id;
-            let (queue, effects) = self.queue.clone().step(event, boot_id, clock::wall());
+            let step = self
+                .queue
+                .clone()
+                .step(event.clone(), boot_id, clock::wall());
+            let (queue, effects) = step;
             if !self.persist(&effects) {
+                // The list is fetched again; everything else comes only once.
+                events.push_front(event);
+                events.retain(|e| !matches!(e, Event::Fetched(_) | Event::Tick));
+                self.put_off = events;
                 return;
             }
             self.queue = queue;
@@ -177,9 +187,13 @@ impl Driver {
             _ => None,
         });
         let Some(queue) = queue else { return true };
-        match files::write_json(&file(&self.ctx), &**queue, Access::Public) {
-            Ok(()) => true,
-            Err(error) => {
+        match self.kept.write(&**queue, Hold::Allowed) {
+            Written::OnDisk => true,
+            Written::InMemory(error) => {
+                log::warn!(error:%, hint = error.hint(); "the commands are held in memory only");
+                true
+            }
+            Written::Nowhere(error) => {
                 log::error!(error:%, hint = error.hint(); "the commands could not be kept");
                 false
             }

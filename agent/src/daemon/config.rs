@@ -46,10 +46,19 @@ pub(super) struct Loaded {
 }
 
 /// Reads all layers. Never fails: what can't be read is left out, and said.
-pub(super) fn load(paths: &Paths, role: Option<&RoleName>) -> Loaded {
+pub(super) fn load(paths: &Paths, role: Option<&RoleName>, boot_id: &str) -> Loaded {
     let base = base_layers(paths, role);
     let configuration: Configuration = read_state(&file(paths)).unwrap_or_default();
-    let (configuration, effects) = configuration.step(Event::Started, &base);
+    let started = Event::Started {
+        boot_id: boot_id.to_owned(),
+    };
+    let (configuration, effects) = configuration.step(started, &base);
+    // Before anything else: this start may be cut short by what is in force.
+    if effects.iter().any(|e| matches!(e, Effect::Persist(_)))
+        && let Err(error) = files::write_json(&file(paths), &configuration, Access::Secret)
+    {
+        log::warn!(error:%, hint = error.hint(); "the configuration could not be kept");
+    }
     let applied = effects.iter().rev().find_map(|effect| match effect {
         Effect::Apply {
             config, version, ..
@@ -167,7 +176,7 @@ pub(super) async fn run(ctx: Ctx, loaded: Loaded, mut messages: mpsc::Receiver<M
             Message::Role(role) => {
                 log::info!("device.role":% = role; "the device takes up its role");
                 driver.base = base_layers(&driver.ctx.device.paths, Some(&role));
-                driver.feed(Event::Started);
+                driver.feed(Event::LayersChanged);
             }
         }
     }
@@ -285,7 +294,7 @@ mod tests {
     #[test]
     fn a_device_without_any_file_still_has_a_configuration() {
         let folder = tempfile::tempdir().unwrap();
-        let loaded = load(&Paths::under(folder.path()), None);
+        let loaded = load(&Paths::under(folder.path()), None, "b");
         assert_eq!(loaded.in_force.version, 0);
     }
 
@@ -302,7 +311,7 @@ mod tests {
             "[control]\nheartbeat_interval_s = 300",
         );
         let role = "menu".parse().unwrap();
-        let config = load(&paths, Some(&role)).in_force.config;
+        let config = load(&paths, Some(&role), "b").in_force.config;
         assert_eq!(config.control.heartbeat_interval_s, 300);
         assert_eq!(config.role, role);
     }
@@ -319,7 +328,7 @@ mod tests {
         )
         .unwrap();
         assert_eq!(
-            load(&paths, None)
+            load(&paths, None, "b")
                 .in_force
                 .config
                 .control

@@ -73,6 +73,8 @@ pub(super) struct Contact {
 pub(super) struct UpdateView {
     pub(super) state: UpdateState,
     pub(super) why: WhyTrace,
+    /// The target's release, believed or not.
+    pub(super) wanted: Option<Version>,
     pub(super) other_version: Option<Version>,
     pub(super) generation: u64,
 }
@@ -160,6 +162,7 @@ impl Context {
                     summary: "the agent is starting".to_owned(),
                     steps: Vec::new(),
                 },
+                wanted: None,
                 other_version: None,
                 generation: 0,
             }),

@@ -4,10 +4,11 @@
 //! whole file; it is written anew when most of it is history. A torn last line is what a power cut
 //! leaves, and is dropped.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::fs::{File, OpenOptions};
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -36,13 +37,19 @@ const DEADLINE: Duration = Duration::from_mins(5);
 pub(super) struct EventSink {
     sender: mpsc::Sender<Event>,
     recent: Arc<Mutex<VecDeque<Event>>>,
+    /// Found no room in the channel.
+    lost: Arc<AtomicU32>,
 }
 
 impl EventSink {
     pub(super) fn new() -> (Self, mpsc::Receiver<Event>) {
         let (sender, receiver) = mpsc::channel(CHANNEL);
-        let recent = Arc::default();
-        (Self { sender, recent }, receiver)
+        let sink = Self {
+            sender,
+            recent: Arc::default(),
+            lost: Arc::default(),
+        };
+        (sink, receiver)
     }
 
     pub(super) fn raise(&self, kind: EventKind, severity: Severity, payload: serde_json::Value) {
@@ -58,7 +65,7 @@ impl EventSink {
         recent.truncate(MAX_RECENT_EVENTS);
         drop(recent);
         if self.sender.try_send(event).is_err() {
-            log::warn!("too many events at once: one was dropped");
+            self.lost.fetch_add(1, Ordering::Relaxed);
         }
     }
 
@@ -185,20 +192,22 @@ fn read(path: &Path, limits: Limits) -> Spool {
             return Spool::default();
         }
     };
-    let mut spool = Spool::default();
+    let mut events = VecDeque::new();
+    let mut removed = BTreeSet::new();
     let mut damaged = 0;
-    let now = clock::wall();
     for line in bytes.split(|&b| b == b'\n').filter(|line| !line.is_empty()) {
         match serde_json::from_slice(line) {
-            Ok(Line::Add(event)) => spool = spool.push(*event, now, limits).0,
-            Ok(Line::Remove(ids)) => spool = spool.acknowledge(&ids).0,
+            Ok(Line::Add(event)) => events.push_back(*event),
+            Ok(Line::Remove(ids)) => removed.extend(ids),
             Err(_) => damaged += 1,
         }
     }
     if damaged > 0 {
         log::warn!("spool.damaged_lines" = damaged; "part of the spool of events is lost");
     }
-    spool
+    // An id is drawn once, so nothing comes back after it was removed.
+    events.retain(|event| !removed.contains(&event.event_id));
+    Spool::restored(events).trim(clock::wall(), limits).0
 }
 
 /// Takes events in and delivers them, one batch at a time.
@@ -219,6 +228,8 @@ pub(super) async fn run(ctx: Ctx, mut raised: mpsc::Receiver<Event>) {
             }
         };
         if let Some(event) = stamp.idle(action).await {
+            let lost = ctx.events.lost.swap(0, Ordering::Relaxed);
+            store.spool.count_dropped(lost, clock::wall());
             let mut dropped = take(&mut store, event, limits());
             // What comes together is delivered together.
             while let Ok(event) = raised.try_recv() {
@@ -284,7 +295,7 @@ async fn deliver(ctx: &Ctx, store: &mut Store) -> Result<(), CallError> {
     let ids: Vec<EventId> = batch.events.iter().map(|e| e.event_id.clone()).collect();
     let sent = ctx.call(move |client| client.events(&batch)).await;
     match sent {
-        Err(CallError::Client(error)) if !error.is_passing() && error.status() == Some(422) => {
+        Err(CallError::Client(error)) if error.is_refused_content() => {
             // This batch will never be taken: better a gap than a stop.
             log::warn!(error:%; "the control plane refuses events: they are dropped");
         }

@@ -127,11 +127,11 @@ async fn update(ctx: &Ctx, hands: &Hands, version: Option<Version>, force: bool)
     ctx.bells.target.notify_one();
     tokio::time::sleep(FETCH_PAUSE).await;
     if let Some(wanted) = version {
-        let why = ctx.update.borrow().why.summary.clone();
-        let names_it = why.contains(&wanted.to_string());
-        if !names_it && ctx.device.booted.version != wanted {
+        let target = ctx.update.borrow().wanted.clone();
+        if target.as_ref() != Some(&wanted) && ctx.device.booted.version != wanted {
+            let target = target.map_or_else(|| "nothing".to_owned(), |t| t.to_string());
             return refused(format!(
-                "{wanted} is not the target of this device ({why}); start a rollout of it first"
+                "{wanted} is not the target of this device, {target} is; start a rollout of it first"
             ));
         }
     }

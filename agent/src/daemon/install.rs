@@ -10,7 +10,7 @@ use tokio::sync::{Notify, mpsc};
 use super::context::Ctx;
 use super::update::Message;
 use crate::client::bundle_proxy::{BundleProxy, BundleSource, Place, SourceError};
-use crate::core::update::{self, InstallError, InstallOrder};
+use crate::core::update::{InstallError, InstallOrder};
 use crate::platform::rauc::{Args, FailureKind, Progress, RaucError};
 
 /// Writing the slot fails so often in a row before the flash is given up.
@@ -81,10 +81,21 @@ async fn install(
         () = &mut relay => installing.await,
         () = cancel.notified() => {
             drop(proxy);
-            let _ = tokio::time::timeout(CANCEL_DEADLINE, installing).await;
-            return Err(transient("cancelled".to_owned()));
+            // It may have had all that it needed: then the slot is primary now, and the engine must know.
+            let in_time = tokio::time::timeout(CANCEL_DEADLINE, &mut installing).await;
+            let ended = if let Ok(ended) = in_time {
+                ended
+            } else {
+                stop_rauc(ctx).await;
+                installing.await
+            };
+            return ended.map_err(|_| transient("cancelled".to_owned()));
         }
     };
+    if matches!(&result, Err(error) if error.kind == FailureKind::Stalled) {
+        // What is given up here must not end well behind the engine's back.
+        stop_rauc(ctx).await;
+    }
     log::info!("bundle.downloaded_bytes" = proxy.downloaded_bytes(),
         "bundle.size_bytes" = order.size_bytes, ok = result.is_ok(); "RAUC is done");
     let trouble = proxy.trouble();
@@ -99,22 +110,28 @@ async fn install(
     result.map_err(|error| meaning(&error, trouble))
 }
 
-fn source(ctx: &Ctx, order: &InstallOrder) -> Result<BundleSource, InstallError> {
-    let place = match &order.source {
-        update::BundleSource::File { path } => Place::File { path: path.clone() },
-        update::BundleSource::ControlPlane { path } => {
-            let link = ctx.link().ok_or_else(|| InstallError::Transient {
-                detail: "the device is not enrolled".to_owned(),
-            })?;
-            Place::ControlPlane {
-                client: link.client,
-                path: path.clone(),
-            }
-        }
+/// RAUC has no call for it. The slot that it was writing is not primary before its last step.
+async fn stop_rauc(ctx: &Ctx) {
+    let unit = "rauc.service".parse().expect("it is a unit's name");
+    let stopped = match ctx.bus.systemd().await {
+        Ok(systemd) => systemd.restart(&unit).await.map_err(|e| e.to_string()),
+        Err(error) => Err(error.to_string()),
     };
+    if let Err(error) = stopped {
+        log::error!(error:%, hint = "reboot the device"; "RAUC stands still and cannot be restarted");
+    }
+}
+
+fn source(ctx: &Ctx, order: &InstallOrder) -> Result<BundleSource, InstallError> {
+    let link = ctx.link().ok_or_else(|| InstallError::Transient {
+        detail: "the device is not enrolled".to_owned(),
+    })?;
     Ok(BundleSource {
         size_bytes: order.size_bytes,
-        place,
+        place: Place::ControlPlane {
+            client: link.client,
+            path: order.bundle_path.clone(),
+        },
     })
 }
 

@@ -129,7 +129,7 @@ fn prepare(paths: &Paths) -> anyhow::Result<Prepared> {
     let floor = TimeFloor::default();
     let (clock, step) = ClockKeeper::start(paths, floor.clone(), release.built_at, provisioned_at);
     let role = identity::load(paths).and_then(|identity| identity.role);
-    let config = config::load(paths, role.as_ref());
+    let config = config::load(paths, role.as_ref(), &system.boot_id);
     let (sink, raised) = EventSink::new();
     let device = Device {
         hardware: sysfs::model(paths),

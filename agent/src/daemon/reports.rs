@@ -6,7 +6,7 @@ use std::time::Duration;
 use fleet_protocol::update::UpdateReport;
 use tokio::sync::mpsc;
 
-use super::context::{Ctx, dice};
+use super::context::{CallError, Ctx, dice};
 use super::enrol::linked;
 use super::update;
 use crate::core::backoff::Backoff;
@@ -45,7 +45,8 @@ pub(super) async fn run(
             continue;
         };
         let sequence = report.sequence;
-        match ctx.call(move |client| client.update_report(&report)).await {
+        let sent = ctx.call(move |client| client.update_report(&report)).await;
+        match sent.or_else(|error| give_up_on_refused(sequence, error)) {
             Ok(()) => {
                 failures = 0;
                 waiting.remove(&sequence);
@@ -61,6 +62,18 @@ pub(super) async fn run(
                 stamp.sleep(pause).await;
             }
         }
+    }
+}
+
+/// A report that will never be taken must not hold up those after it: better a gap than a stop.
+fn give_up_on_refused(sequence: u64, error: CallError) -> Result<(), CallError> {
+    match error {
+        CallError::Client(error) if error.is_refused_content() => {
+            log::warn!("report.sequence" = sequence, error:%;
+                "the control plane refuses an update report: it is dropped");
+            Ok(())
+        }
+        error => Err(error),
     }
 }
 

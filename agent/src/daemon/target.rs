@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use fleet_protocol::target::{Target, TargetRelease};
-use fleet_protocol::trust::{Envelope, TrustedKeys, VerifiedRelease, VerifyReleaseError};
+use fleet_protocol::trust::{Envelope, VerifiedRelease, VerifyReleaseError};
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 
@@ -15,9 +15,10 @@ use super::{config, update};
 use crate::client::TargetAnswer;
 use crate::core::backoff::Backoff;
 use crate::core::interval::next_poll_ms;
-use crate::core::update::{BundleSource, Candidate, Wanted};
+use crate::core::update::{Candidate, Wanted};
 use crate::platform::booted::read_state;
-use crate::platform::files::{self, Access, Found};
+use crate::platform::files::{self, Access};
+use crate::platform::key_chain::{KeyChain, KeyChainError};
 
 const DEADLINE: Duration = Duration::from_mins(5);
 /// Beside the heartbeat, which says when there is something new.
@@ -128,77 +129,41 @@ async fn announce(ctx: &Ctx, audience: &Audience, keys: &mut Keys, target: Targe
     }
 }
 
-/// The keys that this device trusts: the image's, and what followed from them.
-struct Keys {
-    trusted: Option<TrustedKeys>,
-    chain: Vec<Envelope>,
-}
+/// The keys that this device trusts, if its image has any.
+struct Keys(Option<KeyChain>);
 
 impl Keys {
     fn load(ctx: &Ctx) -> Self {
-        let path = ctx.device.paths.key_set_file();
-        let envelope = match files::read_limited(&path, 256 * 1024) {
-            Ok(Some(bytes)) => {
-                serde_json::from_slice::<Envelope>(&bytes).map_err(|e| e.to_string())
-            }
-            Ok(None) => Err("it is missing".to_owned()),
-            Err(error) => Err(error.to_string()),
-        };
-        let trusted = envelope.and_then(|e| TrustedKeys::from_image(&e).map_err(|e| e.to_string()));
-        if let Err(error) = &trusted {
-            log::error!(path:% = path.display(), error:%,
-                hint = "build the image with `fleet keys init`'s key set";
-                "the image's key set is unusable: no release can be trusted");
-        }
-        let mut keys = Self {
-            trusted: trusted.ok(),
-            chain: Vec::new(),
-        };
-        let chain: Vec<Envelope> = match files::read_json(&chain_file(ctx), 1024 * 1024) {
-            Found::Value(chain) => chain,
-            other => other.or_report(&chain_file(ctx)).unwrap_or_default(),
-        };
-        keys.follow(&chain);
+        let chain = KeyChain::load(&ctx.device.paths)
+            .inspect_err(|error| {
+                log::error!(error:%, hint = KeyChainError::HINT; "no release can be trusted");
+            })
+            .ok();
+        let keys = Self(chain);
         keys.publish(ctx);
         keys
     }
 
-    /// Whether anything of `envelopes` was the next key set.
-    fn follow(&mut self, envelopes: &[Envelope]) -> bool {
-        let mut followed = false;
-        for envelope in envelopes {
-            let Some(trusted) = &self.trusted else {
-                return false;
-            };
-            // What is older than the present one, or skips one, changes nothing.
-            if let Ok(next) = trusted.rotate(envelope) {
-                log::info!("key_set.version" = next.key_set().version; "a new key set is trusted");
-                self.trusted = Some(next);
-                self.chain.push(envelope.clone());
-                followed = true;
-            }
-        }
-        followed
-    }
-
     fn rotate(&mut self, ctx: &Ctx, envelopes: &[Envelope]) {
-        if !self.follow(envelopes) {
+        let Some(chain) = &mut self.0 else { return };
+        if !chain.follow(envelopes) {
             return;
         }
-        self.publish(ctx);
-        if let Err(error) = files::write_json(&chain_file(ctx), &self.chain, Access::Public) {
+        log::info!("key_set.version" = chain.version(); "a new key set is trusted");
+        if let Err(error) = chain.store(&ctx.device.paths) {
             log::warn!(error:%, hint = error.hint(); "the key sets could not be kept");
         }
+        self.publish(ctx);
     }
 
     fn publish(&self, ctx: &Ctx) {
-        let version = self.trusted.as_ref().map_or(0, |t| t.key_set().version);
+        let version = self.0.as_ref().map_or(0, KeyChain::version);
         ctx.key_set_version.send_replace(version);
     }
 
     fn judge(&self, release: TargetRelease) -> Candidate {
-        let verified = match &self.trusted {
-            Some(keys) => VerifiedRelease::verify(&release.metadata, keys),
+        let verified = match &self.0 {
+            Some(chain) => VerifiedRelease::verify(&release.metadata, chain.trusted()),
             None => Err(VerifyReleaseError::Foreign {
                 valid: 0,
                 threshold: 1,
@@ -209,9 +174,7 @@ impl Keys {
                 kind: release.kind,
                 rollout_id: release.rollout_id,
                 release: verified,
-                source: BundleSource::ControlPlane {
-                    path: release.bundle_path,
-                },
+                bundle_path: release.bundle_path,
                 attempt: release.attempt,
             })),
             Err(error) => Candidate::Unverified {
@@ -221,8 +184,4 @@ impl Keys {
             },
         }
     }
-}
-
-fn chain_file(ctx: &Ctx) -> PathBuf {
-    ctx.device.paths.state().join("key-sets.json")
 }

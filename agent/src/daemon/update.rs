@@ -22,9 +22,8 @@ use crate::core::gate;
 use crate::core::update::{
     Boot, Candidate, Effect, Engine, Event, InstallError, OperatorCommand, Record, Situation,
 };
-use crate::platform::booted::read_state;
 use crate::platform::cmdline::CommandLine;
-use crate::platform::files::{self, Access};
+use crate::platform::kept::{Hold, Kept, Written};
 use crate::platform::rauc::Progress;
 use crate::platform::systemd;
 use crate::platform::systemd::Stamp;
@@ -87,21 +86,21 @@ pub(super) struct Driver {
     pub(super) reply: Option<Reply>,
     /// To be fed next, before any message.
     pub(super) follow_ups: VecDeque<Event>,
+    /// The end of an installation that could not be acted on yet.
+    put_off: Option<Event>,
+    kept: Kept,
     /// The record is in `/run` only.
-    pub(super) is_held: bool,
+    is_held: bool,
 }
 
 pub(super) async fn run(ctx: Ctx, wiring: Wiring) {
     let stamp = ctx.liveness.register("update", DEADLINE);
-    // What an earlier agent of this boot could only hold in memory is newer than what is on the disk.
-    let held: Option<Record> = read_state(&held_file(&ctx));
-    let is_held = held.is_some();
-    let record = held
-        .or_else(|| read_state(&record_file(&ctx)))
-        .unwrap_or_default();
+    let kept = Kept::update_record(&ctx.device.paths);
+    let (record, is_held) = kept.read::<Record>();
     let mut driver = Driver {
+        kept,
         is_held,
-        engine: Engine::new(record),
+        engine: Engine::new(record.unwrap_or_default()),
         own: wiring.own,
         reports: wiring.reports,
         safe_mode: wiring.safe_mode,
@@ -109,6 +108,7 @@ pub(super) async fn run(ctx: Ctx, wiring: Wiring) {
         reboot: None,
         reply: None,
         follow_ups: VecDeque::new(),
+        put_off: None,
         ctx,
     };
     driver.await_rauc(&stamp).await;
@@ -132,7 +132,8 @@ impl Driver {
                 self.take(message).await;
             } else {
                 self.write_what_is_held().await;
-                self.feed(Event::Tick).await;
+                let put_off = self.put_off.take();
+                self.feed(put_off.unwrap_or(Event::Tick)).await;
             }
             stamp.touch();
         }
@@ -236,8 +237,12 @@ impl Driver {
         while let Some(event) = self.follow_ups.pop_front() {
             let situation = situation(&self.ctx);
             let before = self.engine.view(&situation);
+            // Comes only once, and the engine would wait for it for ever.
+            let ends_install = matches!(event, Event::InstallFinished { .. });
+            let again = ends_install.then(|| event.clone());
             let (engine, effects) = self.engine.clone().step(event, &situation);
             if !self.persist(&effects).await {
+                self.put_off = again.or(self.put_off.take());
                 continue;
             }
             self.engine = engine;
@@ -256,24 +261,27 @@ impl Driver {
         let begins = effects
             .iter()
             .any(|e| matches!(e, Effect::StartInstall(_) | Effect::DisarmLock { .. }));
-        let (path, held) = (record_file(&self.ctx), held_file(&self.ctx));
-        let written = tokio::task::spawn_blocking(move || {
-            let Err(error) = files::write_json(&path, &*record, Access::Public) else {
-                return (Ok(()), files::remove(&held).is_err());
-            };
-            let is_held = !begins && files::write_json(&held, &*record, Access::Public).is_ok();
-            (Err(error), is_held)
-        });
-        let Ok((written, is_held)) = written.await else {
+        let hold = if begins {
+            Hold::Forbidden
+        } else {
+            Hold::Allowed
+        };
+        let kept = self.kept.clone();
+        let written = tokio::task::spawn_blocking(move || kept.write(&*record, hold));
+        let Ok(written) = written.await else {
             return false;
         };
-        if let Err(error) = &written
+        if let Written::InMemory(error) | Written::Nowhere(error) = &written
             && !self.is_held
         {
             log::error!(error:%, hint = error.hint(); "the update's state could not be kept");
         }
-        self.is_held = is_held || (self.is_held && written.is_err());
-        written.is_ok() || is_held
+        match written {
+            Written::OnDisk => self.is_held = false,
+            Written::InMemory(_) => self.is_held = true,
+            Written::Nowhere(_) => return false,
+        }
+        true
     }
 
     /// `/data` may take again what it did not take before.
@@ -306,6 +314,7 @@ impl Driver {
         let view = UpdateView {
             state,
             why: self.engine.why(situation),
+            wanted: self.engine.wanted_version().cloned(),
             other_version: self.engine.other_version().cloned(),
             generation: self.engine.record().generation,
         };
@@ -315,13 +324,4 @@ impl Driver {
             changed
         });
     }
-}
-
-/// Of this boot, while `/data` does not take the record.
-fn held_file(ctx: &Ctx) -> std::path::PathBuf {
-    ctx.device.paths.run.join("update.json")
-}
-
-fn record_file(ctx: &Ctx) -> std::path::PathBuf {
-    ctx.device.paths.state().join("update.json")
 }

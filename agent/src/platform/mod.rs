@@ -10,6 +10,8 @@ pub mod bus;
 pub mod clock;
 pub mod cmdline;
 pub mod files;
+pub mod kept;
+pub mod key_chain;
 pub mod logging;
 pub mod metrics;
 pub mod paths;

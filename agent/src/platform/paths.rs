@@ -72,6 +72,11 @@ impl Paths {
         self.share.join("keyset.json")
     }
 
+    /// The key sets that were delivered since the image was built.
+    pub fn key_chain_file(&self) -> PathBuf {
+        self.state().join("key-sets.json")
+    }
+
     pub fn default_config(&self) -> PathBuf {
         self.share.join("agent.toml")
     }

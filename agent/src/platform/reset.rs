@@ -78,6 +78,15 @@ pub fn mark_orderly(paths: &Paths, boot_id: &str) -> Result<(), files::FileError
     files::write_atomic(&paths.shutdown_marker(), boot_id.as_bytes(), Access::Public)
 }
 
+/// The agent has stopped in this boot, but the boot goes on: how it ends is open again.
+pub fn unmark_orderly(paths: &Paths, boot_id: &str) {
+    let marker = paths.shutdown_marker();
+    let is_own = files::read_trimmed(&marker).is_some_and(|text| text == boot_id);
+    if is_own && let Err(error) = files::remove(&marker) {
+        log::warn!(error:%; "the marker of an orderly shutdown could not be removed");
+    }
+}
+
 /// A marker of this very boot only says that the agent was stopped and started again.
 fn marker_of_another_boot(marker: &Path, boot_id: &str) -> bool {
     files::read_trimmed(marker).is_some_and(|text| !text.is_empty() && text != boot_id)
@@ -195,6 +204,18 @@ mod tests {
         mark_orderly(&paths, "1").unwrap();
         reason(&paths, "1");
         assert_eq!(reason(&paths, "2").0, ResetReason::Power);
+    }
+
+    #[test]
+    fn a_power_cut_in_safe_mode_is_no_orderly_shutdown() {
+        let (_folder, paths) = device();
+        reason(&paths, "1");
+        mark_orderly(&paths, "1").unwrap();
+        unmark_orderly(&paths, "1");
+        assert_eq!(reason(&paths, "2").0, ResetReason::Power);
+        mark_orderly(&paths, "2").unwrap();
+        unmark_orderly(&paths, "3");
+        assert_eq!(reason(&paths, "3").0, ResetReason::Orderly);
     }
 
     #[test]

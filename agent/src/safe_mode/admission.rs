@@ -9,10 +9,10 @@ use fleet_protocol::trust::{Envelope, VerifiedRelease};
 use fleet_protocol::update::RefuseReason;
 
 use super::actions::ActionError;
-use super::trust::trusted_keys;
 use super::usb::MAX_METADATA_BYTES;
 use crate::core::admission::{self, Decision, Insistence, Memory, Question};
 use crate::core::update::Record;
+use crate::platform::key_chain::{KeyChain, KeyChainError};
 use crate::platform::paths::Paths;
 use crate::platform::{booted, clock, metrics, sysfs};
 
@@ -24,7 +24,8 @@ pub(super) fn admit(paths: &Paths, envelope: &[u8]) -> Result<VerifiedRelease, A
     }
     let envelope: Envelope = serde_json::from_slice(envelope)
         .map_err(|e| ActionError::new(format!("the release metadata does not parse: {e}"), hint))?;
-    let release = VerifiedRelease::verify(&envelope, &trusted_keys(paths)?)
+    let keys = KeyChain::load(paths).map_err(|e| ActionError::new(e, KeyChainError::HINT))?;
+    let release = VerifiedRelease::verify(&envelope, keys.trusted())
         .map_err(|e| refused(&admission::refuse_unverified(&e)))?;
     decide(paths, &release)?;
     Ok(release)

@@ -27,7 +27,7 @@ use crate::page::web;
 use crate::platform::clock;
 use crate::platform::paths::Paths;
 
-pub(super) use bundles::start_install;
+pub(super) use bundles::{claim, install};
 
 /// A form is small; uploads have their own limit.
 const MAX_FORM_BYTES: usize = 32 * 1024;
@@ -59,7 +59,10 @@ impl<A> App<A> {
     /// Whether somebody is at work here, or something they began.
     pub(super) fn is_in_use(&self, now: Monotonic) -> bool {
         self.gate.is_somebody_there(now)
-            || matches!(*self.install_state(), InstallState::Running { .. })
+            || matches!(
+                *self.install_state(),
+                InstallState::Receiving | InstallState::Running { .. }
+            )
             || settings::trial(&self.paths).is_some()
             || super::ssh::is_open(&self.paths)
     }

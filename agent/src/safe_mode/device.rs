@@ -16,7 +16,9 @@ use super::facts::{self, Facts};
 use super::ssh_key::SshKey;
 use super::{admission, ssh, usb};
 use crate::core::boot::BootEnv;
+use crate::core::update::{ByHand, Record};
 use crate::platform::boot_env::BootEnvFile;
+use crate::platform::kept::{Hold, Kept, Written};
 use crate::platform::paths::Paths;
 use crate::platform::rauc::{Args, Mark, Progress, Rauc, RaucError};
 use crate::platform::systemd::{Systemd, SystemdError};
@@ -160,6 +162,21 @@ impl Actions for Device {
                 "install a bundle from a USB stick or by upload",
             ));
         }
+        let record = Kept::update_record(&self.paths).read::<Record>().0;
+        let record = record.unwrap_or_default();
+        let version = status.and_then(|s| s.version.clone());
+        let version = version.or_else(|| record.other.as_ref().map(|o| o.version.clone()));
+        if let (Some(version), Some(floor)) = (version, &record.rollback_floor)
+            && version < *floor
+        {
+            return Err(ActionError::new(
+                format!(
+                    "slot {other} holds {version}, which is below {floor}, the lowest version \
+                     that this device may still run"
+                ),
+                "install a newer bundle from a USB stick or by upload",
+            ));
+        }
         rauc.mark(other, Mark::Active).await?;
         self.forget_failures();
         self.reboot().await?;
@@ -213,6 +230,12 @@ impl Actions for Device {
         let target = self.running_slot()?.other();
         // Whatever happens from here on, what is in the target slot has to prove itself.
         self.change_boot_env(|env| env.slot_mut(target).locked = false)?;
+        let (paths, by_hand) = (self.paths.clone(), ByHand::of(&metadata));
+        blocking(move || {
+            announce(&paths, by_hand);
+            Ok(())
+        })
+        .await?;
         let rauc = Self::rauc().await?;
         let runtime = tokio::runtime::Handle::current();
         // On a thread of its own: the installation's arguments may not change threads.
@@ -248,5 +271,21 @@ impl Actions for Device {
         systemd.start(&unit).await?;
         let paths = self.paths.clone();
         blocking(move || data::await_usable(&paths)).await
+    }
+}
+
+/// Tells the update engine what it may find in the other slot. Without a data partition the device
+/// has to be repaired all the same.
+fn announce(paths: &Paths, by_hand: ByHand) {
+    let kept = Kept::update_record(paths);
+    let record = Record {
+        by_hand: Some(by_hand),
+        ..kept.read().0.unwrap_or_default()
+    };
+    match kept.write(&record, Hold::Forbidden) {
+        Written::OnDisk => {}
+        Written::InMemory(error) | Written::Nowhere(error) => {
+            log::warn!(error:%, hint = error.hint(); "the release's rollback floor could not be kept");
+        }
     }
 }

@@ -23,6 +23,8 @@ const SPARE_BYTES: u64 = 32 * 1024 * 1024;
 pub(super) enum InstallState {
     #[default]
     None,
+    /// An upload is on its way to the place that it will be installed from.
+    Receiving,
     Running {
         version: Version,
         percent: u8,

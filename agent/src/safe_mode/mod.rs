@@ -28,7 +28,6 @@ pub mod session;
 mod sign_of_life;
 mod ssh;
 pub mod ssh_key;
-mod trust;
 mod upload;
 mod usb;
 

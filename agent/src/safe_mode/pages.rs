@@ -72,7 +72,10 @@ pub(super) fn home(
     let page = HomePage {
         title: "Safe mode",
         // A page that is being filled in must not reload.
-        refresh_s: if matches!(install, InstallState::Running { .. }) {
+        refresh_s: if matches!(
+            install,
+            InstallState::Receiving | InstallState::Running { .. }
+        ) {
             3
         } else {
             0

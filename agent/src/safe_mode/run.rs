@@ -22,7 +22,7 @@ use crate::core::safe_mode::{self, Event, Watch};
 use crate::page;
 use crate::platform::files::{self, Access};
 use crate::platform::paths::Paths;
-use crate::platform::{booted, clock, logging, systemd};
+use crate::platform::{booted, clock, logging, reset, systemd};
 
 const TICK: Duration = Duration::from_millis(300);
 /// The console or a driver may have painted over the card; addresses may have changed.
@@ -82,13 +82,18 @@ async fn safe_mode(paths: &Paths, address: SocketAddr) -> anyhow::Result<()> {
     tokio::spawn(sign_of_life::run(paths.clone()));
     let mut stop = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
-    tokio::select! {
-        _ = stop.recv() => {}
-        _ = interrupt.recv() => {}
-        () = watch(&app, address.port()) => {}
-    }
+    let boot_id = booted::boot_id(paths);
+    reset::unmark_orderly(paths, &boot_id);
+    let in_order = tokio::select! {
+        _ = stop.recv() => true,
+        _ = interrupt.recv() => true,
+        () = watch(&app, address.port()) => false,
+    };
     server.abort();
     systemd::stopping();
+    if in_order && let Err(error) = reset::mark_orderly(paths, &boot_id) {
+        log::warn!(error:%; "the orderly shutdown could not be marked");
+    }
     Ok(())
 }
 

@@ -9,13 +9,13 @@ use fleet_protocol::update::UpdateState;
 use fleet_protocol::{EventId, RoleName};
 
 use super::facts::{self, DataState};
-use super::trust::trusted_keys;
 use crate::client::{ControlPlane, TimeFloor};
 use crate::core::backoff::Backoff;
 use crate::daemon::identity::{self, Identity};
 use crate::daemon::status::Status;
 use crate::platform::booted::{self, read_state};
 use crate::platform::cmdline::CommandLine;
+use crate::platform::key_chain::KeyChain;
 use crate::platform::metrics::{self, Meter};
 use crate::platform::paths::Paths;
 use crate::platform::{clock, sysfs};
@@ -117,7 +117,7 @@ impl Voice {
             errors: ErrorCounts::default(),
             config_version: last.as_ref().map_or(0, |s| s.config_version),
             // As the agent reports it: 0 without a usable key set.
-            key_set_version: trusted_keys(paths).map_or(0, |keys| keys.key_set().version),
+            key_set_version: KeyChain::load(paths).map_or(0, |chain| chain.version()),
         })
     }
 }
@@ -174,9 +174,9 @@ fn random_id() -> Option<EventId> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::trust::tests::{IMAGE_KEY, NEXT_KEY, device_with_key_sets, key_set};
     use super::*;
     use crate::platform::files::{self, Access};
+    use crate::platform::key_chain::tests::{IMAGE_KEY, NEXT_KEY, device_with_key_sets, key_set};
 
     fn voice(paths: &Paths) -> Voice {
         Voice {

@@ -2,7 +2,7 @@
 //! is not received either; then the bundle, hashed while it is written.
 
 use std::io::Write as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use axum::extract::multipart::{Field, Multipart, MultipartError};
@@ -14,8 +14,8 @@ use fleet_protocol::trust::{BundleRef, VerifiedRelease};
 use sha2::Digest as _;
 
 use super::actions::{ActionError, Actions};
-use super::app::{App, start_install};
-use super::install::upload_place;
+use super::app::{self, App};
+use super::install::{InstallState, upload_place};
 use super::pages::{self, Outcome};
 use super::usb::MAX_METADATA_BYTES;
 
@@ -65,11 +65,30 @@ async fn receive<A: Actions>(app: &Arc<App<A>>, form: &mut Multipart) -> Result<
     let expected = release.metadata().bundle.clone();
     let place = upload_place(&app.paths, expected.size_bytes)?;
     let bundle = field(form, "bundle").await?;
-    if let Err(error) = store(bundle, &place, &expected).await {
-        let _ = std::fs::remove_file(&place);
-        return Err(error);
+    app::claim(app)?;
+    let mut claimed = Claimed {
+        app,
+        place: Some(place.clone()),
+    };
+    store(bundle, &place, &expected).await?;
+    claimed.place = None;
+    app::install(app, place, release, true);
+    Ok(())
+}
+
+/// Gives the claim back when the upload ends early, or the browser goes away in the middle.
+struct Claimed<'a, A> {
+    app: &'a App<A>,
+    place: Option<PathBuf>,
+}
+
+impl<A> Drop for Claimed<'_, A> {
+    fn drop(&mut self) {
+        if let Some(place) = &self.place {
+            let _ = std::fs::remove_file(place);
+            *self.app.install_state() = InstallState::None;
+        }
     }
-    start_install(app, place, release, true)
 }
 
 async fn field<'a>(form: &'a mut Multipart, name: &str) -> Result<Field<'a>, ActionError> {

@@ -1,8 +1,6 @@
 //! Where a bundle's bytes come from.
 
-use std::fs::File;
-use std::io::{self, Read, Seek as _, SeekFrom};
-use std::path::PathBuf;
+use std::io::Read;
 use std::time::Duration;
 
 use ureq::http::{StatusCode, header};
@@ -23,8 +21,9 @@ pub struct BundleSource {
 pub enum Place {
     /// A path on the control plane.
     ControlPlane { client: ControlPlane, path: String },
-    /// On this device.
-    File { path: PathBuf },
+    /// A folder's file in the place of a server.
+    #[cfg(test)]
+    File { path: std::path::PathBuf },
 }
 
 /// Why a range could not be opened.
@@ -45,6 +44,7 @@ impl BundleSource {
     /// The bytes `from..to`.
     pub(super) fn open(&self, from: u64, to: u64) -> Result<Box<dyn Read + Send>, SourceError> {
         match &self.place {
+            #[cfg(test)]
             Place::File { path } => open_file(path, self.size_bytes, from, to)
                 .map_err(|e| SourceError::Wrong(format!("{}: {e}", path.display()))),
             Place::ControlPlane { client, path } => {
@@ -54,19 +54,21 @@ impl BundleSource {
     }
 }
 
+#[cfg(test)]
 fn open_file(
     path: &std::path::Path,
     size: u64,
     from: u64,
     to: u64,
-) -> io::Result<Box<dyn Read + Send>> {
-    let mut file = File::open(path)?;
+) -> std::io::Result<Box<dyn Read + Send>> {
+    use std::io::Seek as _;
+    let mut file = std::fs::File::open(path)?;
     let found = file.metadata()?.len();
     if found != size {
         let reason = format!("it is {found} bytes, the release says {size}");
-        return Err(io::Error::other(reason));
+        return Err(std::io::Error::other(reason));
     }
-    file.seek(SeekFrom::Start(from))?;
+    file.seek(std::io::SeekFrom::Start(from))?;
     Ok(Box::new(file.take(to - from)))
 }
 

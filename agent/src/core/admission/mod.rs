@@ -20,7 +20,7 @@ use serde::{Deserialize, Serialize};
 
 pub use checks::{Check, Outcome, checks, decide};
 pub use trace::trace;
-pub(crate) use trace::{tell_deferral_reason, tell_failure, tell_refusal};
+pub(crate) use trace::{tell_failure, tell_refusal};
 pub use window::{Window, WindowError};
 
 /// What is known of the device at this moment.

@@ -356,9 +356,6 @@ proptest! {
                     prop_assert_eq!(&trace.summary, &tell_refusal(why).0);
                     prop_assert!(held[0].hint.is_some());
                 }
-                if let Decision::Defer(why) = &decision {
-                    prop_assert_eq!(&trace.summary, &tell_deferral_reason(why));
-                }
                 let at = trace.steps.iter().position(|s| s == held[0]).unwrap();
                 prop_assert!(trace.steps[..at].iter().all(|s| s.verdict == Verdict::Pass));
                 prop_assert!(trace.steps[at + 1..].iter().all(|s| s.verdict == Verdict::NotReached));

@@ -134,11 +134,6 @@ fn tell_deferral(why: &DeferReason) -> Told {
     }
 }
 
-/// A deferral in words.
-pub(crate) fn tell_deferral_reason(why: &DeferReason) -> String {
-    tell_deferral(why).detail
-}
-
 /// A failure in words.
 pub(crate) fn tell_failure(why: &fleet_protocol::update::FailureReason) -> String {
     use fleet_protocol::update::FailureReason as F;

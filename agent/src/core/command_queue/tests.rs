@@ -72,6 +72,24 @@ fn commands_run_one_after_another_in_their_order() {
 }
 
 #[test]
+fn a_reboot_that_waits_for_its_delay_holds_up_nobody() {
+    let reboot = |delay: u32| {
+        let payload = json!({ "delaySeconds": delay });
+        Event::Fetched(vec![
+            item(1, "reboot", &payload, NOW + 100),
+            refresh(2),
+            refresh(3),
+        ])
+    };
+    check(
+        vec![reboot(7_200), ended(2)],
+        NOW,
+        &["run cmd_1", "run cmd_2", "cmd_2 Succeeded", "run cmd_3"],
+    );
+    check(vec![reboot(0), ended(2)], NOW, &["run cmd_1"]);
+}
+
+#[test]
 fn a_command_that_is_listed_again_does_not_run_again() {
     let fetched = || Event::Fetched(vec![refresh(1)]);
     let mut queue = Queue::default();

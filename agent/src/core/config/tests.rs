@@ -27,6 +27,12 @@ fn delivered(version: u64, seconds: u32) -> Event {
     })
 }
 
+fn started(boot: u64) -> Event {
+    Event::Started {
+        boot_id: boot.to_string(),
+    }
+}
+
 fn failed() -> Event {
     Event::GateFailed {
         checks: vec!["units".to_owned()],
@@ -84,7 +90,7 @@ fn check(events: Vec<Event>, version: u64, interval_s: u32, expected: &[&str]) {
 #[test]
 fn a_delivered_configuration_is_kept_once_it_proved_healthy() {
     check(
-        vec![Event::Started, delivered(1, 120), Event::GatePassed],
+        vec![started(1), delivered(1, 120), Event::GatePassed],
         1,
         120,
         &["apply", "try", "kept 1"],
@@ -94,12 +100,7 @@ fn a_delivered_configuration_is_kept_once_it_proved_healthy() {
 #[test]
 fn an_unhealthy_one_is_taken_back_and_not_tried_again() {
     check(
-        vec![
-            Event::Started,
-            delivered(1, 120),
-            failed(),
-            delivered(1, 120),
-        ],
+        vec![started(1), delivered(1, 120), failed(), delivered(1, 120)],
         0,
         60,
         &["apply", "try", "rejected 1", "apply"],
@@ -108,7 +109,7 @@ fn an_unhealthy_one_is_taken_back_and_not_tried_again() {
 
 #[test]
 fn an_invalid_one_changes_nothing_and_names_the_field() {
-    let (configuration, _) = Configuration::default().step(Event::Started, &base());
+    let (configuration, _) = Configuration::default().step(started(1), &base());
     let (configuration, effects) = configuration.step(delivered(4, 1), &base());
     assert_eq!(configuration.version(), 0);
     let reason = effects.iter().find_map(|e| match e {
@@ -134,7 +135,7 @@ fn an_unknown_time_zone_is_invalid() {
 #[test]
 fn a_restart_begins_the_trial_again() {
     check(
-        vec![Event::Started, delivered(1, 120), Event::Started],
+        vec![started(1), delivered(1, 120), started(1)],
         1,
         120,
         &["apply", "try", "try"],
@@ -142,10 +143,42 @@ fn a_restart_begins_the_trial_again() {
 }
 
 #[test]
+fn a_trial_that_the_agent_does_not_survive_is_taken_back() {
+    let crashes = |boots: [u64; 4]| {
+        let mut events = vec![delivered(1, 120)];
+        events.extend(boots.map(started));
+        events
+    };
+    check(
+        crashes([1, 1, 1, 1]),
+        0,
+        60,
+        &["try", "try", "try", "try", "rejected 1", "apply"],
+    );
+    // Mains switched off in between.
+    check(crashes([1, 2, 3, 4]), 1, 120, &["try"; 5]);
+}
+
+#[test]
+fn what_is_delivered_during_a_trial_of_own_changes_waits_for_its_end() {
+    let level = map(json!({"log_level": "debug"}));
+    let events = |end| vec![Event::OwnChanges(level.clone()), delivered(1, 120), end];
+    check(events(Event::GatePassed), 1, 120, &["try", "kept 0", "try"]);
+    let kept = run(events(Event::GatePassed)).configuration;
+    assert_eq!(kept.good.own, level);
+    check(
+        events(failed()),
+        1,
+        120,
+        &["try", "rejected 0", "apply", "try"],
+    );
+}
+
+#[test]
 fn the_devices_own_changes_lie_below_the_delivered_document() {
     let own = |seconds| Event::OwnChanges(interval(seconds));
     check(
-        vec![Event::Started, own(90), Event::GatePassed],
+        vec![started(1), own(90), Event::GatePassed],
         0,
         90,
         &["apply", "try", "kept 0"],
@@ -161,12 +194,7 @@ fn the_devices_own_changes_lie_below_the_delivered_document() {
         120,
         &["try", "kept 0", "try", "kept 1"],
     );
-    check(
-        vec![Event::Started, own(1)],
-        0,
-        60,
-        &["apply", "rejected 0"],
-    );
+    check(vec![started(1), own(1)], 0, 60, &["apply", "rejected 0"]);
 }
 
 #[test]
@@ -180,7 +208,7 @@ fn a_document_that_a_new_image_does_not_accept_is_dropped() {
         good,
         ..Configuration::default()
     };
-    let (configuration, effects) = configuration.step(Event::Started, &base());
+    let (configuration, effects) = configuration.step(started(1), &base());
     assert_eq!(configuration.version(), 0);
     assert!(effects.iter().any(|e| matches!(
         e,
@@ -196,7 +224,7 @@ proptest! {
         steps in prop::collection::vec((0u8..6, 0u64..6, 0u32..200), 0..40),
     ) {
         let events = steps.into_iter().map(|(step, version, seconds)| match step {
-            0 => Event::Started,
+            0 => started(version),
             1 | 2 => delivered(version, seconds),
             3 => Event::OwnChanges(interval(seconds)),
             4 => Event::GatePassed,

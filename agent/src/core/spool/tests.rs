@@ -66,6 +66,26 @@ fn an_acknowledged_event_is_gone_and_one_that_comes_twice_is_kept_once() {
     assert_eq!(spool.batch().len(), 1);
 }
 
+#[test]
+fn a_batch_fits_in_a_request_and_holds_at_least_one_event() {
+    let limits = Limits {
+        max_events: 200,
+        max_age_s: 100,
+    };
+    let check = |payload_bytes: usize, expected: usize| {
+        let mut spool = Spool::default();
+        for number in 0..150 {
+            let mut event = event(number, Severity::Info, NOW);
+            event.payload = serde_json::Value::String("x".repeat(payload_bytes));
+            spool = spool.push(event, at(NOW), limits).0;
+        }
+        assert_eq!(spool.batch().len(), expected, "{payload_bytes}");
+    };
+    check(10, MAX_EVENTS_PER_BATCH);
+    check(MAX_BATCH_BYTES / 10, 9);
+    check(MAX_BATCH_BYTES, 1);
+}
+
 proptest! {
     #[test]
     fn nothing_is_lost_without_being_counted(

@@ -1,10 +1,9 @@
 //! From a target to a decision, and from a decision to the first act.
 
-use fleet_protocol::target::TargetKind;
 use fleet_protocol::update::{BootedSystem, DeferReason, RefuseReason};
 use fleet_protocol::{RolloutId, Version};
 
-use super::event::{BundleSource, InstallOrder, Wanted};
+use super::event::{InstallOrder, Wanted};
 use super::record::{Installing, Origin, Plan, RebootPending, Way};
 use super::transition::Transition;
 use super::{Candidate, Effect, State};
@@ -225,7 +224,7 @@ impl Transition<'_> {
             rollout_id: wanted.rollout_id.clone(),
             attempt: wanted.attempt,
             rollback_floor: release.rollback_floor.clone(),
-            forced: record.forced || origin == Origin::Local,
+            forced: record.forced,
             reached_before: self.situation.control_plane,
         };
         record.forced = false;
@@ -246,10 +245,7 @@ impl Transition<'_> {
             transaction_id: transaction_id.clone(),
             percent: 0,
             downloaded_bytes: 0,
-            message: match &wanted.source {
-                BundleSource::ControlPlane { .. } => "starting the download".to_owned(),
-                BundleSource::File { .. } => "starting from a local file".to_owned(),
-            },
+            message: "starting the download".to_owned(),
             abandoned: false,
         }));
         self.act(Effect::DisarmLock { slot });
@@ -258,7 +254,7 @@ impl Transition<'_> {
             version: release.version.clone(),
             compatible: release.compatible.clone(),
             slot,
-            source: wanted.source.clone(),
+            bundle_path: wanted.bundle_path.clone(),
             sha256: release.bundle.sha256,
             manifest_sha256: release.bundle.manifest_sha256,
             size_bytes: release.bundle.size_bytes,
@@ -278,6 +274,3 @@ impl Transition<'_> {
         self.act(Effect::SwitchSlot { slot });
     }
 }
-
-/// The wire's kind of a wish that a person at the device has.
-pub(super) const LOCAL_KIND: TargetKind = TargetKind::Install;

@@ -1,7 +1,5 @@
 //! What goes into the engine, and what it wants done.
 
-use std::path::PathBuf;
-
 use fleet_protocol::heartbeat::ResetReason;
 use fleet_protocol::target::TargetKind;
 use fleet_protocol::trust::{VerifiedRelease, VerifyReleaseError};
@@ -47,22 +45,14 @@ pub struct Boot {
     pub safe_mode: bool,
 }
 
-/// Where the installer gets the bundle.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum BundleSource {
-    /// A path on the control plane.
-    ControlPlane { path: String },
-    /// A file on this device: USB, or uploaded on the local page.
-    File { path: PathBuf },
-}
-
 /// A release that somebody wants here, with its signatures checked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Wanted {
     pub kind: TargetKind,
     pub rollout_id: Option<RolloutId>,
     pub release: VerifiedRelease,
-    pub source: BundleSource,
+    /// On the control plane.
+    pub bundle_path: String,
     pub attempt: u32,
 }
 
@@ -111,8 +101,6 @@ pub enum Event {
         generation: u64,
         release: Option<Candidate>,
     },
-    /// A bundle with its signed metadata on USB or by upload, chosen by a person.
-    LocalBundle(Candidate),
     /// Time has passed, or facts have changed.
     Tick,
     InstallProgress {
@@ -156,7 +144,8 @@ pub struct InstallOrder {
     pub version: Version,
     pub compatible: Compatible,
     pub slot: Slot,
-    pub source: BundleSource,
+    /// On the control plane.
+    pub bundle_path: String,
     pub sha256: Sha256,
     pub manifest_sha256: Sha256,
     pub size_bytes: u64,
@@ -206,6 +195,6 @@ pub enum Effect {
         delay_s: u32,
         reason: String,
     },
-    /// To whoever sent [`Event::Operator`] or [`Event::LocalBundle`].
+    /// To whoever sent [`Event::Operator`].
     Answer(Result<String, String>),
 }

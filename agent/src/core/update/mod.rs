@@ -34,11 +34,10 @@ mod tests;
 use fleet_protocol::update::BootedSystem;
 
 pub use event::{
-    Boot, BundleSource, Candidate, Effect, Event, InstallError, InstallOrder, OperatorCommand,
-    Situation, Wanted,
+    Boot, Candidate, Effect, Event, InstallError, InstallOrder, OperatorCommand, Situation, Wanted,
 };
 pub use record::{
-    Committed, Installing, MAX_FAILURES, MAX_REPORTS, Origin, Plan, RebootPending, Record,
+    ByHand, Committed, Installing, MAX_FAILURES, MAX_REPORTS, Origin, Plan, RebootPending, Record,
     RolledBack, State, Trial, TrialBoot, Way,
 };
 

@@ -2,14 +2,11 @@
 
 use fleet_protocol::update::{BootedSystem, FailureReason};
 
-use super::converge::LOCAL_KIND;
-use super::event::{Candidate, OperatorCommand, Wanted};
+use super::event::{Candidate, OperatorCommand};
 use super::record::{Origin, Plan, Way};
 use super::transition::Transition;
 use super::{Engine, State};
-use crate::core::admission::{
-    self, Decision, Insistence, SlotContent, tell_deferral_reason, tell_refusal,
-};
+use crate::core::admission::SlotContent;
 
 impl Transition<'_> {
     pub(super) fn operator(&mut self, command: OperatorCommand, booted: &BootedSystem) {
@@ -90,51 +87,6 @@ impl Transition<'_> {
             reached_before: self.situation.control_plane,
         });
     }
-
-    /// A person chose a bundle: the same admission, without the waiting that is not for persons.
-    pub(super) fn local_bundle(&mut self, candidate: Candidate, booted: &BootedSystem) {
-        let answer = match candidate {
-            Candidate::Unverified { error, .. } => Err(with_hint(tell_refusal(
-                &admission::refuse_unverified(&error),
-            ))),
-            Candidate::Verified(wanted) => self.install_local(&wanted, booted),
-        };
-        self.answer(answer);
-    }
-
-    fn install_local(&mut self, wanted: &Wanted, booted: &BootedSystem) -> Result<String, String> {
-        let busy = match &self.engine.record.state {
-            State::Installing(_) => Some("an installation is running: wait for its end"),
-            State::RebootPending(_) => Some("an installed update waits for its reboot"),
-            State::Trial(_) => Some("the running slot is on trial: wait for the health gate"),
-            State::RolledBack(back) if back.from == Some(booted.slot) => {
-                Some("the device is going back to its other slot")
-            }
-            _ => None,
-        };
-        if let Some(busy) = busy {
-            return Err(busy.to_owned());
-        }
-        let wanted = Wanted {
-            kind: LOCAL_KIND,
-            rollout_id: None,
-            ..wanted.clone()
-        };
-        let version = &wanted.release.metadata().version;
-        let way = match self.ask(&wanted, Insistence::Forced, booted) {
-            Decision::UpToDate => return Ok(format!("{version} runs already")),
-            Decision::Defer(why) => return Err(tell_deferral_reason(&why)),
-            Decision::Refuse(why) => return Err(with_hint(tell_refusal(&why))),
-            Decision::Install => Way::Install,
-            Decision::Switch => Way::Switch,
-        };
-        self.begin(&wanted, way, Origin::Local, booted);
-        Ok(format!("{version} is being installed"))
-    }
-}
-
-fn with_hint((detail, hint): (String, &str)) -> String {
-    format!("{detail}; {hint}")
 }
 
 impl Engine {

@@ -2,6 +2,7 @@
 //! done that depends on it.
 
 use fleet_protocol::heartbeat::ResetReason;
+use fleet_protocol::trust::ReleaseMetadata;
 use fleet_protocol::update::{
     BootedSystem, DeferReason, FailureReason, RefuseReason, Slot, UpdateReport,
 };
@@ -32,6 +33,8 @@ pub struct Record {
     /// What the other slot holds, while it is known to be whole.
     pub other: Option<SlotContent>,
     pub rollback_floor: Option<Version>,
+    /// Installed in safe mode, and not committed since.
+    pub by_hand: Option<ByHand>,
     /// Of the convergence that was begun last.
     pub rollout_id: Option<RolloutId>,
     pub failures: Vec<Failure>,
@@ -48,6 +51,23 @@ pub struct Record {
     pub reports: Vec<UpdateReport>,
     /// Of the boot that this record was last written in.
     pub boot_id: Option<String>,
+}
+
+/// What the signed metadata says of a release that a person installed, for when it is committed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ByHand {
+    pub root_hash: Sha256,
+    pub rollback_floor: Option<Version>,
+}
+
+impl ByHand {
+    pub fn of(metadata: &ReleaseMetadata) -> Self {
+        Self {
+            root_hash: metadata.root_hash,
+            rollback_floor: metadata.rollback_floor.clone(),
+        }
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

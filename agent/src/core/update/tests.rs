@@ -4,7 +4,6 @@ use fleet_protocol::Version;
 use fleet_protocol::config::MaintenanceWindow;
 use fleet_protocol::heartbeat::ResetReason;
 use fleet_protocol::target::TargetKind;
-use fleet_protocol::trust::VerifyReleaseError;
 use fleet_protocol::update::{RefuseReason, Slot};
 use fleet_protocol::why::Verdict;
 
@@ -275,34 +274,6 @@ fn a_new_target_ends_an_installation_that_is_no_longer_wanted() {
 }
 
 #[test]
-fn a_local_bundle_goes_through_the_same_admission() {
-    let mut bench = Bench::new();
-    bench.step(Event::LocalBundle(Candidate::Unverified {
-        version: None,
-        rollout_id: None,
-        error: VerifyReleaseError::Unsigned,
-    }));
-    assert!(bench.answer().unwrap_err().contains("not signed"));
-    let local = |major| {
-        let wanted = wanted(&release(major), TargetKind::Install, 0);
-        Event::LocalBundle(Candidate::Verified(Box::new(wanted)))
-    };
-    bench.step(local(1));
-    assert!(bench.answer().unwrap().contains("runs already"));
-    bench.step(local(2));
-    assert!(bench.answer().is_ok());
-    assert_eq!(bench.state(), "installing");
-    // What a person chose is not undone by what the control plane does not know of.
-    bench.step(Event::TargetReceived {
-        generation: 9,
-        release: None,
-    });
-    assert_eq!(bench.state(), "installing");
-    bench.step(local(3));
-    assert!(bench.answer().is_err());
-}
-
-#[test]
 fn there_is_nothing_to_go_back_to_on_a_new_device() {
     let mut bench = Bench::new();
     bench.step(Event::Operator(OperatorCommand::RollBack));
@@ -369,6 +340,43 @@ fn a_downgrade_below_the_floor_of_a_committed_release_is_refused() {
         release: Some(Candidate::Verified(Box::new(back))),
     });
     assert_eq!(bench.state(), "refused");
+}
+
+#[test]
+fn a_release_installed_by_hand_raises_the_floor_when_it_is_committed() {
+    let floor_after = |installed: u64| {
+        let mut by_hand = ByHand::of(&release(installed));
+        by_hand.rollback_floor = Some(version(2));
+        let mut bench = Bench::new();
+        bench.engine = Engine::new(Record {
+            by_hand: Some(by_hand),
+            ..bench.engine.record().clone()
+        });
+        let mut env = BootEnv::committed_to(Slot::A);
+        env.first = Slot::B;
+        env.b = SlotEnv {
+            ok: true,
+            tries: 1,
+            locked: false,
+        };
+        bench.boot(Slot::B, 2, 2, env);
+        assert_eq!(bench.state(), "trial");
+        while bench.state() == "trial" {
+            bench.wait(10);
+            bench.step(Event::HealthSample(crate::core::gate::Sample {
+                control_plane_reached: true,
+                ..crate::core::gate::Sample::default()
+            }));
+            if bench.has(|e| matches!(e, Effect::LockSlot { .. })) {
+                bench.step(Event::MarkedGood { slot: Slot::B });
+            }
+        }
+        assert_eq!(bench.state(), "committed");
+        assert_eq!(bench.engine.record().by_hand, None);
+        bench.engine.record().rollback_floor.clone()
+    };
+    assert_eq!(floor_after(2), Some(version(2)));
+    assert_eq!(floor_after(3), None);
 }
 
 mod any_order;

@@ -42,7 +42,7 @@ impl<'a> Transition<'a> {
         let Some(booted) = self.engine.booted.clone() else {
             match event {
                 Event::Booted(boot) => self.booted(&boot),
-                Event::Operator(_) | Event::LocalBundle(_) => {
+                Event::Operator(_) => {
                     self.answer(Err("the agent is still starting: try again".to_owned()));
                 }
                 _ => {}
@@ -55,7 +55,6 @@ impl<'a> Transition<'a> {
                 generation,
                 release,
             } => self.target_received(generation, release, &booted),
-            Event::LocalBundle(candidate) => self.local_bundle(candidate, &booted),
             Event::Tick => self.tick(&booted),
             Event::InstallProgress {
                 transaction_id,

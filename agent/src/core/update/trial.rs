@@ -85,7 +85,12 @@ impl Transition<'_> {
         }
         let attempt = self.engine.attempt_on_trial(&trial);
         let record = &mut self.engine.record;
-        let floor = trial.plan.and_then(|plan| plan.rollback_floor);
+        let by_hand = record.by_hand.take();
+        let by_hand = by_hand.filter(|release| release.root_hash == booted.root_hash);
+        let floor = trial
+            .plan
+            .and_then(|plan| plan.rollback_floor)
+            .max(by_hand.and_then(|release| release.rollback_floor));
         match record.committed.take() {
             Some(previous) if previous.slot == trial.slot => {}
             previous => record.other = previous.map(|previous| previous.content),

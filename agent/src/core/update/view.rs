@@ -62,6 +62,13 @@ impl Engine {
     }
 
     /// Why does the target not run yet? The device's part of the answer.
+    pub fn wanted_version(&self) -> Option<&Version> {
+        match self.target.as_ref()? {
+            Candidate::Verified(wanted) => Some(&wanted.release.metadata().version),
+            Candidate::Unverified { version, .. } => version.as_ref(),
+        }
+    }
+
     pub fn why(&self, situation: &Situation) -> WhyTrace {
         let Some(booted) = &self.booted else {
             return single("install", Verdict::Wait, "the agent is starting".to_owned());

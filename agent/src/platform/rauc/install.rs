@@ -170,7 +170,7 @@ impl Watch<'_> {
             return Some(Err(RaucError::new(OPERATION, FailureKind::Stalled, detail)));
         }
         let operation = within(OPERATION, CALL_DEADLINE, self.proxy.operation()).await;
-        // Idle twice in a row: the signal is not under way any more.
+        // Idle three times in a row: the signal is not under way any more.
         let is_idle = operation.is_ok_and(|text| text == "idle");
         self.idle_polls = if is_idle { self.idle_polls + 1 } else { 0 };
         if self.idle_polls < 3 {

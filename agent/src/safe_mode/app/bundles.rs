@@ -67,21 +67,38 @@ pub(in crate::safe_mode) fn start_install<A: Actions>(
     release: VerifiedRelease,
     temporary: bool,
 ) -> Result<(), ActionError> {
-    let version = release.metadata().version.clone();
-    {
-        let mut state = app.install_state();
-        if matches!(*state, InstallState::Running { .. }) {
-            return Err(ActionError::new(
-                "another bundle is being installed",
-                "wait until it is done",
-            ));
+    claim(app)?;
+    install(app, bundle, release, temporary);
+    Ok(())
+}
+
+/// From here on nobody else installs or uploads, until the state is set again.
+pub(in crate::safe_mode) fn claim<A>(app: &App<A>) -> Result<(), ActionError> {
+    let mut state = app.install_state();
+    let busy = match *state {
+        InstallState::Receiving => "another bundle is being uploaded",
+        InstallState::Running { .. } => "another bundle is being installed",
+        _ => {
+            *state = InstallState::Receiving;
+            return Ok(());
         }
-        *state = InstallState::Running {
-            version: version.clone(),
-            percent: 0,
-            message: "checking the bundle".to_owned(),
-        };
-    }
+    };
+    Err(ActionError::new(busy, "wait until it is done"))
+}
+
+/// What [`start_install`] begins, for who has [`claim`]ed it.
+pub(in crate::safe_mode) fn install<A: Actions>(
+    app: &Arc<App<A>>,
+    bundle: PathBuf,
+    release: VerifiedRelease,
+    temporary: bool,
+) {
+    let version = release.metadata().version.clone();
+    *app.install_state() = InstallState::Running {
+        version: version.clone(),
+        percent: 0,
+        message: "checking the bundle".to_owned(),
+    };
     let (sender, mut receiver) = mpsc::channel::<Progress>(8);
     let watcher = Arc::clone(app);
     tokio::spawn(async move {
@@ -109,5 +126,4 @@ pub(in crate::safe_mode) fn start_install<A: Actions>(
             }
         };
     });
-    Ok(())
 }

@@ -76,3 +76,36 @@ async fn an_upload_is_admitted_before_it_is_received_and_checked_while_it_is() {
         [format!("install 2.0.0 of {} bytes", BUNDLE.len())]
     );
 }
+
+#[tokio::test]
+async fn one_upload_at_a_time_until_its_browser_goes_away() {
+    let mut phone = phone();
+    let token = phone.log_in().await;
+    let metadata = envelope(true);
+    let place = phone.paths.run.join("upload.raucb");
+    {
+        let first = phone.upload_without_end(&token, &metadata);
+        let under_way = async {
+            while !place.exists() {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::pin!(first);
+        tokio::select! {
+            answer = &mut first => panic!("{}", answer.page),
+            () = under_way => {}
+        }
+        let second = phone.upload(&token, &metadata, BUNDLE);
+        let answer = tokio::select! {
+            answer = &mut first => panic!("{}", answer.page),
+            answer = second => answer,
+        };
+        assert_eq!(answer.status, StatusCode::UNPROCESSABLE_ENTITY);
+        assert!(answer.page.contains("being uploaded"), "{}", answer.page);
+        assert!(place.exists());
+    }
+    assert!(!place.exists());
+    let answer = phone.upload(&token, &metadata, BUNDLE).await;
+    assert_eq!(answer.status, StatusCode::OK, "{}", answer.page);
+    phone.ended.wait_for(|count| *count == 1).await.unwrap();
+}

@@ -1,5 +1,6 @@
 //! A phone with safe mode's page open, on a device in a temporary folder.
 
+use futures_util::StreamExt as _;
 use std::sync::{Arc, Mutex};
 
 use axum::Router;
@@ -120,6 +121,24 @@ impl Phone {
     }
 
     pub(super) async fn upload(&self, token: &str, metadata: &[u8], bundle: &[u8]) -> Answer {
+        let mut body = Self::form(token, metadata, bundle);
+        body.extend_from_slice(b"\r\n--limit--\r\n");
+        self.send(Self::upload_request(), body).await
+    }
+
+    /// An upload whose bundle never ends.
+    pub(super) async fn upload_without_end(&self, token: &str, metadata: &[u8]) -> Answer {
+        let begin = Ok::<_, std::io::Error>(Self::form(token, metadata, &BUNDLE[..1]));
+        let body = futures_util::stream::iter([begin]).chain(futures_util::stream::pending());
+        self.send(Self::upload_request(), Body::from_stream(body))
+            .await
+    }
+
+    fn upload_request() -> axum::http::request::Builder {
+        Request::post("/upload").header(header::CONTENT_TYPE, "multipart/form-data; boundary=limit")
+    }
+
+    fn form(token: &str, metadata: &[u8], bundle: &[u8]) -> Vec<u8> {
         let mut body = Vec::new();
         for (name, content) in [
             ("token", token.as_bytes()),
@@ -127,14 +146,10 @@ impl Phone {
             ("bundle", bundle),
         ] {
             body.extend_from_slice(
-                format!("--limit\r\nContent-Disposition: form-data; name=\"{name}\"; filename=\"f\"\r\n\r\n").as_bytes(),
+                format!("\r\n--limit\r\nContent-Disposition: form-data; name=\"{name}\"; filename=\"f\"\r\n\r\n").as_bytes(),
             );
             body.extend_from_slice(content);
-            body.extend_from_slice(b"\r\n");
         }
-        body.extend_from_slice(b"--limit--\r\n");
-        let request = Request::post("/upload")
-            .header(header::CONTENT_TYPE, "multipart/form-data; boundary=limit");
-        self.send(request, body).await
+        body
     }
 }

@@ -11,10 +11,10 @@ use fleet_protocol::{Sha256, Version};
 use jiff::Timestamp;
 use tokio::sync::{mpsc, watch};
 
+use crate::platform::key_chain::tests::{IMAGE_KEY, key_set};
 use crate::platform::rauc::Progress;
 use crate::safe_mode::actions::{ActionError, Actions, Repair, SshOpened, UsbBundle};
 use crate::safe_mode::ssh_key::SshKey;
-use crate::safe_mode::trust::tests::{IMAGE_KEY, key_set};
 use crate::safe_mode::{DataState, Facts, SlotLine};
 
 pub(super) const BUNDLE: &[u8] = b"a bundle of a few bytes";
