@@ -46,9 +46,12 @@ fn falls_back(stage: &mut Stage, name: &str) -> Result<FailureReason, stage::Fai
 
 /// Asked to look again, it still does not install what failed.
 fn not_retried(stage: &mut Stage) -> Told {
+    let installations = "journalctl -b -u rauc --no-pager | grep -ci 'installing'; true";
+    let before = stage.vm.sh(installations)?;
     let device = stage.device();
     device.command(CommandKind::Refresh {}, SHORT)?;
-    let detail = device.detail()?;
+    let seen = device.detail()?.device.last_seen_at;
+    let detail = device.wait("another heartbeat", SHORT, |d| d.device.last_seen_at > seen)?;
     let reported = detail.update_report.map(|r| r.state);
     ensure(
         !matches!(
@@ -57,6 +60,8 @@ fn not_retried(stage: &mut Stage) -> Told {
         ),
         || format!("it tries the failed version again: {reported:?}"),
     )?;
+    let after = stage.vm.sh(installations)?;
+    same("installations of this boot", &after, &before)?;
     same("the running slot", &stage.running_slot()?.as_str(), &"A")
 }
 

@@ -5,6 +5,7 @@ mod bad_slots;
 mod data;
 mod enrolment;
 mod harness;
+mod image;
 mod network;
 mod power;
 mod refusals;

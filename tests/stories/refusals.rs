@@ -118,14 +118,14 @@ fn releases_that_are_foreign_expired_older_or_for_other_hardware_are_refused_wit
 fn bundles_that_are_foreign_truncated_or_for_another_compatible_are_refused_with_their_reason()
 -> Told {
     stage::tell("refused-bundles", |stage| {
-        for (number, name) in [
-            release::FOREIGN,
-            release::TRUNCATED,
-            release::WRONG_COMPATIBLE,
-        ]
-        .into_iter()
-        .enumerate()
-        {
+        let expected: [(&str, fn(&RefuseReason) -> bool); 3] = [
+            (release::FOREIGN, |why| rejected_for(why, "signature")),
+            (release::TRUNCATED, |why| rejected_for(why, "signature")),
+            (release::WRONG_COMPATIBLE, |why| {
+                rejected_for(why, "compatible")
+            }),
+        ];
+        for (number, (name, expected)) in expected.into_iter().enumerate() {
             let bundle = stage.fleet.kit().bundle(name)?.clone();
             let ours = stage.fleet.kit().bundle(release::GOOD)?.compatible.clone();
             let metadata = ReleaseMetadata {
@@ -137,15 +137,15 @@ fn bundles_that_are_foreign_truncated_or_for_another_compatible_are_refused_with
                 })?
             };
             let envelope = stage.fleet.signer().sign(&metadata);
-            refused(stage, name, &bundle, envelope, &metadata.version, |why| {
-                matches!(
-                    why,
-                    RefuseReason::BundleRejected { .. } | RefuseReason::BundleMismatch { .. }
-                )
-            })?;
+            let version = &metadata.version;
+            refused(stage, name, &bundle, envelope, version, expected)?;
         }
         untouched(stage)
     })
+}
+
+fn rejected_for(why: &RefuseReason, cause: &str) -> bool {
+    matches!(why, RefuseReason::BundleRejected { detail } if detail.contains(cause))
 }
 
 fn untouched(stage: &mut Stage) -> Told {

@@ -3,7 +3,12 @@
 use fleet_protocol::heartbeat::ResetReason;
 use fleet_protocol::update::{Slot, UpdateState};
 
-use crate::stage::{self, BOOT, Stage, Told, ensure, same};
+use fleet_tests::kit::release;
+
+use crate::stage::{self, BOOT, INSTALL, Stage, Told, ensure, same};
+
+/// From outside: PID 1 can't be stopped by a signal.
+const FREEZE_PID_1: &str = "echo 1 >/sys/fs/cgroup/init.scope/cgroup.freeze\n";
 
 #[test]
 fn a_stopped_agent_is_restarted_by_systemd_and_the_slot_is_not_blamed() -> Told {
@@ -28,11 +33,7 @@ fn a_stopped_agent_is_restarted_by_systemd_and_the_slot_is_not_blamed() -> Told 
 fn a_hung_pid_1_is_reset_by_the_hardware_watchdog_and_the_slot_is_not_blamed() -> Told {
     stage::tell("pid-1-hung", |stage| {
         let mark = stage.vm.serial().mark();
-        // Frozen from outside: PID 1 can't be stopped by a signal.
-        stage
-            .vm
-            .shell()?
-            .send("echo 1 >/sys/fs/cgroup/init.scope/cgroup.freeze\n")?;
+        stage.vm.shell()?.send(FREEZE_PID_1)?;
         stage
             .vm
             .serial()
@@ -67,15 +68,39 @@ fn a_kernel_panic_restarts_the_device_and_is_named_as_the_reason() -> Told {
     })
 }
 
+#[test]
+fn a_hang_on_trial_costs_an_attempt_and_not_the_slot() -> Told {
+    stage::tell("hung-on-trial", |stage| {
+        let rollout = stage.roll_out(release::GOOD)?;
+        stage
+            .device()
+            .wait_state("the trial", INSTALL + BOOT, |state| {
+                matches!(state, UpdateState::Trial { .. })
+            })?;
+        stage.vm.shell()?.wait_ready(BOOT)?;
+        let mark = stage.vm.serial().mark();
+        stage.vm.shell()?.send(FREEZE_PID_1)?;
+        stage
+            .vm
+            .serial()
+            .wait_for("fleet: booting slot B", mark, BOOT)?;
+        let detail = stage
+            .device()
+            .wait_committed(&rollout.version, BOOT + BOOT)?;
+        let reset = detail.heartbeat.map(|h| h.reset_reason);
+        same("the reset reason", &reset, &Some(ResetReason::Watchdog))?;
+        same("the running slot", &stage.running_slot()?.as_str(), &"B")
+    })
+}
+
 fn not_blamed(stage: &mut Stage) -> Told {
-    let detail = stage.device().detail()?;
-    if let Some(report) = detail.update_report {
-        same("the slot", &report.booted.slot, &Slot::A)?;
-        ensure(
-            !matches!(report.state, UpdateState::RolledBack { .. }),
-            || format!("the slot was blamed: {:?}", report.state),
-        )?;
-    }
+    let report = stage.device().detail()?.update_report;
+    let report = report.ok_or_else(|| stage::Failure::new("no report of this boot"))?;
+    same("the slot", &report.booted.slot, &Slot::A)?;
+    ensure(
+        !matches!(report.state, UpdateState::RolledBack { .. }),
+        || format!("the slot was blamed: {:?}", report.state),
+    )?;
     same("the running slot", &stage.running_slot()?.as_str(), &"A")?;
     same("A_LOCKED", &stage.boot_variable("A_LOCKED")?.as_str(), &"1")?;
     same("A_TRY", &stage.boot_variable("A_TRY")?.as_str(), &"0")
