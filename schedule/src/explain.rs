@@ -79,11 +79,9 @@ fn summary(winner: Winner<'_>) -> String {
                 FallbackSource::Tenant => "the tenant's default",
                 FallbackSource::LastPublished => "the playlist last published in the venue",
             };
-            format!("{playlist} plays, as {whose}: no slot has its time")
+            format!("{playlist} plays, as {whose}: no slot does")
         }
-        Winner::Nothing => {
-            "nothing plays: no slot has its time, and there is no fallback".to_owned()
-        }
+        Winner::Nothing => "nothing plays: no slot does, and no fallback".to_owned(),
     }
 }
 

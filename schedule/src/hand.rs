@@ -2,7 +2,7 @@
 
 use fleet_protocol::schedule::MinuteOfDay;
 use jiff::SignedDuration;
-use jiff::civil::{Date, DateTime, date};
+use jiff::civil::{Date, DateTime, Time, date};
 
 const EPOCH: Date = date(1970, 1, 1);
 /// 1970-01-01 was a Thursday; Monday is 0.
@@ -61,6 +61,11 @@ impl Day {
 pub struct HandMinute(i64);
 
 impl HandMinute {
+    pub fn of(shown: DateTime) -> Self {
+        let since_midnight = shown.duration_since(shown.date().to_datetime(Time::midnight()));
+        Self(Day::of(shown.date()).midnight().0 + since_midnight.as_mins())
+    }
+
     /// The minute that contains this second since 1970-01-01 00:00 of the wall clock.
     pub(crate) const fn containing(second: i64) -> Self {
         Self(second.div_euclid(60))
@@ -76,7 +81,7 @@ impl HandMinute {
 
     pub fn datetime(self) -> DateTime {
         let minute = self.0.rem_euclid(MinuteOfDay::PER_DAY);
-        let midnight = self.day().date().to_datetime(jiff::civil::Time::midnight());
+        let midnight = self.day().date().to_datetime(Time::midnight());
         midnight.saturating_add(SignedDuration::from_mins(minute))
     }
 }
@@ -113,5 +118,6 @@ mod tests {
         let minute = HandMinute::containing(-1);
         assert_eq!(minute.day(), Day(-1));
         assert_eq!(minute.datetime(), date(1969, 12, 31).at(23, 59, 0, 0));
+        assert_eq!(HandMinute::of(minute.datetime()), minute);
     }
 }

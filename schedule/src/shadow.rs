@@ -6,16 +6,16 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use fleet_protocol::schedule::Target;
 use fleet_protocol::{PlaylistId, SlotId};
 
 use crate::hand::Day;
-use crate::schedule::{Rank, Schedule};
+use crate::schedule::{Rank, RankedSlot, Schedule};
 use crate::screen::Screen;
-use crate::timeline::{Active, events_of};
+use crate::timeline::{Active, Boundary, events_of};
 
 /// A day more than a week: what began on the day before reaches into the first one.
 const DAYS_LOOKED_AT: i64 = 8;
+/// Of those that go before a slot, no more than these are looked for.
 const NAMED: usize = 3;
 
 /// Something that whoever drew up the schedule will not have meant.
@@ -50,25 +50,26 @@ impl Warning {
 }
 
 fn goes(by: &[SlotId]) -> String {
-    let names: Vec<&str> = by.iter().take(NAMED).map(SlotId::as_str).collect();
-    let more = by.len().saturating_sub(NAMED);
-    match (names.as_slice(), more) {
-        ([one], 0) => format!("{one} goes"),
-        (names, 0) => format!("{} go", names.join(", ")),
-        (names, more) => format!("{} and {more} more go", names.join(", ")),
+    let names: Vec<&str> = by.iter().map(SlotId::as_str).collect();
+    match names.as_slice() {
+        [one] => format!("{one} goes"),
+        names if names.len() < NAMED => format!("{} go", names.join(", ")),
+        names => format!("{} or others go", names.join(", ")),
     }
 }
 
 impl Schedule {
     /// What is wrong with this screen's enabled slots, in the order of their precedence.
     pub fn warnings(&self, screen: &Screen) -> Vec<Warning> {
-        let reign = Reign::of(self, screen);
+        let days = days_that_matter(self, screen);
+        let shadowed = shadowed(self, screen, &days);
+        let before = leaders_before(self, screen, &days, &shadowed);
         let ranked = self.ranked().iter().enumerate();
         ranked
-            .filter(|(_, ranked)| ranked.slot.enabled && is_for(&ranked.slot.target, screen))
+            .filter(|(_, ranked)| is_asked_about(ranked, screen))
             .filter_map(|(rank, ranked)| {
                 let slot_id = ranked.slot.slot_id.clone();
-                if !begins(self, rank) {
+                if !begins(ranked) {
                     return Some(Warning::NeverBegins { slot_id });
                 }
                 if !ranked.playable {
@@ -78,29 +79,26 @@ impl Schedule {
                         playlist_id,
                     });
                 }
-                if reign.leaders.contains(&rank) {
-                    return None;
-                }
-                let by = reign.before.get(&rank).into_iter().flatten();
-                let by = by.map(|rank| self.ranked()[*rank].slot.slot_id.clone());
-                Some(Warning::Shadowed {
-                    slot_id,
-                    by: by.collect(),
+                shadowed.contains(&rank).then(|| {
+                    let by = before.get(&rank).into_iter().flatten();
+                    let by = by.map(|rank| self.ranked()[*rank].slot.slot_id.clone());
+                    Warning::Shadowed {
+                        slot_id,
+                        by: by.collect(),
+                    }
                 })
             })
             .collect()
     }
 }
 
-fn is_for(target: &Target, screen: &Screen) -> bool {
-    screen.targets().contains(target)
+fn is_asked_about(ranked: &RankedSlot, screen: &Screen) -> bool {
+    ranked.slot.enabled && screen.targets().contains(&ranked.slot.target)
 }
 
 /// Whether there is a day on which it begins.
-fn begins(schedule: &Schedule, rank: Rank) -> bool {
-    let ranked = &schedule.ranked()[rank];
-    let (first, last) = ranked.valid_days();
-    let from = match (first, last) {
+fn begins(ranked: &RankedSlot) -> bool {
+    let from = match ranked.valid_days() {
         (Day::MIN, Day::MAX) => Day::EPOCH,
         (Day::MIN, last) => last.plus(-6),
         (first, _) => first,
@@ -109,60 +107,91 @@ fn begins(schedule: &Schedule, rank: Rank) -> bool {
     days.any(|day| ranked.is_valid_on(day) && ranked.slot.days_of_week.contains(day.weekday()))
 }
 
-/// Who leads at some minute, and who of the others is led by whom.
-struct Reign {
-    leaders: BTreeSet<Rank>,
-    before: BTreeMap<Rank, BTreeSet<Rank>>,
+/// Those that lead at no minute of these days.
+fn shadowed(schedule: &Schedule, screen: &Screen, days: &BTreeSet<Day>) -> BTreeSet<Rank> {
+    let ranked = schedule.ranked().iter().enumerate();
+    let mut undecided: BTreeSet<Rank> = ranked
+        .filter(|(_, ranked)| is_asked_about(ranked, screen) && ranked.playable)
+        .map(|(rank, _)| rank)
+        .collect();
+    for day in days {
+        if has_any(schedule, screen, *day, &undecided) {
+            walk(schedule, screen, *day, |leader, _, _| {
+                undecided.remove(&leader);
+            });
+        }
+    }
+    undecided
 }
 
-impl Reign {
-    fn of(schedule: &Schedule, screen: &Screen) -> Self {
-        let mut reign = Self {
-            leaders: BTreeSet::new(),
-            before: BTreeMap::new(),
-        };
-        let days = days_that_matter(schedule, screen);
-        for day in &days {
-            reign.look_at(schedule, screen, *day, |leaders, leader, _| {
-                leaders.leaders.insert(leader);
-            });
+/// Who leads while each of `shadowed` would play.
+fn leaders_before(
+    schedule: &Schedule,
+    screen: &Screen,
+    days: &BTreeSet<Day>,
+    shadowed: &BTreeSet<Rank>,
+) -> BTreeMap<Rank, BTreeSet<Rank>> {
+    let mut wanted = shadowed.clone();
+    let mut before: BTreeMap<Rank, BTreeSet<Rank>> = BTreeMap::new();
+    for day in days {
+        if !has_any(schedule, screen, *day, &wanted) {
+            continue;
         }
-        // Only now is it known of whom the second question is to be asked.
-        for day in &days {
-            reign.look_at(schedule, screen, *day, |reign, leader, active| {
-                for rank in active.iter().filter(|rank| !reign.leaders.contains(rank)) {
-                    reign.before.entry(rank).or_default().insert(leader);
+        let mut last = None;
+        walk(schedule, screen, *day, |leader, active, begun| {
+            // Under the same leader as before, there is news only of those that have just begun.
+            let news: Vec<Rank> = if last == Some(leader) {
+                begun.filter(|rank| wanted.contains(rank)).collect()
+            } else {
+                wanted
+                    .iter()
+                    .copied()
+                    .filter(|rank| active.contains(*rank))
+                    .collect()
+            };
+            last = Some(leader);
+            for rank in news {
+                let leaders = before.entry(rank).or_default();
+                leaders.insert(leader);
+                if leaders.len() == NAMED {
+                    wanted.remove(&rank);
                 }
-            });
-        }
-        reign
+            }
+        });
     }
+    before
+}
 
-    /// Calls `note` for each stretch of a day in which somebody leads.
-    fn look_at(
-        &mut self,
-        schedule: &Schedule,
-        screen: &Screen,
-        day: Day,
-        note: impl Fn(&mut Self, Rank, &Active),
-    ) {
-        let mut active = Active::at(schedule, screen, day.midnight());
-        let events = events_of(schedule, screen, day);
-        let mut rest = events.as_slice();
-        // What happens at midnight is in `active` already, and does no harm a second time.
-        loop {
-            let at = rest.first().map(|event| event.at);
-            if at != Some(day.midnight())
-                && let Some(leader) = active.leader()
-            {
-                note(self, leader, &active);
-            }
-            let Some(at) = at else { break };
-            let now = rest.partition_point(|event| event.at == at);
-            for event in &rest[..now] {
-                active.apply(*event);
-            }
-            rest = &rest[now..];
+/// Whether one of these begins on the day, or goes on into it.
+fn has_any(schedule: &Schedule, screen: &Screen, day: Day, ranks: &BTreeSet<Rank>) -> bool {
+    let mut slots = schedule
+        .beginning_on(screen, day)
+        .chain(schedule.beginning_on(screen, day.plus(-1)));
+    slots.any(|rank| ranks.contains(&rank))
+}
+
+/// Calls `note` for each stretch of the day in which somebody leads: with the leader, all whose time it
+/// is, and those whose time has just begun.
+fn walk(
+    schedule: &Schedule,
+    screen: &Screen,
+    day: Day,
+    mut note: impl FnMut(Rank, &Active, &mut dyn Iterator<Item = Rank>),
+) {
+    let mut active = Active::at(schedule, screen, day.midnight());
+    let mut events = events_of(schedule, screen, day);
+    // What happens at midnight is in `active` already.
+    events.retain(|event| event.at > day.midnight());
+    if let Some(leader) = active.leader() {
+        note(leader, &active, &mut active.iter());
+    }
+    for now in events.chunk_by(|one, next| one.at == next.at) {
+        for event in now {
+            active.apply(*event);
+        }
+        if let Some(leader) = active.leader() {
+            let started = now.iter().filter(|event| event.boundary == Boundary::Start);
+            note(leader, &active, &mut started.map(|event| event.rank));
         }
     }
 }
@@ -170,7 +199,7 @@ impl Reign {
 fn days_that_matter(schedule: &Schedule, screen: &Screen) -> BTreeSet<Day> {
     let mut turns = BTreeSet::new();
     for ranked in schedule.ranked() {
-        if ranked.slot.enabled && is_for(&ranked.slot.target, screen) {
+        if is_asked_about(ranked, screen) {
             let (first, last) = ranked.valid_days();
             turns.extend((first != Day::MIN).then_some(first));
             turns.extend((last != Day::MAX).then(|| last.plus(1)));

@@ -65,6 +65,10 @@ impl Active {
         self.0.first().copied()
     }
 
+    pub(crate) fn contains(&self, rank: Rank) -> bool {
+        self.0.contains(&rank)
+    }
+
     pub(crate) fn iter(&self) -> impl Iterator<Item = Rank> + '_ {
         self.0.iter().copied()
     }
