@@ -87,27 +87,30 @@ impl Zone {
     /// first instant after the gap, a time that is repeated its first pass.
     pub fn first_instant(&self, minute: HandMinute) -> Timestamp {
         let wanted = minute.first_second();
-        let Ok(as_utc) = Timestamp::from_second(wanted) else {
-            return if wanted < 0 {
-                Timestamp::MIN
-            } else {
-                Timestamp::MAX
-            };
-        };
-        let mut begin = as_utc.saturating_sub(MAX_OFFSET).unwrap_or(Timestamp::MIN);
+        let mut begin = nearest(wanted)
+            .saturating_sub(MAX_OFFSET)
+            .unwrap_or(Timestamp::MIN);
         let mut changes = self.time_zone.following(begin);
         loop {
             let end = changes.next().map(|change| change.timestamp());
             let offset = self.time_zone.to_offset(begin);
-            let instant = Timestamp::from_second(wanted - i64::from(offset.seconds()))
-                .unwrap_or(Timestamp::MAX)
-                .max(begin);
+            let instant = nearest(wanted.saturating_sub(offset.seconds().into())).max(begin);
             match end {
                 Some(end) if instant >= end => begin = end,
                 _ => return instant,
             }
         }
     }
+}
+
+/// The instant of a second since 1970; beyond the ends of time, the end.
+fn nearest(second: i64) -> Timestamp {
+    let end = if second < 0 {
+        Timestamp::MIN
+    } else {
+        Timestamp::MAX
+    };
+    Timestamp::from_second(second).unwrap_or(end)
 }
 
 impl std::str::FromStr for Zone {
@@ -218,11 +221,15 @@ mod tests {
 
     #[test]
     fn the_ends_of_time_are_answered() {
-        for name in ["Pacific/Kiritimati", "Etc/GMT+12", "America/New_York"] {
+        for name in ["Pacific/Kiritimati", "Etc/GMT+12", "Europe/London"] {
             let zone: Zone = name.parse().unwrap();
             for at in [Timestamp::MIN, Timestamp::MAX] {
                 let again = zone.first_instant(zone.hand(at));
                 assert!(again <= at, "{name} {at}");
+                let minute = SignedDuration::from_mins(1);
+                let next = zone.hand(at).datetime().saturating_add(minute);
+                let next = zone.first_instant(HandMinute::of(next));
+                assert!(next > at || at == Timestamp::MAX, "{name} {at}");
             }
         }
     }
