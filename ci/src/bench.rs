@@ -44,6 +44,7 @@ pub fn run(workspace: &Workspace, arguments: &BenchArguments, progress: Progress
     let mut table = Table::default();
     table.add(agent_size(workspace)?);
     table.extend(rollouts(workspace, progress)?);
+    table.extend(schedules(workspace, progress)?);
     let bench = Bench::new(kit, tools, &dir, progress)?;
     table.extend(bench.installations(arguments.repeat)?);
     table.extend(bench.adaptive()?);
@@ -74,17 +75,22 @@ fn agent_size(workspace: &Workspace) -> Result<Row> {
     ))
 }
 
-/// What the control plane's own benchmarks print: a name that ends in `_ms`, and a figure.
-fn rollouts(workspace: &Workspace, progress: Progress) -> Result<Vec<Row>> {
-    let step = progress.step("Rollouts over 100,000 devices");
+/// What a crate's own benchmarks print: a name that ends in `_ms`, and a figure.
+fn figures(workspace: &Workspace, package: &str, benches: &[&str]) -> Result<Vec<(String, f64)>> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = process::command(cargo);
     command
-        .args(["bench", "--locked", "--package", "fleet-control"])
-        .args(["--bench", "planner", "--bench", "rollout"])
+        .args(["bench", "--locked", "--package", package])
+        .args(benches.iter().flat_map(|bench| ["--bench", *bench]))
         .current_dir(workspace.root());
     let said = process::capture(&mut command)?;
-    let figures: Vec<(&str, f64)> = said.lines().filter_map(figure).collect();
+    let figures = said.lines().filter_map(figure);
+    Ok(figures.map(|(name, ms)| (name.to_owned(), ms)).collect())
+}
+
+fn rollouts(workspace: &Workspace, progress: Progress) -> Result<Vec<Row>> {
+    let step = progress.step("Rollouts over 100,000 devices");
+    let figures = figures(workspace, "fleet-control", &["planner", "rollout"])?;
     let slowest = |prefix: &str| {
         let of_kind = figures.iter().filter(|(name, _)| name.starts_with(prefix));
         let slowest = of_kind.map(|(_, millis)| millis / 1e3).reduce(f64::max);
@@ -106,6 +112,37 @@ fn rollouts(workspace: &Workspace, progress: Progress) -> Result<Vec<Row>> {
             "Starting a rollout over 100,000 devices, the slowest of three in a row",
             slowest("rollout_start_")?,
             "s",
+        ),
+    ];
+    step.done("");
+    Ok(rows)
+}
+
+fn schedules(workspace: &Workspace, progress: Progress) -> Result<Vec<Row>> {
+    let step = progress.step("Schedules of 1,000 slots");
+    let figures = figures(workspace, "fleet-schedule", &["resolve"])?;
+    let of = |name: &str| {
+        let found = figures.iter().find(|(known, _)| known == name);
+        let found = found.map(|(_, millis)| *millis);
+        found.with_context(|| format!("no figure of {name} was printed"))
+    };
+    let rows = vec![
+        Row::against(
+            "Resolve, 1,000 slots all of one screen, median",
+            of("schedule_resolve_one_screen_ms")? * 1e3,
+            "µs",
+            50.0,
+        ),
+        Row::against(
+            "Six hours of look-ahead in the same, median",
+            of("schedule_whole_six_hours_one_screen_ms")?,
+            "ms",
+            1.0,
+        ),
+        Row::plain(
+            "Resolve with 100,000 slots more that are over, median",
+            of("schedule_resolve_venue_with_history_ms")? * 1e3,
+            "µs",
         ),
     ];
     step.done("");

@@ -12,6 +12,7 @@ use crate::keys::KeysCommand;
 use crate::output::Color;
 use crate::release::ReleaseCommand;
 use crate::rollout::RolloutCommand;
+use crate::schedule::ScheduleCommand;
 
 const AFTER_HELP: &str = "\
 Exit codes:
@@ -24,7 +25,7 @@ Exit codes:
     6  the control plane does not accept the token
   130  interrupted";
 
-/// Keys, bundles, releases, rollouts and devices of a fleet.
+/// Keys, bundles, releases, rollouts, devices and schedules of a fleet.
 #[derive(Debug, Parser)]
 #[command(name = "fleet", version, after_help = AFTER_HELP, max_term_width = 100)]
 pub struct Args {
@@ -103,6 +104,9 @@ pub enum Command {
     /// What devices are told to do differently from their image
     #[command(subcommand)]
     Config(ConfigCommand),
+    /// What a schedule means: who plays when, and why
+    #[command(subcommand)]
+    Schedule(ScheduleCommand),
     /// Write an image to a card, disk or file
     Flash(FlashArgs),
     /// Print a script that completes this command in a shell

@@ -29,6 +29,7 @@ pub mod rauc;
 pub mod release;
 pub mod rollout;
 mod run;
+pub mod schedule;
 pub mod status;
 mod store;
 pub mod text;

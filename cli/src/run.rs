@@ -5,7 +5,7 @@ use clap::CommandFactory as _;
 use crate::args::{Args, Command};
 use crate::error::Result;
 use crate::output::Output;
-use crate::{bundle, config, context, device, flash, keys, release, rollout, status};
+use crate::{bundle, config, context, device, flash, keys, release, rollout, schedule, status};
 
 /// Runs one command; its result is printed, its error is the caller's to print.
 ///
@@ -22,6 +22,7 @@ pub fn run(args: Args, output: &Output) -> Result<()> {
         Command::Device(command) => device::run(command, global, *output),
         Command::Status => status::run(global, *output),
         Command::Config(command) => config::run(command, global, *output),
+        Command::Schedule(command) => schedule::run(command, *output),
         Command::Flash(args) => flash::run(&args, *output),
         Command::Completions { shell } => {
             let mut script = Vec::new();

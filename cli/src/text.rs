@@ -1,9 +1,10 @@
-//! The small languages of the command line: durations, and the phases of a rollout.
+//! The small languages of the command line: durations, instants, and the phases of a rollout.
 
 use std::time::Duration;
 
 use fleet_protocol::rollout::Phase;
 use fleet_protocol::{ParsePercentError, Percent};
+use jiff::Timestamp;
 
 /// Longer than any rollout or release lives, and far from any overflow.
 const MAX_DURATION: Duration = Duration::from_hours(100 * 365 * 24);
@@ -77,6 +78,24 @@ pub fn human_duration(duration: Duration) -> String {
     } else {
         parts.join(" ")
     }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "`{text}` is no instant; write it in UTC like 2026-10-24T08:00:00Z, or with its distance from UTC like 2026-10-24T09:00:00+01:00"
+)]
+pub struct ParseInstantError {
+    pub text: String,
+}
+
+/// RFC 3339: a time without `Z` or an offset would be anybody's.
+///
+/// # Errors
+/// On anything else.
+pub fn parse_instant(text: &str) -> Result<Timestamp, ParseInstantError> {
+    text.trim().parse().map_err(|_| ParseInstantError {
+        text: text.chars().take(40).collect(),
+    })
 }
 
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -176,6 +195,16 @@ mod tests {
     }
 
     #[test]
+    fn an_instant_says_how_far_it_is_from_utc() {
+        let utc = parse_instant("2026-10-24T08:00:00Z");
+        assert!(utc.is_ok());
+        assert_eq!(parse_instant("2026-10-24T09:00:00+01:00"), utc);
+        for bad in ["", "2026-10-24", "2026-10-24T08:00:00", "tomorrow"] {
+            assert!(parse_instant(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
     fn the_phases_of_the_manual_parse() {
         let phases = parse_phases("5%:24h,20%:48h,100%").unwrap();
         let plain: Vec<_> = phases
@@ -205,6 +234,7 @@ mod tests {
         fn whatever_is_typed_gives_an_answer(text in "\\PC{0,60}") {
             let _ = parse_duration(&text);
             let _ = parse_phases(&text);
+            let _ = parse_instant(&text);
         }
 
         #[test]

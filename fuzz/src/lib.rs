@@ -263,3 +263,42 @@ pub fn mountinfo(data: &[u8]) {
         assert_eq!(parse_mountinfo(&written), mounts);
     }
 }
+
+/// A schedule with its devices: whatever it says, a screen has an answer at every instant, the answers
+/// agree, and a timeline has no hole.
+pub fn schedule_file(data: &[u8]) {
+    use fleet_schedule::ScheduleFile;
+    use jiff::{SignedDuration, Timestamp};
+    let Ok(parsed) = ScheduleFile::parse(data) else {
+        return;
+    };
+    let text = serde_json::to_vec(&parsed.file).expect("what was read can be written");
+    let again = ScheduleFile::parse(&text).expect("just written");
+    assert_eq!(again.file, parsed.file);
+    assert!(again.ignored.is_empty());
+    let screens = parsed.file.devices().iter().take(2);
+    let screens: Vec<_> = screens.map(|device| parsed.file.screen(device)).collect();
+    let schedule = parsed.file.into_schedule();
+    let instants = ["2026-10-25T00:00:00Z", "2011-12-29T12:00:00Z"];
+    let instants = instants.map(|at| at.parse().expect("a valid instant"));
+    for screen in &screens {
+        let _ = schedule.warnings(screen);
+        for at in [Timestamp::MIN, instants[0], instants[1], Timestamp::MAX] {
+            let decision = schedule.decide(screen, at);
+            assert!(decision.valid_to > at || at == Timestamp::MAX);
+            assert_eq!(schedule.winner(screen, at), decision.winner);
+            let explained = schedule.explain(screen, at);
+            assert_eq!(explained.slot_id.as_ref(), decision.winner.slot_id());
+        }
+        for from in instants {
+            let to = from + SignedDuration::from_hours(48);
+            let segments = schedule.timeline(screen, from, to);
+            assert_eq!(segments.first().map(|s| s.from_utc), Some(from));
+            assert_eq!(segments.last().map(|s| s.to_utc), Some(to));
+            for pair in segments.windows(2) {
+                assert_eq!(pair[0].to_utc, pair[1].from_utc);
+                assert_ne!(pair[0].slot_id, pair[1].slot_id);
+            }
+        }
+    }
+}

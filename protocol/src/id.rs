@@ -83,6 +83,10 @@ fn word(text: &str, extra: &[u8]) -> bool {
             .all(|b| b.is_ascii_alphanumeric() || extra.contains(&b))
 }
 
+fn visible(text: &str) -> bool {
+    (1..=100).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic())
+}
+
 text_id!(
     /// A customer organisation: `ten_…`.
     TenantId, "tenant id", "`ten_` and up to 60 of a-z, 0-9, - and _", |t| prefixed(t, "ten_")
@@ -108,6 +112,19 @@ text_id!(
     TokenId, "token id", "`tok_` and up to 60 of a-z, 0-9, - and _", |t| prefixed(t, "tok_")
 );
 text_id!(
+    /// A playlist, by whichever name its control plane gave it.
+    PlaylistId, "playlist id", "1 to 100 visible ASCII characters", visible
+);
+text_id!(
+    /// A slot of a schedule; not a slot of the system, which is [`crate::update::Slot`].
+    SlotId, "slot id", "1 to 100 visible ASCII characters", visible
+);
+text_id!(
+    /// Whom a schedule's slot is for: a device's id or a group's. Wider than [`DeviceId`], since it is
+    /// only ever compared, and a schedule may be drawn up for screens that have not been enrolled yet.
+    TargetId, "target id", "1 to 100 visible ASCII characters", visible
+);
+text_id!(
     /// What RAUC calls the *compatible*: which hardware and distribution a bundle is made for.
     Compatible, "compatible", "1 to 100 letters, digits, -, _ and .", |t| word(t, b"-_.")
 );
@@ -123,6 +140,12 @@ text_id!(
     })
 );
 
+impl From<DeviceId> for TargetId {
+    fn from(id: DeviceId) -> Self {
+        Self(id.0)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -137,6 +160,16 @@ mod tests {
     #[test]
     fn an_id_from_json_is_checked_too() {
         assert!(serde_json::from_str::<DeviceId>("\"dev_../../etc\"").is_err());
+    }
+
+    #[test]
+    fn a_playlist_may_have_any_name_that_can_be_seen() {
+        for good in ["pl_042", "8e2f-41", "lobby:main"] {
+            assert!(good.parse::<PlaylistId>().is_ok(), "{good}");
+        }
+        for bad in ["", "two words", "a\nb", "caf\u{e9}", &"x".repeat(101)] {
+            assert!(bad.parse::<PlaylistId>().is_err(), "{bad}");
+        }
     }
 
     #[test]

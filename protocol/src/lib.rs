@@ -21,6 +21,7 @@ mod percent;
 pub mod problem;
 pub mod release;
 pub mod rollout;
+pub mod schedule;
 pub mod target;
 pub mod trust;
 pub mod update;
@@ -29,8 +30,8 @@ pub mod why;
 
 pub use digest::{ParseDigestError, Sha256};
 pub use id::{
-    CommandId, Compatible, DeviceId, EventId, ParseIdError, RoleName, RolloutId, TenantId, TokenId,
-    UnitName,
+    CommandId, Compatible, DeviceId, EventId, ParseIdError, PlaylistId, RoleName, RolloutId,
+    SlotId, TargetId, TenantId, TokenId, UnitName,
 };
 pub use percent::{ParsePercentError, Percent};
 pub use version::{ParseVersionError, Version};
