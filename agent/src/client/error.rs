@@ -44,12 +44,14 @@ impl ClientError {
             Self::Unreachable { .. } | Self::TimedOut { .. } => {
                 "nothing: it is tried again; if it stays, check the network and the server's address"
             }
-            Self::Tls { detail, .. } if detail.contains("NotValidYet") => {
-                "the device's clock is behind: let it reach a time server once"
+            // The control plane's alert, in rustls' words; below, rustls' own finding.
+            Self::Tls { detail, .. } if detail.contains("CertificateExpired") => {
+                "the device's certificate has ended: put a new provisioning file on the boot partition"
             }
-            Self::Tls { .. } => {
-                "check the server's certificate against the fleet's CA, and the device's clock"
+            Self::Tls { detail, .. } if detail.contains("certificate expired") => {
+                "the server's certificate has ended: start the control plane anew"
             }
+            Self::Tls { .. } => "check the server's certificate against the fleet's CA",
             Self::Refused { problem, .. } => {
                 return problem
                     .hint
@@ -123,5 +125,29 @@ impl ClientError {
             operation,
             detail: error.to_string(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_ended_certificate_is_told_apart_by_whose_it_is() {
+        let hint = |error: rustls::Error| {
+            let error = std::io::Error::other(error);
+            ClientError::from_io("heartbeat", &error).hint()
+        };
+        let alert = rustls::AlertDescription::CertificateExpired;
+        assert!(hint(rustls::Error::AlertReceived(alert)).contains("the device's certificate"));
+        let at = |second| {
+            let passed = std::time::Duration::from_secs(second);
+            rustls_pki_types::UnixTime::since_unix_epoch(passed)
+        };
+        let ended = rustls::CertificateError::ExpiredContext {
+            time: at(2),
+            not_after: at(1),
+        };
+        assert!(hint(ended.into()).contains("the server's certificate"));
     }
 }

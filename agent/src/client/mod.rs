@@ -5,6 +5,7 @@
 
 pub mod bundle_proxy;
 mod error;
+mod server_certificate;
 mod tls;
 mod wakeup;
 

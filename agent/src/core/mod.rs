@@ -14,6 +14,7 @@
 pub mod admission;
 pub mod backoff;
 pub mod boot;
+pub mod certificate;
 pub mod clock;
 pub mod command_queue;
 pub mod config;

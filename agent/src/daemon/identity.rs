@@ -122,7 +122,7 @@ pub(super) fn keep(
 
 /// What was found of a provisioning file.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Provision {
+pub(crate) enum Provision {
     None,
     Ready {
         file: PathBuf,
@@ -137,7 +137,7 @@ pub(super) enum Provision {
 }
 
 /// The first provisioning file that there is.
-pub(super) fn provision(paths: &Paths) -> Provision {
+pub(crate) fn provision(paths: &Paths) -> Provision {
     for file in paths.provision_files() {
         let bytes = match files::read_limited(&file, MAX_FILE_BYTES) {
             Ok(None) => continue,

@@ -12,7 +12,7 @@
 //! ends the process: systemd starts it again, and the machines go on from their records.
 
 pub mod args;
-mod clock_keeper;
+pub(crate) mod clock_keeper;
 mod commands;
 mod config;
 mod context;
@@ -120,14 +120,12 @@ fn prepare(paths: &Paths) -> anyhow::Result<Prepared> {
         .context("the image does not say what it is")?;
     let system = booted::system(paths, &release);
     let (reset_reason, first) = reset::reason(paths, &system.boot_id);
-    let provisioned_at = match identity::provision(paths) {
-        identity::Provision::Ready { provision, .. } | identity::Provision::Used(provision) => {
-            Some(provision.server_time)
-        }
-        identity::Provision::None | identity::Provision::Unusable { .. } => None,
-    };
     let floor = TimeFloor::default();
-    let (clock, step) = ClockKeeper::start(paths, floor.clone(), release.built_at, provisioned_at);
+    let (clock, step) = ClockKeeper::start(
+        paths,
+        floor.clone(),
+        clock_keeper::evidence(paths, release.built_at),
+    );
     let role = identity::load(paths).and_then(|identity| identity.role);
     let config = config::load(paths, role.as_ref());
     let (sink, raised) = EventSink::new();
