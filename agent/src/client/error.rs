@@ -32,7 +32,8 @@ pub enum ClientError {
     #[error("{operation}: unexpected answer: {detail}")]
     Unexpected {
         operation: &'static str,
-        status: u16,
+        /// `None`: the request could not even be made.
+        status: Option<u16>,
         detail: String,
     },
 }
@@ -69,16 +70,22 @@ impl ClientError {
     pub fn status(&self) -> Option<u16> {
         match self {
             Self::Refused { problem, .. } => Some(problem.status),
-            Self::Unexpected { status, .. } => Some(*status),
+            Self::Unexpected { status, .. } => *status,
             _ => None,
         }
     }
 
+    /// The control plane, or what stands before it, says that it is out of service for now.
+    pub fn is_out_of_service(&self) -> bool {
+        matches!(self.status(), Some(502..=504))
+    }
+
     /// The same request may succeed later without anybody doing anything.
     pub fn is_passing(&self) -> bool {
-        match self.status() {
-            Some(status) => status >= 500 || matches!(status, 408 | 425 | 429),
-            None => true,
+        match (self, self.status()) {
+            (_, Some(status)) => status >= 500 || matches!(status, 408 | 425 | 429),
+            (Self::Unexpected { .. }, None) => false,
+            (_, None) => true,
         }
     }
 

@@ -72,6 +72,8 @@ pub struct ControlPlane {
     agent: Agent,
     base: String,
     token: Option<DeviceToken>,
+    /// Deadline of a call that has none of its own.
+    request_timeout: Duration,
 }
 
 /// A target, or that it is what was already seen.
@@ -111,7 +113,6 @@ impl ControlPlane {
             .proxy(None)
             .user_agent(concat!("fleet-agent/", env!("CARGO_PKG_VERSION")))
             .timeout_connect(Some(CONNECT_TIMEOUT))
-            .timeout_global(Some(endpoint.request_timeout))
             .input_buffer_size(32 * 1024)
             .output_buffer_size(16 * 1024)
             .max_idle_connections(4)
@@ -123,7 +124,17 @@ impl ControlPlane {
             agent: Agent::with_parts(config, connector, DefaultResolver::default()),
             base: endpoint.server_url.trim_end_matches('/').to_owned(),
             token,
+            request_timeout: endpoint.request_timeout,
         })
+    }
+
+    /// The same control plane over the same connections, with another deadline.
+    #[must_use]
+    pub fn with_request_timeout(&self, request_timeout: Duration) -> Self {
+        Self {
+            request_timeout,
+            ..self.clone()
+        }
     }
 
     pub fn enroll(&self, request: &EnrollRequest) -> Result<EnrollResponse, ClientError> {
@@ -282,7 +293,7 @@ impl ControlPlane {
         body: &impl Serialize,
     ) -> Result<Body, ClientError> {
         let bytes =
-            serde_json::to_vec(body).map_err(|e| unexpected(operation, 0, e.to_string()))?;
+            serde_json::to_vec(body).map_err(|e| unexpected(operation, None, e.to_string()))?;
         let request = self
             .request(Method::POST, path)
             .header(header::CONTENT_TYPE, "application/json")
@@ -298,17 +309,14 @@ impl ControlPlane {
         request: ureq::http::request::Builder,
         body: SendBody<'_>,
     ) -> Result<Response<Body>, ClientError> {
-        let request = build(operation, request, body)?;
-        self.agent
-            .run(request)
-            .map_err(|e| ClientError::from_ureq(operation, &e))
+        self.send_within(operation, request, body, self.request_timeout)
     }
 
     fn send_within(
         &self,
         operation: &'static str,
         request: ureq::http::request::Builder,
-        body: SendBody<'static>,
+        body: SendBody<'_>,
         timeout: Duration,
     ) -> Result<Response<Body>, ClientError> {
         let request = build(operation, request, body)?;
@@ -330,10 +338,10 @@ fn build<'a>(
 ) -> Result<Request<SendBody<'a>>, ClientError> {
     request
         .body(body)
-        .map_err(|e| unexpected(operation, 0, format!("the request cannot be made: {e}")))
+        .map_err(|e| unexpected(operation, None, format!("the request cannot be made: {e}")))
 }
 
-fn unexpected(operation: &'static str, status: u16, detail: String) -> ClientError {
+fn unexpected(operation: &'static str, status: Option<u16>, detail: String) -> ClientError {
     ClientError::Unexpected {
         operation,
         status,
@@ -358,14 +366,14 @@ fn checked(operation: &'static str, response: Response<Body>) -> Result<Body, Cl
     }
     Err(unexpected(
         operation,
-        status.as_u16(),
+        Some(status.as_u16()),
         format!("HTTP {status}"),
     ))
 }
 
 fn decode<T: DeserializeOwned>(operation: &'static str, body: Body) -> Result<T, ClientError> {
     let bytes = read_limited(operation, body)?;
-    serde_json::from_slice(&bytes).map_err(|e| unexpected(operation, 200, e.to_string()))
+    serde_json::from_slice(&bytes).map_err(|e| unexpected(operation, Some(200), e.to_string()))
 }
 
 fn read_limited(operation: &'static str, body: Body) -> Result<Vec<u8>, ClientError> {

@@ -18,6 +18,7 @@ pub mod certificate;
 pub mod clock;
 pub mod command_queue;
 pub mod config;
+pub mod contact;
 pub mod gate;
 pub mod interval;
 pub mod reset;

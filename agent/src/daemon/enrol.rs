@@ -123,7 +123,7 @@ fn enrol_blocking(ctx: &Ctx, provision: &ProvisionFile) -> Result<Identity, Fail
         server_url: provision.server_url.clone(),
         ca_pem: provision.ca_certificate_pem.clone(),
         floor: ctx.floor.clone(),
-        request_timeout: request_timeout(ctx),
+        request_timeout: ctx.request_timeout(),
     };
     let client = ControlPlane::anonymous(&endpoint)
         .map_err(|e| Failure::new(e, "make the provisioning file again"))?;
@@ -150,16 +150,12 @@ async fn scrub(file: PathBuf, provision: ProvisionFile) -> Result<(), Failure> {
         .map_err(|_| Failure::new("scrubbing was cut short", "make the partition writable"))?
 }
 
-fn request_timeout(ctx: &Ctx) -> Duration {
-    Duration::from_secs(ctx.config().config.control.request_timeout_s.into())
-}
-
 fn connect(ctx: &Ctx, identity: &Identity) -> Result<(), Failure> {
     let client = identity::connect(
         &ctx.device.paths,
         identity,
         &ctx.floor,
-        request_timeout(ctx),
+        ctx.request_timeout(),
     )
     .map_err(|e| Failure::new(e, "enrol the device again with a new provisioning file"))?;
     ctx.server_url

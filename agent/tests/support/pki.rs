@@ -39,9 +39,12 @@ impl Pki {
         }
     }
 
-    /// A client certificate for a PKCS#10 request in PEM.
-    pub fn sign(&self, csr_pem: &str) -> String {
+    /// A client certificate for a PKCS#10 request in PEM, valid between two seconds of the epoch.
+    pub fn sign(&self, csr_pem: &str, from: i64, to: i64) -> String {
         let mut request = CertificateSigningRequestParams::from_pem(csr_pem).unwrap();
+        let epoch = rcgen::date_time_ymd(1970, 1, 1);
+        let at = |second: i64| epoch + std::time::Duration::from_secs(second.try_into().unwrap());
+        (request.params.not_before, request.params.not_after) = (at(from), at(to));
         request.params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
         request.signed_by(&self.issuer).unwrap().pem()
     }
