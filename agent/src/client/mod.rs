@@ -13,7 +13,9 @@ use std::io::Read;
 use std::time::Duration;
 
 use fleet_protocol::command::{CommandList, CommandResult};
-use fleet_protocol::enrolment::{DEVICE_TOKEN_HEADER, EnrollRequest, EnrollResponse};
+use fleet_protocol::enrolment::{
+    CertificateRenewed, DEVICE_TOKEN_HEADER, EnrollRequest, EnrollResponse, RenewCertificate,
+};
 use fleet_protocol::event::EventBatch;
 use fleet_protocol::heartbeat::{Heartbeat, HeartbeatAck};
 use fleet_protocol::problem::Problem;
@@ -162,6 +164,13 @@ impl ControlPlane {
             target: Box::new(target),
             etag,
         })
+    }
+
+    pub fn renew_certificate(
+        &self,
+        request: &RenewCertificate,
+    ) -> Result<CertificateRenewed, ClientError> {
+        self.post("renew the certificate", "/v1/device/certificate", request)
     }
 
     pub fn commands(&self) -> Result<CommandList, ClientError> {

@@ -110,6 +110,8 @@ pub(super) struct Context {
     pub(super) config: watch::Sender<Arc<InForce>>,
     pub(super) link: watch::Sender<Option<Link>>,
     pub(super) server_url: watch::Sender<Option<String>>,
+    /// The end of the device's certificate.
+    pub(super) certificate_ends: watch::Sender<Option<Timestamp>>,
     pub(super) update: watch::Sender<UpdateView>,
     pub(super) health: watch::Sender<Health>,
     pub(super) thermal: watch::Sender<Thermal>,
@@ -157,6 +159,7 @@ impl Context {
             config: watch::Sender::new(Arc::new(config)),
             link: watch::Sender::new(None),
             server_url: watch::Sender::new(None),
+            certificate_ends: watch::Sender::new(None),
             update: watch::Sender::new(UpdateView {
                 state: UpdateState::Idle,
                 why: WhyTrace {

@@ -160,11 +160,24 @@ fn connect(ctx: &Ctx, identity: &Identity) -> Result<(), Failure> {
     .map_err(|e| Failure::new(e, "enrol the device again with a new provisioning file"))?;
     ctx.server_url
         .send_replace(Some(identity.server_url.clone()));
+    let validity = identity::validity(&ctx.device.paths);
+    ctx.certificate_ends
+        .send_replace(validity.ok().map(|v| v.not_after));
     ctx.link.send_replace(Some(Link {
         client,
         device_id: identity.device_id.clone(),
     }));
     Ok(())
+}
+
+/// Goes on with the identity as it is on disk now; if that does not do, with the one in use.
+pub(super) fn reconnect(ctx: &Ctx) {
+    let Some(identity) = identity::load(&ctx.device.paths) else {
+        return;
+    };
+    if let Err(Failure { message, hint }) = connect(ctx, &identity) {
+        log::warn!(error:% = message, hint:%; "the connection stays as it was");
+    }
 }
 
 /// Waits until the device has a link.

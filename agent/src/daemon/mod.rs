@@ -4,6 +4,7 @@
 //! enrol ─► link ─► heartbeat ─┬ bells ─► target ─► update engine ─► install, reports
 //!                  wakeup ────┘       └► commands ─► execute
 //! health ─► update engine's gate, configuration's gate
+//! renewal (of the certificate) ─► link
 //! thermal, screen, safe mode, events, status, watchdog: each on its own
 //! ```
 //!
@@ -26,6 +27,7 @@ pub(crate) mod identity;
 mod install;
 mod publish;
 mod reboot;
+mod renewal;
 mod reports;
 mod safe_mode;
 mod screen;
@@ -219,6 +221,7 @@ fn start(prepared: Prepared, page: PageAddress) -> JoinSet<()> {
     loops.spawn(events::run(ctx.clone(), raised));
     loops.spawn(enrol::run(ctx.clone(), config_in.clone()));
     loops.spawn(heartbeat::run(ctx.clone()));
+    loops.spawn(renewal::run(ctx.clone()));
     loops.spawn(target::run(
         ctx.clone(),
         target::Audience {

@@ -70,6 +70,7 @@ pub(super) fn compose(ctx: &Ctx, meter: &mut Meter) -> Status {
             reachable: contact.last_success.is_some() && !contact.is_away,
             last_contact_at: contact.last_success,
             last_error: contact.last_error,
+            certificate_not_after: *ctx.certificate_ends.borrow(),
         },
         network,
         metrics: meter.read(&device.paths),
