@@ -4,7 +4,7 @@
 //! it is valid. So a certificate is refused when it has ended for certain; one that begins later than
 //! this device thinks it is shows only that the device's clock is behind, since the fleet's own CA
 //! signed it. No clock of the device, right or wrong, has a say
-//! ([decision 0008](../../../docs/decisions/0008-clock-floor.md)).
+//! ([decision 0009](../../../docs/decisions/0009-clock-floor.md)).
 
 use std::sync::Arc;
 use std::time::Duration;

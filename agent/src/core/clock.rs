@@ -1,5 +1,5 @@
 //! What is known of the time, and how far each source is believed
-//! ([decision 0008](../../../docs/decisions/0008-clock-floor.md)).
+//! ([decision 0009](../../../docs/decisions/0009-clock-floor.md)).
 //!
 //! | source | believed |
 //! |---|---|
