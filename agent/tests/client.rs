@@ -30,13 +30,17 @@ fn endpoint(server: &Server, pki: &Pki) -> Endpoint {
 }
 
 fn device(server: &Server, pki: &Pki) -> ControlPlane {
+    device_at(&endpoint(server, pki), pki)
+}
+
+fn device_at(endpoint: &Endpoint, pki: &Pki) -> ControlPlane {
     let (certificate_pem, key_pem) = pki.client();
     let identity = ClientIdentity {
         certificate_pem,
         key_pem,
     };
     let token = DeviceToken::new("t".repeat(64));
-    ControlPlane::as_device(&endpoint(server, pki), &identity, token).unwrap()
+    ControlPlane::as_device(endpoint, &identity, token).unwrap()
 }
 
 fn batch() -> EventBatch {
@@ -98,6 +102,34 @@ fn a_target_that_has_not_changed_is_not_sent_again() {
         client.target(etag.as_deref()).unwrap(),
         TargetAnswer::NotModified
     );
+}
+
+/// Whether a device that knows for certain that it is `certain` speaks to a server whose certificate
+/// is valid between two years; the clock of the machine is in neither.
+fn speaks(certain: &str, from_year: i32, to_year: i32) -> Result<(), ClientError> {
+    let pki = Pki::with_server_valid(from_year, to_year);
+    let server = Server::start(&pki, |_| Response::new(204));
+    let endpoint = endpoint(&server, &pki);
+    endpoint.floor.raise(certain.parse().unwrap());
+    let answer = device_at(&endpoint, &pki).events(&batch());
+    let end = jiff::civil::date(to_year.try_into().unwrap(), 1, 1);
+    let end = end.to_zoned(jiff::tz::TimeZone::UTC).unwrap().timestamp();
+    let met = endpoint.floor.peer_not_after();
+    assert_eq!(met == Some(end), answer.is_ok(), "{met:?}");
+    answer
+}
+
+#[test]
+fn a_clock_that_runs_ahead_or_behind_does_not_cut_the_server_off() {
+    // To this certificate the machine's clock is decades ahead, to the other decades behind.
+    speaks("2001-06-01T00:00:00Z", 2000, 2002).unwrap();
+    speaks("2001-06-01T00:00:00Z", 2090, 2091).unwrap();
+}
+
+#[test]
+fn a_server_whose_certificate_has_certainly_ended_is_not_believed() {
+    let error = speaks("2002-06-01T00:00:00Z", 2000, 2002).unwrap_err();
+    assert!(matches!(error, ClientError::Tls { .. }), "{error}");
 }
 
 #[test]

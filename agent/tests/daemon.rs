@@ -5,6 +5,8 @@
 
 mod support;
 
+use std::sync::atomic::Ordering;
+
 use fleet_protocol::Version;
 use fleet_protocol::command::CommandOutcome;
 use fleet_protocol::event::EventKind;
@@ -180,6 +182,23 @@ fn an_unhealthy_slot_is_left_again_and_not_tried_twice() {
         .control
         .wait("two more heartbeats", |s| s.heartbeats.len() >= before + 2);
     assert_eq!(device.rauc.installations(), 1);
+}
+
+#[test]
+fn a_release_that_the_control_plane_refuses_to_speak_to_is_left_again() {
+    let mut device = enrolled();
+    device.control.state().refuse_version = Some(TWO);
+    device.publish(&TWO);
+    device.reboot_when_asked();
+    assert_eq!(device.slot(), Slot::B);
+    device.reboot_when_asked();
+    assert_eq!(device.slot(), Slot::A);
+    device.control.wait("a rolled back release", |s| {
+        s.reports.iter().any(|r| {
+            matches!(&r.state, UpdateState::RolledBack { why: FailureReason::Unhealthy { failed_checks }, .. }
+                if failed_checks.iter().any(|check| check == "control-plane"))
+        })
+    });
 }
 
 #[test]
@@ -383,6 +402,31 @@ fn a_delivered_configuration_is_kept_when_healthy_and_a_wrong_one_is_not_taken()
 }
 
 #[test]
+fn a_configuration_that_loses_the_control_plane_is_taken_back() {
+    let device = enrolled();
+    let delay_ms = &device.control.server.faults.delay_ms;
+    delay_ms.store(1_500, Ordering::Relaxed);
+    let hasty = serde_json::json!({ "control": { "request_timeout_s": 1 } });
+    let mut state = device.control.state();
+    state.target.generation += 1;
+    state.target.config = Some(TargetConfig {
+        version: 1,
+        document: hasty.as_object().unwrap().clone(),
+    });
+    drop(state);
+    device.wait_for_log("a configuration is on trial");
+    device.control.wait("a rejection", |s| {
+        s.events.iter().any(|e| {
+            e.event_type == EventKind::ConfigRejected
+                && e.payload["reason"]
+                    .as_str()
+                    .is_some_and(|r| r.contains("control-plane"))
+        })
+    });
+    delay_ms.store(0, Ordering::Relaxed);
+}
+
+#[test]
 fn events_wait_for_a_control_plane_that_is_away() {
     let mut device = enrolled();
     device
@@ -390,7 +434,7 @@ fn events_wait_for_a_control_plane_that_is_away() {
         .server
         .faults
         .refuse
-        .store(u64::MAX, std::sync::atomic::Ordering::Relaxed);
+        .store(u64::MAX, Ordering::Relaxed);
     device.power_cut();
     device.wait_for_log("the control plane is away");
     device
@@ -398,7 +442,7 @@ fn events_wait_for_a_control_plane_that_is_away() {
         .server
         .faults
         .refuse
-        .store(0, std::sync::atomic::Ordering::Relaxed);
+        .store(0, Ordering::Relaxed);
     device.control.wait("the events of the time away", |s| {
         let has = |kind: &EventKind| s.events.iter().any(|e| e.event_type == *kind);
         has(&EventKind::OfflineEntered)

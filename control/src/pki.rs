@@ -203,8 +203,13 @@ impl Authority {
         let Ok((_, ca)) = X509Certificate::from_der(&self.certificate_der) else {
             return false;
         };
-        let ends = parsed.validity().not_after.timestamp();
-        ends > after_days(now, SERVER_RENEW_DAYS).as_second()
+        let (begins, ends) = (
+            parsed.validity().not_before.timestamp(),
+            parsed.validity().not_after.timestamp(),
+        );
+        // One that was made while this host's clock ran ahead has not begun.
+        begins <= now.as_second()
+            && ends > after_days(now, SERVER_RENEW_DAYS).as_second()
             && parsed.verify_signature(Some(ca.public_key())).is_ok()
             && parsed.public_key().subject_public_key.data.as_ref() == key.public_key_raw()
             && names_of(&parsed).is_some_and(|found| names.iter().all(|n| found.contains(n)))
@@ -277,4 +282,28 @@ fn after_days(now: Timestamp, days: i64) -> Timestamp {
 
 fn since_epoch(at: Timestamp) -> std::time::Duration {
     std::time::Duration::from_secs(u64::try_from(at.as_second()).unwrap_or(0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_certificate_from_a_clock_that_ran_ahead_is_made_anew() {
+        let folder = tempfile::tempdir().unwrap();
+        let now: Timestamp = "2026-06-01T00:00:00Z".parse().unwrap();
+        let authority = Authority::open(folder.path(), now).unwrap();
+        let names = ["fleet.example".to_owned()];
+        let certificate = |now| {
+            let (pem, _) = authority
+                .server_certificate(folder.path(), &names, now)
+                .unwrap();
+            pem
+        };
+        let good = certificate(now);
+        assert_eq!(certificate(now), good);
+        let ahead = certificate("2099-06-01T00:00:00Z".parse().unwrap());
+        assert_ne!(ahead, good);
+        assert_ne!(certificate(now), ahead);
+    }
 }

@@ -83,15 +83,16 @@ pub struct Health {
     pub required_units: Vec<UnitName>,
     /// How many restarts of a required unit within the window count as a crash loop.
     pub max_restarts: u32,
-    /// The control plane counts as excused if the network itself has been away, or this long after
-    /// boot if it never answered and answered not on the old slot either.
+    /// Whether the control plane has to give the device what it needs (an answer to its heartbeat, and
+    /// its target) once the trial has begun.
     pub control_plane: ControlPlaneCheck,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ControlPlaneCheck {
-    /// Must be reached on the new slot if it was reachable before the update.
+    /// Must be reached, unless it was not reached before the trial either, the network link is down,
+    /// or it says itself that it is out of service (HTTP 502 to 504).
     Required,
     /// Looked at, never held against the slot.
     Excused,

@@ -49,7 +49,8 @@ pub struct EnrollResponse {
     pub server_time: Timestamp,
 }
 
-/// `POST /v1/device/certificate`: a new certificate before the present one expires.
+/// `POST /v1/device/certificate`: a new certificate before the present one expires. The present one
+/// stays valid until then, so that a device that lost the answer, or the power, asks again.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct RenewCertificate {

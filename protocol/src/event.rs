@@ -41,6 +41,9 @@ pub enum EventKind {
     BootEnvironmentRepaired,
     OfflineEntered,
     OnlineRestored,
+    CertificateRenewed,
+    /// Raised once for each spell of failures.
+    CertificateRenewalFailed,
     EventsDropped,
     #[serde(untagged)]
     Other(String),

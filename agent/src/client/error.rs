@@ -32,7 +32,8 @@ pub enum ClientError {
     #[error("{operation}: unexpected answer: {detail}")]
     Unexpected {
         operation: &'static str,
-        status: u16,
+        /// `None`: the request could not even be made.
+        status: Option<u16>,
         detail: String,
     },
 }
@@ -44,12 +45,14 @@ impl ClientError {
             Self::Unreachable { .. } | Self::TimedOut { .. } => {
                 "nothing: it is tried again; if it stays, check the network and the server's address"
             }
-            Self::Tls { detail, .. } if detail.contains("NotValidYet") => {
-                "the device's clock is behind: let it reach a time server once"
+            // The control plane's alert, in rustls' words; below, rustls' own finding.
+            Self::Tls { detail, .. } if detail.contains("CertificateExpired") => {
+                "the device's certificate has ended: put a new provisioning file on the boot partition"
             }
-            Self::Tls { .. } => {
-                "check the server's certificate against the fleet's CA, and the device's clock"
+            Self::Tls { detail, .. } if detail.contains("certificate expired") => {
+                "the server's certificate has ended: start the control plane anew"
             }
+            Self::Tls { .. } => "check the server's certificate against the fleet's CA",
             Self::Refused { problem, .. } => {
                 return problem
                     .hint
@@ -67,7 +70,7 @@ impl ClientError {
     pub fn status(&self) -> Option<u16> {
         match self {
             Self::Refused { problem, .. } => Some(problem.status),
-            Self::Unexpected { status, .. } => Some(*status),
+            Self::Unexpected { status, .. } => *status,
             _ => None,
         }
     }
@@ -75,6 +78,20 @@ impl ClientError {
     /// The control plane has understood the request and will never take what is in it.
     pub fn is_refused_content(&self) -> bool {
         matches!(self, Self::Refused { problem, .. } if matches!(problem.status, 400 | 413 | 422))
+    }
+
+    /// The control plane, or what stands before it, says that it is out of service for now.
+    pub fn is_out_of_service(&self) -> bool {
+        matches!(self.status(), Some(502..=504))
+    }
+
+    /// The same request may succeed later without anybody doing anything.
+    pub fn is_passing(&self) -> bool {
+        match (self, self.status()) {
+            (_, Some(status)) => status >= 500 || matches!(status, 408 | 425 | 429),
+            (Self::Unexpected { .. }, None) => false,
+            (_, None) => true,
+        }
     }
 
     /// For logs and pages: what happened and what to do.
@@ -120,5 +137,29 @@ impl ClientError {
             operation,
             detail: error.to_string(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_ended_certificate_is_told_apart_by_whose_it_is() {
+        let hint = |error: rustls::Error| {
+            let error = std::io::Error::other(error);
+            ClientError::from_io("heartbeat", &error).hint()
+        };
+        let alert = rustls::AlertDescription::CertificateExpired;
+        assert!(hint(rustls::Error::AlertReceived(alert)).contains("the device's certificate"));
+        let at = |second| {
+            let passed = std::time::Duration::from_secs(second);
+            rustls_pki_types::UnixTime::since_unix_epoch(passed)
+        };
+        let ended = rustls::CertificateError::ExpiredContext {
+            time: at(2),
+            not_after: at(1),
+        };
+        assert!(hint(ended.into()).contains("the server's certificate"));
     }
 }

@@ -5,6 +5,7 @@
 
 pub mod bundle_proxy;
 mod error;
+mod server_certificate;
 mod tls;
 mod wakeup;
 
@@ -12,7 +13,9 @@ use std::io::Read;
 use std::time::Duration;
 
 use fleet_protocol::command::{CommandList, CommandResult};
-use fleet_protocol::enrolment::{DEVICE_TOKEN_HEADER, EnrollRequest, EnrollResponse};
+use fleet_protocol::enrolment::{
+    CertificateRenewed, DEVICE_TOKEN_HEADER, EnrollRequest, EnrollResponse, RenewCertificate,
+};
 use fleet_protocol::event::EventBatch;
 use fleet_protocol::heartbeat::{Heartbeat, HeartbeatAck};
 use fleet_protocol::problem::Problem;
@@ -71,6 +74,8 @@ pub struct ControlPlane {
     agent: Agent,
     base: String,
     token: Option<DeviceToken>,
+    /// Deadline of a call that has none of its own.
+    request_timeout: Duration,
 }
 
 /// A target, or that it is what was already seen.
@@ -110,7 +115,6 @@ impl ControlPlane {
             .proxy(None)
             .user_agent(concat!("fleet-agent/", env!("CARGO_PKG_VERSION")))
             .timeout_connect(Some(CONNECT_TIMEOUT))
-            .timeout_global(Some(endpoint.request_timeout))
             .input_buffer_size(32 * 1024)
             .output_buffer_size(16 * 1024)
             .max_idle_connections(4)
@@ -122,7 +126,17 @@ impl ControlPlane {
             agent: Agent::with_parts(config, connector, DefaultResolver::default()),
             base: endpoint.server_url.trim_end_matches('/').to_owned(),
             token,
+            request_timeout: endpoint.request_timeout,
         })
+    }
+
+    /// The same control plane over the same connections, with another deadline.
+    #[must_use]
+    pub fn with_request_timeout(&self, request_timeout: Duration) -> Self {
+        Self {
+            request_timeout,
+            ..self.clone()
+        }
     }
 
     pub fn enroll(&self, request: &EnrollRequest) -> Result<EnrollResponse, ClientError> {
@@ -150,6 +164,13 @@ impl ControlPlane {
             target: Box::new(target),
             etag,
         })
+    }
+
+    pub fn renew_certificate(
+        &self,
+        request: &RenewCertificate,
+    ) -> Result<CertificateRenewed, ClientError> {
+        self.post("renew the certificate", "/v1/device/certificate", request)
     }
 
     pub fn commands(&self) -> Result<CommandList, ClientError> {
@@ -281,7 +302,7 @@ impl ControlPlane {
         body: &impl Serialize,
     ) -> Result<Body, ClientError> {
         let bytes =
-            serde_json::to_vec(body).map_err(|e| unexpected(operation, 0, e.to_string()))?;
+            serde_json::to_vec(body).map_err(|e| unexpected(operation, None, e.to_string()))?;
         let request = self
             .request(Method::POST, path)
             .header(header::CONTENT_TYPE, "application/json")
@@ -297,17 +318,14 @@ impl ControlPlane {
         request: ureq::http::request::Builder,
         body: SendBody<'_>,
     ) -> Result<Response<Body>, ClientError> {
-        let request = build(operation, request, body)?;
-        self.agent
-            .run(request)
-            .map_err(|e| ClientError::from_ureq(operation, &e))
+        self.send_within(operation, request, body, self.request_timeout)
     }
 
     fn send_within(
         &self,
         operation: &'static str,
         request: ureq::http::request::Builder,
-        body: SendBody<'static>,
+        body: SendBody<'_>,
         timeout: Duration,
     ) -> Result<Response<Body>, ClientError> {
         let request = build(operation, request, body)?;
@@ -329,10 +347,10 @@ fn build<'a>(
 ) -> Result<Request<SendBody<'a>>, ClientError> {
     request
         .body(body)
-        .map_err(|e| unexpected(operation, 0, format!("the request cannot be made: {e}")))
+        .map_err(|e| unexpected(operation, None, format!("the request cannot be made: {e}")))
 }
 
-fn unexpected(operation: &'static str, status: u16, detail: String) -> ClientError {
+fn unexpected(operation: &'static str, status: Option<u16>, detail: String) -> ClientError {
     ClientError::Unexpected {
         operation,
         status,
@@ -357,14 +375,14 @@ fn checked(operation: &'static str, response: Response<Body>) -> Result<Body, Cl
     }
     Err(unexpected(
         operation,
-        status.as_u16(),
+        Some(status.as_u16()),
         format!("HTTP {status}"),
     ))
 }
 
 fn decode<T: DeserializeOwned>(operation: &'static str, body: Body) -> Result<T, ClientError> {
     let bytes = read_limited(operation, body)?;
-    serde_json::from_slice(&bytes).map_err(|e| unexpected(operation, 200, e.to_string()))
+    serde_json::from_slice(&bytes).map_err(|e| unexpected(operation, Some(200), e.to_string()))
 }
 
 fn read_limited(operation: &'static str, body: Body) -> Result<Vec<u8>, ClientError> {

@@ -1,8 +1,7 @@
 //! TLS 1.3 and nothing older, to servers certified by the fleet's own CA and by no other.
 //!
-//! ureq's own rustls connector also offers TLS 1.2; this one doesn't. Certificates are judged by the
-//! clock or its floor, whichever is later, so that a board without a clock chip still connects when
-//! it isn't allowed to set its clock.
+//! ureq's own rustls connector also offers TLS 1.2; this one doesn't. When a server's certificate is
+//! valid is judged by what has certainly passed, and not by the clock ([`super::server_certificate`]).
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -19,22 +18,55 @@ use ureq::unversioned::transport::{
     Buffers, ConnectionDetails, Connector, LazyBuffers, NextTimeout, Transport, TransportAdapter,
 };
 
+use super::server_certificate::ServerCertificates;
+use crate::core::certificate::Validity;
 use crate::platform::clock;
 
-/// The lowest time that certificates are judged by. Shared by all connections.
-#[derive(Debug, Clone, Default)]
-pub struct TimeFloor(Arc<AtomicI64>);
+/// What has certainly passed, and how long the server's certificate is valid. Shared by all
+/// connections.
+#[derive(Debug, Clone)]
+pub struct TimeFloor(Arc<Instants>);
 
-impl TimeFloor {
-    pub fn raise(&self, to: Timestamp) {
-        self.0.fetch_max(to.as_second(), Ordering::Relaxed);
+#[derive(Debug)]
+struct Instants {
+    certain: AtomicI64,
+    peer_not_after: AtomicI64,
+}
+
+impl Default for TimeFloor {
+    fn default() -> Self {
+        Self(Arc::new(Instants {
+            certain: AtomicI64::new(0),
+            peer_not_after: AtomicI64::new(i64::MAX),
+        }))
     }
 }
 
+impl TimeFloor {
+    pub fn raise(&self, to: Timestamp) {
+        self.0.certain.fetch_max(to.as_second(), Ordering::Relaxed);
+    }
+
+    pub(super) fn certain(&self) -> i64 {
+        self.0.certain.load(Ordering::Relaxed)
+    }
+
+    /// The end of the certificate of the server that was spoken to last.
+    pub fn peer_not_after(&self) -> Option<Timestamp> {
+        let second = self.0.peer_not_after.load(Ordering::Relaxed);
+        Timestamp::from_second(second).ok()
+    }
+
+    pub(super) fn met(&self, peer: &Validity) {
+        let end = peer.not_after.as_second();
+        self.0.peer_not_after.store(end, Ordering::Relaxed);
+    }
+}
+
+/// For the age of session tickets alone.
 impl TimeProvider for TimeFloor {
     fn current_time(&self) -> Option<UnixTime> {
-        let now = clock::wall().as_second();
-        let seconds = now.max(self.0.load(Ordering::Relaxed));
+        let seconds = clock::wall().as_second().max(self.certain());
         let seconds = u64::try_from(seconds).unwrap_or(0);
         Some(UnixTime::since_unix_epoch(Duration::from_secs(seconds)))
     }
@@ -77,10 +109,14 @@ pub(super) fn client_config(
     if roots.is_empty() {
         return Err(TlsConfigError::Ca("it holds none".to_owned()));
     }
-    let builder = ClientConfig::builder_with_details(provider(), Arc::new(floor.clone()))
+    let provider = provider();
+    let verifier = ServerCertificates::new(roots, &provider, floor)?;
+    // "Dangerous" since it replaces rustls' verifier; it asks that same one, at an instant of its own.
+    let builder = ClientConfig::builder_with_details(provider, Arc::new(floor.clone()))
         .with_protocol_versions(&[&rustls::version::TLS13])
         .map_err(|e| TlsConfigError::Ca(e.to_string()))?
-        .with_root_certificates(roots);
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(verifier));
     let mut config = match identity {
         None => builder.with_no_client_auth(),
         Some(identity) => {

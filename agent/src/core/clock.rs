@@ -1,12 +1,24 @@
-//! The lowest time that can be right.
+//! What is known of the time, and how far each source is believed
+//! ([decision 0009](../../../docs/decisions/0009-clock-floor.md)).
 //!
-//! A board without a clock chip starts at 1970, and then no certificate is valid yet and no release
-//! expired. The floor is the latest instant that has certainly passed; a clock below it is set to it.
+//! | source | believed |
+//! |---|---|
+//! | the image's build time | for certain: no time before it is possible |
+//! | the control plane's word | as the best guess; it becomes certain slowly, while it agrees with itself |
+//! | provisioning file, clock as last written down | as a guess, until the control plane speaks |
+//!
+//! Invariants:
+//! - What is certain never moves back, and no local clock moves it at all.
+//! - A single wrong word of the control plane moves nothing that is certain.
+//! - What is certain never passes the end of the certificate that the control plane showed, so that
+//!   the same server is accepted afterwards.
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-/// Instants that have certainly passed. What is unknown is `None`.
+use super::{Monotonic, after};
+
+/// Kept over power cuts. What is unknown is `None`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Evidence {
@@ -14,14 +26,25 @@ pub struct Evidence {
     pub built_at: Option<Timestamp>,
     /// From the provisioning file.
     pub provisioned_at: Option<Timestamp>,
-    /// The last time that the control plane gave over an authenticated connection.
+    /// What the control plane said last over an authenticated connection.
     pub server_time: Option<Timestamp>,
+    /// How far the control plane's word has become certain.
+    pub credible: Option<Timestamp>,
     /// The clock as it was last written down while running or at shutdown.
     pub last_seen: Option<Timestamp>,
 }
 
 /// More than this behind or ahead of the server's word, the clock is set.
 pub const MAX_SKEW_S: i64 = 30;
+/// Two words of the control plane agree when they differ from what passed between them by no more.
+/// A word is on its way for as long as a request may take.
+pub const MAX_DISAGREEMENT_S: i64 = 300;
+/// What is certain moves towards the control plane's word by at most so many seconds for each one
+/// that passes while it agrees with itself: fast enough to catch up with nights without mains, slow
+/// enough that a control plane that is wrong for a day does harm for ten.
+pub const CREDIT_S_PER_S: u64 = 10;
+/// Between two words that agree no more is credited than this, the longest heartbeat interval.
+const MAX_CREDITED_S: u64 = 24 * 60 * 60;
 
 /// What to do with the clock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,16 +56,48 @@ pub enum Decision {
     },
 }
 
+/// Who keeps the clock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Discipline {
+    /// A time service (NTP) has set it and goes on doing so.
+    TimeService,
+    /// Nobody.
+    None,
+}
+
+/// The control plane's word on the time, over an authenticated connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Word {
+    pub time: Timestamp,
+    /// When it came.
+    pub at: Monotonic,
+    /// The end of the certificate that the control plane showed; its word can't be later.
+    pub not_after: Option<Timestamp>,
+}
+
+impl Word {
+    /// What it says of the instant `at`.
+    fn moved_to(&self, at: Monotonic) -> Timestamp {
+        after(self.time, at.since(self.at) / 1_000)
+    }
+
+    fn agrees_with(&self, earlier: &Self) -> bool {
+        let expected = earlier.moved_to(self.at).as_second();
+        self.time.as_second().saturating_sub(expected).abs() <= MAX_DISAGREEMENT_S
+    }
+}
+
 impl Evidence {
-    /// The latest of them all; `None` if nothing is known.
+    /// Has passed for certain. Certificates that ended before it are refused, and so is a word of the
+    /// control plane that is earlier.
+    pub fn certain(&self) -> Option<Timestamp> {
+        self.built_at.max(self.credible)
+    }
+
+    /// The latest of them all, guesses too; `None` if nothing is known.
     pub fn floor(&self) -> Option<Timestamp> {
-        let all = [
-            self.built_at,
-            self.provisioned_at,
-            self.server_time,
-            self.last_seen,
-        ];
-        all.into_iter().flatten().max()
+        let guesses = [self.provisioned_at, self.server_time, self.last_seen];
+        guesses.into_iter().fold(self.certain(), Option::max)
     }
 
     /// What to do with a clock that shows `now`, before anything else is believed.
@@ -52,108 +107,90 @@ impl Evidence {
             _ => Decision::Leave,
         }
     }
+}
 
-    /// The control plane says `server_time` while the clock shows `now`. Its word is followed
-    /// forwards as backwards, but never below what has certainly passed: `last_seen` is left out of
-    /// that, since a clock that ran ahead wrote it. `synchronised`: a time service (NTP) is in
-    /// charge, so only a clock below the floor is touched.
-    pub fn at_server_time(
-        &self,
-        now: Timestamp,
-        server_time: Timestamp,
-        discipline: Discipline,
-    ) -> Decision {
-        let firm = [self.built_at, self.provisioned_at, self.server_time];
-        let firm_floor = firm.into_iter().flatten().max();
-        let to = firm_floor.map_or(server_time, |floor| floor.max(server_time));
-        let skew = now.as_second().saturating_sub(to.as_second()).abs();
-        match discipline {
-            Discipline::TimeService if now >= to => Decision::Leave,
-            _ if skew > MAX_SKEW_S => Decision::Step { to },
-            _ => Decision::Leave,
+/// What is known in this boot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Knowledge {
+    evidence: Evidence,
+    /// The last word, credible or not.
+    last: Option<Word>,
+    /// The last word that was followed, held within what is possible.
+    followed: Option<Word>,
+}
+
+impl Knowledge {
+    pub fn new(evidence: Evidence) -> Self {
+        Self {
+            evidence,
+            last: None,
+            followed: None,
         }
+    }
+
+    pub fn evidence(&self) -> &Evidence {
+        &self.evidence
+    }
+
+    /// The clock shows `wall`: worth keeping over a power cut.
+    pub fn saw(&mut self, wall: Timestamp) {
+        self.evidence.last_seen = Some(wall);
+    }
+
+    /// Takes the control plane's word while the clock shows `wall`.
+    ///
+    /// The first word of a boot is followed, forwards as backwards. One that contradicts the last is
+    /// only remembered: it is followed as soon as another agrees with it. Nothing is followed below
+    /// what is certain, or beyond the end of the server's certificate.
+    #[must_use]
+    pub fn hear(mut self, word: Word, wall: Timestamp, discipline: Discipline) -> (Self, Decision) {
+        let before = self.last.replace(word);
+        if before.is_some_and(|before| !word.agrees_with(&before)) {
+            return (self, Decision::Leave);
+        }
+        let certain = self.evidence.certain().unwrap_or(Timestamp::UNIX_EPOCH);
+        let within = word.not_after.map_or(word.time, |end| word.time.min(end));
+        let time = within.max(certain);
+        if let Some(before) = before {
+            let passed_s = (word.at.since(before.at) / 1_000).min(MAX_CREDITED_S);
+            let reach = after(certain, passed_s * CREDIT_S_PER_S);
+            self.evidence.credible = Some(time.min(reach));
+        }
+        self.evidence.server_time = Some(time);
+        // Guesses that the word has overtaken: a clock that ran ahead, a file from a wrong clock.
+        self.evidence.last_seen = self.evidence.last_seen.map(|seen| seen.min(time));
+        self.evidence.provisioned_at = self.evidence.provisioned_at.map(|at| at.min(time));
+        self.followed = Some(Word { time, ..word });
+        (self, decide(time, wall, discipline))
+    }
+
+    /// The time by the control plane's word, whatever the clock shows: `None` until it has spoken in
+    /// this boot.
+    pub fn told(&self, now: Monotonic) -> Option<Timestamp> {
+        self.followed.map(|word| word.moved_to(now))
+    }
+
+    /// A clock below this is wrong, and no release that ended before it is installed. Guesses from
+    /// before this boot count until somebody who knows has set the clock.
+    pub fn floor(&self, discipline: Discipline) -> Timestamp {
+        let floor = match (self.followed, discipline) {
+            (None, Discipline::None) => self.evidence.floor(),
+            (None, Discipline::TimeService) => self.evidence.certain(),
+            (Some(_), _) => self.evidence.certain().max(self.evidence.server_time),
+        };
+        floor.unwrap_or(Timestamp::UNIX_EPOCH)
     }
 }
 
-/// Who keeps the clock.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Discipline {
-    /// A time service has set it and goes on doing so.
-    TimeService,
-    /// Nobody.
-    None,
+/// A clock that a time service keeps is touched only when it is behind.
+fn decide(to: Timestamp, wall: Timestamp, discipline: Discipline) -> Decision {
+    let skew_s = wall.as_second().saturating_sub(to.as_second()).abs();
+    match discipline {
+        Discipline::TimeService if wall >= to => Decision::Leave,
+        _ if skew_s > MAX_SKEW_S => Decision::Step { to },
+        _ => Decision::Leave,
+    }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    fn at(second: i64) -> Timestamp {
-        Timestamp::from_second(second).unwrap()
-    }
-
-    fn known(built: i64, server: i64, seen: i64) -> Evidence {
-        Evidence {
-            built_at: Some(at(built)),
-            provisioned_at: None,
-            server_time: Some(at(server)),
-            last_seen: Some(at(seen)),
-        }
-    }
-
-    #[test]
-    fn a_clock_at_1970_is_set_to_the_floor() {
-        let evidence = known(1_000_000, 2_000_000, 1_500_000);
-        assert_eq!(
-            evidence.at_start(at(5)),
-            Decision::Step { to: at(2_000_000) }
-        );
-        assert_eq!(evidence.at_start(at(2_000_000)), Decision::Leave);
-        assert_eq!(Evidence::default().at_start(at(5)), Decision::Leave);
-    }
-
-    #[test]
-    fn the_servers_word_sets_the_clock_forwards_and_backwards() {
-        let check = |now, server, discipline, expected| {
-            let evidence = known(1_000, 2_000, 9_000);
-            let found = evidence.at_server_time(at(now), at(server), discipline);
-            assert_eq!(found, expected, "{now} {server}");
-        };
-        check(
-            2_500,
-            4_000,
-            Discipline::None,
-            Decision::Step { to: at(4_000) },
-        );
-        check(
-            9_000,
-            4_000,
-            Discipline::None,
-            Decision::Step { to: at(4_000) },
-        );
-        check(4_010, 4_000, Discipline::None, Decision::Leave);
-        check(9_000, 4_000, Discipline::TimeService, Decision::Leave);
-        // A server whose own clock fell back is not followed below what it said before.
-        check(9_000, 5, Discipline::None, Decision::Step { to: at(2_000) });
-    }
-
-    proptest! {
-        #[test]
-        fn no_step_goes_below_the_floor(
-            built in 0i64..1_000_000, server in 0i64..1_000_000,
-            seen in 0i64..1_000_000, now in 0i64..1_000_000,
-        ) {
-            let evidence = known(built, server, seen);
-            if let Decision::Step { to } = evidence.at_start(at(now)) {
-                prop_assert!(to > at(now));
-                prop_assert_eq!(Some(to), evidence.floor());
-            }
-            if let Decision::Step { to } =
-                evidence.at_server_time(at(now), at(seen), Discipline::None)
-            {
-                prop_assert!(to >= at(built.max(server)));
-            }
-        }
-    }
-}
+mod tests;

@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Monotonic;
 
-/// Name of the check that the gate itself makes of [`Sample::control_plane_reached`].
+/// Name of the check that the gate itself makes of [`Sample::control_plane`].
 pub const CONTROL_PLANE: &str = "control-plane";
 /// Prefix of the checks that the gate makes of restart counts: `crash-loop:UNIT`.
 pub const CRASH_LOOP: &str = "crash-loop:";
@@ -54,13 +54,22 @@ pub enum ReachedBefore {
     Unknown,
 }
 
+/// What is seen of the control plane.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct ControlPlaneSeen {
+    /// Everything that the agent needs of it was asked for at this instant or later, and was answered
+    /// with a success that the agent understood.
+    pub answered_at: Option<Monotonic>,
+    /// It says that it is out of service, and refuses nothing: no fault of the slot's.
+    pub out_of_service: bool,
+}
+
 /// One look at the system.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Sample {
     /// Units active, loops alive, data writable: each with its own name.
     pub checks: Vec<HealthCheck>,
-    /// The control plane answered an authenticated request since this boot.
-    pub control_plane_reached: bool,
+    pub control_plane: ControlPlaneSeen,
     /// A network link is up.
     pub network_up: bool,
     /// systemd's `NRestarts` of each required unit.
@@ -86,6 +95,8 @@ pub enum Verdict {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Gate {
     began: Monotonic,
+    /// The control plane's answers to what was asked before this say nothing of what is on trial.
+    answers_from: Monotonic,
     reached_before: ReachedBefore,
     healthy_since: Option<Monotonic>,
     last_sample: Option<Monotonic>,
@@ -97,10 +108,18 @@ pub struct Gate {
 }
 
 impl Gate {
-    /// `began`: when the deadline starts to count, usually the start of the boot.
+    /// For a slot. `began`: when the deadline starts to count; all of this boot is the slot's.
+    pub const fn of_boot(began: Monotonic, reached_before: ReachedBefore) -> Self {
+        let mut gate = Self::new(began, reached_before);
+        gate.answers_from = Monotonic(0);
+        gate
+    }
+
+    /// For a configuration that came into force at `began`.
     pub const fn new(began: Monotonic, reached_before: ReachedBefore) -> Self {
         Self {
             began,
+            answers_from: began,
             reached_before,
             healthy_since: None,
             last_sample: None,
@@ -180,19 +199,22 @@ impl Gate {
     }
 
     fn control_plane(&self, sample: &Sample, at: &Settings) -> HealthCheck {
+        let answered_at = sample.control_plane.answered_at;
+        let reached = answered_at.is_some_and(|answered| answered >= self.answers_from);
         let excuse = match (at.control_plane, self.reached_before) {
             (ControlPlaneCheck::Excused, _) => Some("not required by the configuration"),
-            (_, ReachedBefore::No) => Some("it was not reached before the update either"),
+            (_, ReachedBefore::No) => Some("it was not reached before the trial either"),
             (_, ReachedBefore::Unknown) => Some("whether it was reachable before is not known"),
             _ if !sample.network_up => Some("the network link is down"),
+            _ if sample.control_plane.out_of_service => Some("it says that it is out of service"),
             _ => None,
         };
         let (ok, detail) = match excuse {
-            _ if sample.control_plane_reached => (true, "reached".to_owned()),
+            _ if reached => (true, "reached".to_owned()),
             Some(excuse) => (true, format!("not reached, excused: {excuse}")),
             None => (
                 false,
-                "not reached, though it was before the update".to_owned(),
+                "not reached since the trial began, though it was before".to_owned(),
             ),
         };
         HealthCheck {

@@ -14,9 +14,11 @@
 pub mod admission;
 pub mod backoff;
 pub mod boot;
+pub mod certificate;
 pub mod clock;
 pub mod command_queue;
 pub mod config;
+pub mod contact;
 pub mod gate;
 pub mod interval;
 pub mod reset;

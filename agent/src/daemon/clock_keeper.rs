@@ -5,8 +5,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use jiff::Timestamp;
 
+use super::identity::{self, Provision};
 use crate::client::TimeFloor;
-use crate::core::clock::{Decision, Discipline, Evidence};
+use crate::core::clock::{Decision, Evidence, Knowledge, Word};
 use crate::platform::booted::read_state;
 use crate::platform::files::{self, Access};
 use crate::platform::paths::Paths;
@@ -14,80 +15,95 @@ use crate::platform::{clock, files::FileError};
 
 /// A step of the clock that was made, or tried.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Step {
+pub(crate) struct Step {
     pub(super) from: Timestamp,
     pub(super) to: Timestamp,
 }
 
 #[derive(Debug)]
-pub(super) struct ClockKeeper {
+pub(crate) struct ClockKeeper {
     paths: Paths,
     floor: TimeFloor,
-    evidence: Mutex<Evidence>,
+    known: Mutex<Knowledge>,
 }
 
 impl ClockKeeper {
-    /// Reads what was kept, adds what the image and the provisioning file say, and sets the clock if
-    /// it is behind all that. Comes before anything that looks at certificates.
-    pub(super) fn start(
+    /// Takes what is known, and sets the clock if it is behind all that. Comes before anything that
+    /// looks at certificates.
+    pub(crate) fn start(
         paths: &Paths,
         floor: TimeFloor,
-        built_at: Timestamp,
-        provisioned_at: Option<Timestamp>,
+        evidence: Evidence,
     ) -> (Self, Option<Step>) {
-        let mut evidence: Evidence = read_state(&file(paths)).unwrap_or_default();
-        evidence.built_at = Some(built_at);
-        evidence.provisioned_at = provisioned_at.max(evidence.provisioned_at);
-        if let Some(at) = evidence.floor() {
-            floor.raise(at);
+        if let Some(certain) = evidence.certain() {
+            floor.raise(certain);
         }
         let step = perform(evidence.at_start(clock::wall()));
         let keeper = Self {
             paths: paths.clone(),
             floor,
-            evidence: Mutex::new(evidence),
+            known: Mutex::new(Knowledge::new(evidence)),
         };
         (keeper, step)
     }
 
-    fn evidence(&self) -> MutexGuard<'_, Evidence> {
-        self.evidence.lock().unwrap_or_else(PoisonError::into_inner)
+    fn known(&self) -> MutexGuard<'_, Knowledge> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The clock can't be right below this.
     pub(super) fn floor(&self) -> Timestamp {
-        self.evidence().floor().unwrap_or(Timestamp::UNIX_EPOCH)
+        self.known().floor(clock::discipline(&self.paths))
+    }
+
+    /// The best guess at the time, whatever the clock shows: `None` until the control plane has
+    /// spoken in this boot.
+    pub(super) fn told(&self) -> Option<Timestamp> {
+        self.known().told(clock::monotonic())
     }
 
     /// The control plane gave its time over an authenticated connection.
-    pub(super) fn heard(&self, server_time: Timestamp) -> Option<Step> {
-        let discipline =
-            if clock::is_synchronised(self.paths.run.parent().unwrap_or(&self.paths.run)) {
-                Discipline::TimeService
-            } else {
-                Discipline::None
-            };
-        let mut evidence = self.evidence();
-        let decision = evidence.at_server_time(clock::wall(), server_time, discipline);
-        evidence.server_time = Some(server_time).max(evidence.server_time);
-        if evidence.last_seen.is_some_and(|seen| seen > server_time)
-            && matches!(decision, Decision::Step { .. })
-        {
-            // Written by a clock that ran ahead.
-            evidence.last_seen = Some(server_time);
+    pub(crate) fn heard(&self, server_time: Timestamp) -> Option<Step> {
+        let word = Word {
+            time: server_time,
+            at: clock::monotonic(),
+            not_after: self.floor.peer_not_after(),
+        };
+        let discipline = clock::discipline(&self.paths);
+        let mut known = self.known();
+        let (next, decision) = known.hear(word, clock::wall(), discipline);
+        *known = next;
+        drop(known);
+        if let Some(certain) = next.evidence().certain() {
+            self.floor.raise(certain);
         }
-        drop(evidence);
-        self.floor.raise(server_time);
         perform(decision)
     }
 
     /// Writes the time down, so that the next start is not before now.
-    pub(super) fn keep(&self) -> Result<(), FileError> {
-        let mut evidence = self.evidence();
-        evidence.last_seen = Some(clock::wall());
-        let kept = *evidence;
-        drop(evidence);
+    pub(crate) fn keep(&self) -> Result<(), FileError> {
+        let mut known = self.known();
+        known.saw(clock::wall());
+        let kept = *known.evidence();
+        drop(known);
         files::write_json(&file(&self.paths), &kept, Access::Public)
+    }
+}
+
+/// What was kept of the time, and what the image and the provisioning file say.
+pub(crate) fn evidence(paths: &Paths, built_at: Timestamp) -> Evidence {
+    let kept: Evidence = read_state(&file(paths)).unwrap_or_default();
+    let provisioned_at = match identity::provision(paths) {
+        Provision::Ready { provision, .. } | Provision::Used(provision) => {
+            Some(provision.server_time)
+        }
+        Provision::None | Provision::Unusable { .. } => None,
+    };
+    Evidence {
+        built_at: Some(built_at),
+        // A new file corrects an old one.
+        provisioned_at: provisioned_at.or(kept.provisioned_at),
+        ..kept
     }
 }
 
@@ -102,7 +118,7 @@ fn perform(decision: Decision) -> Option<Step> {
     let from = clock::wall();
     match clock::step(to) {
         Ok(()) => log::warn!("clock.from":% = from, "clock.to":% = to; "the clock was set"),
-        // TLS goes by the floor all the same.
+        // Certificates are not judged by it.
         Err(error) => log::warn!(error:%; "the clock is wrong and could not be set"),
     }
     Some(Step { from, to })

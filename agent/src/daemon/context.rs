@@ -19,8 +19,9 @@ use super::clock_keeper::ClockKeeper;
 use super::events::EventSink;
 use crate::client::bundle_proxy::Limiter;
 use crate::client::{ClientError, ControlPlane, TimeFloor};
+use crate::core::contact::{Need, Needs, Outcome};
+use crate::core::gate;
 use crate::core::thermal::Thermal;
-use crate::core::{Monotonic, gate};
 use crate::platform::boot_env::BootEnvFile;
 use crate::platform::booted::ImageRelease;
 use crate::platform::bus::Bus;
@@ -62,7 +63,8 @@ pub(super) struct Link {
 /// How the control plane was last reached.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Contact {
-    pub(super) last_success: Option<(Timestamp, Monotonic)>,
+    /// When a request last succeeded.
+    pub(super) last_success: Option<Timestamp>,
     pub(super) last_error: Option<String>,
     pub(super) failures: u32,
     pub(super) is_away: bool,
@@ -110,6 +112,8 @@ pub(super) struct Context {
     pub(super) config: watch::Sender<Arc<InForce>>,
     pub(super) link: watch::Sender<Option<Link>>,
     pub(super) server_url: watch::Sender<Option<String>>,
+    /// The end of the device's certificate.
+    pub(super) certificate_ends: watch::Sender<Option<Timestamp>>,
     pub(super) update: watch::Sender<UpdateView>,
     pub(super) health: watch::Sender<Health>,
     pub(super) thermal: watch::Sender<Thermal>,
@@ -118,6 +122,7 @@ pub(super) struct Context {
     /// A configuration is on trial.
     pub(super) config_trial: AtomicBool,
     contact: Mutex<Contact>,
+    needs: Mutex<Needs>,
     errors: Mutex<ErrorCounts>,
 }
 
@@ -156,6 +161,7 @@ impl Context {
             config: watch::Sender::new(Arc::new(config)),
             link: watch::Sender::new(None),
             server_url: watch::Sender::new(None),
+            certificate_ends: watch::Sender::new(None),
             update: watch::Sender::new(UpdateView {
                 state: UpdateState::Idle,
                 why: WhyTrace {
@@ -172,6 +178,7 @@ impl Context {
             events_waiting: watch::Sender::new(0),
             config_trial: AtomicBool::new(false),
             contact: Mutex::default(),
+            needs: Mutex::default(),
             errors: Mutex::default(),
             device,
         }
@@ -225,26 +232,57 @@ impl Context {
         self.contact_mut().last_error = Some(trouble);
     }
 
-    /// Makes one blocking call to the control plane, and remembers how it went.
+    /// What of the control plane's answers the health gate counts.
+    pub(super) fn needs(&self) -> Needs {
+        *self.needs.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Makes one blocking call for what the agent can't do without; see [`Self::call`].
+    pub(super) async fn call_for<T: Send + 'static>(
+        &self,
+        need: Need,
+        call: impl FnOnce(&ControlPlane) -> Result<T, ClientError> + Send + 'static,
+    ) -> Result<T, CallError> {
+        let asked = clock::monotonic();
+        let result = self.call(call).await;
+        let outcome = match &result {
+            Ok(_) => Outcome::Answered,
+            Err(CallError::Client(error)) if error.is_out_of_service() => Outcome::OutOfService,
+            Err(_) => Outcome::Failed,
+        };
+        let mut needs = self.needs.lock().unwrap_or_else(PoisonError::into_inner);
+        *needs = needs.tried(need, asked, outcome);
+        drop(needs);
+        result
+    }
+
+    /// Makes one blocking call to the control plane, with the deadline of the configuration in force,
+    /// and remembers how it went.
     pub(super) async fn call<T: Send + 'static>(
         &self,
         call: impl FnOnce(&ControlPlane) -> Result<T, ClientError> + Send + 'static,
     ) -> Result<T, CallError> {
         let link = self.link().ok_or(CallError::NotEnrolled)?;
-        let result = tokio::task::spawn_blocking(move || call(&link.client)).await;
+        let client = link.client.with_request_timeout(self.request_timeout());
+        let result = tokio::task::spawn_blocking(move || call(&client)).await;
         let result = result.map_err(|_| CallError::Cut)?;
         self.note(result.as_ref().err());
         Ok(result?)
     }
 
-    /// Any answer, be it a refusal, shows that the control plane is there.
+    pub(super) fn request_timeout(&self) -> Duration {
+        Duration::from_secs(self.config().config.control.request_timeout_s.into())
+    }
+
+    /// Any answer, be it a refusal, shows that the control plane is not away.
     pub(super) fn note(&self, error: Option<&ClientError>) {
         let answered = error.is_none_or(|e| e.status().is_some());
         let mut contact = self.contact_mut();
         contact.last_error = error.map(ClientError::with_hint);
+        if error.is_none() {
+            contact.last_success = Some(clock::wall());
+        }
         if answered {
-            let now = clock::now();
-            contact.last_success = Some((now.wall, now.mono));
             contact.failures = 0;
         } else {
             contact.failures += 1;
@@ -274,18 +312,11 @@ impl Context {
         }
     }
 
-    /// Whether the control plane answered recently: a fact for the health gate.
+    /// Whether the control plane was reached of late: a fact for the health gate.
     pub(super) fn reached_recently(&self) -> gate::ReachedBefore {
-        let contact = self.contact();
         let interval_s = u64::from(self.config().config.control.heartbeat_interval_s);
-        let recent = Duration::from_secs(2 * interval_s + 60).as_millis();
-        match contact.last_success {
-            Some((_, at)) if u128::from(clock::monotonic().since(at)) <= recent => {
-                gate::ReachedBefore::Yes
-            }
-            _ if contact.failures > 0 => gate::ReachedBefore::No,
-            _ => gate::ReachedBefore::Unknown,
-        }
+        let recent_ms = (2 * interval_s + 60) * 1_000;
+        self.needs().reached(clock::monotonic(), recent_ms)
     }
 }
 

@@ -123,7 +123,7 @@ fn enrol_blocking(ctx: &Ctx, provision: &ProvisionFile) -> Result<Identity, Fail
         server_url: provision.server_url.clone(),
         ca_pem: provision.ca_certificate_pem.clone(),
         floor: ctx.floor.clone(),
-        request_timeout: request_timeout(ctx),
+        request_timeout: ctx.request_timeout(),
     };
     let client = ControlPlane::anonymous(&endpoint)
         .map_err(|e| Failure::new(e, "make the provisioning file again"))?;
@@ -150,25 +150,34 @@ async fn scrub(file: PathBuf, provision: ProvisionFile) -> Result<(), Failure> {
         .map_err(|_| Failure::new("scrubbing was cut short", "make the partition writable"))?
 }
 
-fn request_timeout(ctx: &Ctx) -> Duration {
-    Duration::from_secs(ctx.config().config.control.request_timeout_s.into())
-}
-
 fn connect(ctx: &Ctx, identity: &Identity) -> Result<(), Failure> {
     let client = identity::connect(
         &ctx.device.paths,
         identity,
         &ctx.floor,
-        request_timeout(ctx),
+        ctx.request_timeout(),
     )
     .map_err(|e| Failure::new(e, "enrol the device again with a new provisioning file"))?;
     ctx.server_url
         .send_replace(Some(identity.server_url.clone()));
+    let validity = identity::validity(&ctx.device.paths);
+    ctx.certificate_ends
+        .send_replace(validity.ok().map(|v| v.not_after));
     ctx.link.send_replace(Some(Link {
         client,
         device_id: identity.device_id.clone(),
     }));
     Ok(())
+}
+
+/// Goes on with the identity as it is on disk now; if that does not do, with the one in use.
+pub(super) fn reconnect(ctx: &Ctx) {
+    let Some(identity) = identity::load(&ctx.device.paths) else {
+        return;
+    };
+    if let Err(Failure { message, hint }) = connect(ctx, &identity) {
+        log::warn!(error:% = message, hint:%; "the connection stays as it was");
+    }
 }
 
 /// Waits until the device has a link.

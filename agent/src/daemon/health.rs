@@ -73,7 +73,7 @@ async fn look(ctx: &Ctx, data: Option<HealthCheck>) -> Sample {
     let units = ctx.config().config.health.required_units.clone();
     let mut sample = Sample {
         network_up: metrics::network(&ctx.device.paths).connected,
-        control_plane_reached: ctx.contact().last_success.is_some(),
+        control_plane: ctx.needs().seen(),
         ..Sample::default()
     };
     for unit in &units {

@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use super::context::{Context, Ctx, dice};
 use super::enrol::linked;
 use crate::core::backoff::Backoff;
+use crate::core::contact::Need;
 use crate::core::interval::next_poll_ms;
 use crate::platform::clock;
 use crate::platform::metrics::{self, Meter};
@@ -22,11 +23,15 @@ pub(super) async fn run(ctx: Ctx) {
     stamp.idle(linked(&ctx)).await;
     let mut meter = Meter::new();
     let mut failures = 0;
+    let mut config = ctx.config.subscribe();
     loop {
         stamp.touch();
         let heartbeat = compose(&ctx, &mut meter);
         let errors = heartbeat.errors.clone();
-        match ctx.call(move |client| client.heartbeat(&heartbeat)).await {
+        let answer = ctx
+            .call_for(Need::Heartbeat, move |client| client.heartbeat(&heartbeat))
+            .await;
+        match answer {
             Ok(ack) => {
                 failures = 0;
                 ctx.counted(&errors);
@@ -40,7 +45,11 @@ pub(super) async fn run(ctx: Ctx) {
         let pause = pause(&ctx, failures);
         let early = async {
             tokio::time::sleep(MIN_PAUSE).await;
-            ctx.bells.heartbeat.notified().await;
+            tokio::select! {
+                () = ctx.bells.heartbeat.notified() => {}
+                // Its interval counts from now on, and its trial waits for an answer.
+                _ = config.changed() => {}
+            }
         };
         let wait = async {
             tokio::select! {
@@ -72,7 +81,7 @@ fn compose(ctx: &Ctx, meter: &mut Meter) -> Heartbeat {
     let config = ctx.config();
     let update = ctx.update.borrow().clone();
     let mut network = metrics::network(&device.paths);
-    network.last_sync_at_utc = ctx.contact().last_success.map(|(at, _)| at);
+    network.last_sync_at_utc = ctx.contact().last_success;
     Heartbeat {
         device_time: clock::wall(),
         agent_version: env!("CARGO_PKG_VERSION").to_owned(),

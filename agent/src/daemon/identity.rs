@@ -11,11 +11,16 @@ use serde::{Deserialize, Serialize};
 use crate::client::{
     ClientIdentity, ControlPlane, DeviceToken, Endpoint, TimeFloor, TlsConfigError,
 };
+use crate::core::certificate::{NoCertificate, Validity};
 use crate::platform::booted::read_state;
 use crate::platform::files::{self, Access, FileError};
 use crate::platform::paths::Paths;
 
+pub(super) mod renewed;
+
 const MAX_FILE_BYTES: u64 = 256 * 1024;
+/// The certificate in use.
+const CERTIFICATE: &str = "device.cert.pem";
 
 /// `identity.json`: written last, so that it stands for the whole.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -38,6 +43,8 @@ pub(crate) enum IdentityError {
     Tls(#[from] TlsConfigError),
     #[error("the device's key cannot be made or read: {0}")]
     Key(#[from] rcgen::Error),
+    #[error("the device's certificate is damaged: {0}")]
+    Certificate(#[from] NoCertificate),
 }
 
 fn file(paths: &Paths, name: &str) -> PathBuf {
@@ -56,6 +63,17 @@ pub(crate) fn connect(
     floor: &TimeFloor,
     request_timeout: Duration,
 ) -> Result<ControlPlane, IdentityError> {
+    let certificate_pem = read_text(&file(paths, CERTIFICATE))?;
+    connect_with(paths, identity, floor, request_timeout, certificate_pem)
+}
+
+fn connect_with(
+    paths: &Paths,
+    identity: &Identity,
+    floor: &TimeFloor,
+    request_timeout: Duration,
+    certificate_pem: String,
+) -> Result<ControlPlane, IdentityError> {
     let endpoint = Endpoint {
         server_url: identity.server_url.clone(),
         ca_pem: read_text(&file(paths, "ca.pem"))?,
@@ -63,11 +81,16 @@ pub(crate) fn connect(
         request_timeout,
     };
     let client = ClientIdentity {
-        certificate_pem: read_text(&file(paths, "device.cert.pem"))?,
+        certificate_pem,
         key_pem: read_text(&file(paths, "device.key.pem"))?,
     };
     let token = DeviceToken::new(read_text(&file(paths, "token"))?);
     Ok(ControlPlane::as_device(&endpoint, &client, token)?)
+}
+
+/// When the certificate in use begins and ends.
+pub(super) fn validity(paths: &Paths) -> Result<Validity, IdentityError> {
+    Ok(Validity::of_pem(&read_text(&file(paths, CERTIFICATE))?)?)
 }
 
 fn read_text(path: &Path) -> Result<String, IdentityError> {
@@ -92,10 +115,14 @@ pub(super) fn certificate_request(paths: &Paths) -> Result<String, IdentityError
         files::write_atomic(&path, key.serialize_pem().as_bytes(), Access::Secret)?;
         key
     };
-    // The name in it is the control plane's to choose.
+    request_for(&key)
+}
+
+/// The name in it is the control plane's to choose.
+fn request_for(key: &rcgen::KeyPair) -> Result<String, IdentityError> {
     let mut params = rcgen::CertificateParams::default();
     params.distinguished_name = rcgen::DistinguishedName::new();
-    Ok(params.serialize_request(&key)?.pem()?)
+    Ok(params.serialize_request(key)?.pem()?)
 }
 
 /// Keeps what the control plane answered; `identity.json` comes last.
@@ -107,7 +134,7 @@ pub(super) fn keep(
     let write = |name: &str, text: &str| {
         files::write_atomic(&file(paths, name), text.as_bytes(), Access::Secret)
     };
-    write("device.cert.pem", &response.certificate_pem)?;
+    write(CERTIFICATE, &response.certificate_pem)?;
     write("ca.pem", &provision.ca_certificate_pem)?;
     write("token", &response.device_token)?;
     let identity = Identity {
@@ -122,7 +149,7 @@ pub(super) fn keep(
 
 /// What was found of a provisioning file.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Provision {
+pub(crate) enum Provision {
     None,
     Ready {
         file: PathBuf,
@@ -137,7 +164,7 @@ pub(super) enum Provision {
 }
 
 /// The first provisioning file that there is.
-pub(super) fn provision(paths: &Paths) -> Provision {
+pub(crate) fn provision(paths: &Paths) -> Provision {
     for file in paths.provision_files() {
         let bytes = match files::read_limited(&file, MAX_FILE_BYTES) {
             Ok(None) => continue,

@@ -4,6 +4,7 @@
 //! enrol ─► link ─► heartbeat ─┬ bells ─► target ─► update engine ─► install, reports
 //!                  wakeup ────┘       └► commands ─► execute
 //! health ─► update engine's gate, configuration's gate
+//! renewal (of the certificate) ─► link
 //! thermal, screen, safe mode, events, status, watchdog: each on its own
 //! ```
 //!
@@ -12,7 +13,7 @@
 //! ends the process: systemd starts it again, and the machines go on from their records.
 
 pub mod args;
-mod clock_keeper;
+pub(crate) mod clock_keeper;
 mod commands;
 mod config;
 mod context;
@@ -26,6 +27,7 @@ pub(crate) mod identity;
 mod install;
 mod publish;
 mod reboot;
+mod renewal;
 mod reports;
 mod safe_mode;
 mod screen;
@@ -120,14 +122,12 @@ fn prepare(paths: &Paths) -> anyhow::Result<Prepared> {
         .context("the image does not say what it is")?;
     let system = booted::system(paths, &release);
     let (reset_reason, first) = reset::reason(paths, &system.boot_id);
-    let provisioned_at = match identity::provision(paths) {
-        identity::Provision::Ready { provision, .. } | identity::Provision::Used(provision) => {
-            Some(provision.server_time)
-        }
-        identity::Provision::None | identity::Provision::Unusable { .. } => None,
-    };
     let floor = TimeFloor::default();
-    let (clock, step) = ClockKeeper::start(paths, floor.clone(), release.built_at, provisioned_at);
+    let (clock, step) = ClockKeeper::start(
+        paths,
+        floor.clone(),
+        clock_keeper::evidence(paths, release.built_at),
+    );
     let role = identity::load(paths).and_then(|identity| identity.role);
     let config = config::load(paths, role.as_ref(), &system.boot_id);
     let (sink, raised) = EventSink::new();
@@ -221,6 +221,7 @@ fn start(prepared: Prepared, page: PageAddress) -> JoinSet<()> {
     loops.spawn(events::run(ctx.clone(), raised));
     loops.spawn(enrol::run(ctx.clone(), config_in.clone()));
     loops.spawn(heartbeat::run(ctx.clone()));
+    loops.spawn(renewal::run(ctx.clone()));
     loops.spawn(target::run(
         ctx.clone(),
         target::Audience {

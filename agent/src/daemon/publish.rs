@@ -48,7 +48,7 @@ pub(super) fn compose(ctx: &Ctx, meter: &mut Meter) -> Status {
     let link = ctx.link();
     let update = ctx.update.borrow().clone();
     let mut network = metrics::network(&device.paths);
-    network.last_sync_at_utc = contact.last_success.map(|(at, _)| at);
+    network.last_sync_at_utc = contact.last_success;
     Status {
         at: clock::wall(),
         mode: OperatingMode::Normal,
@@ -68,8 +68,9 @@ pub(super) fn compose(ctx: &Ctx, meter: &mut Meter) -> Status {
             server_url: ctx.server_url.borrow().clone(),
             enrolled: link.is_some(),
             reachable: contact.last_success.is_some() && !contact.is_away,
-            last_contact_at: contact.last_success.map(|(at, _)| at),
+            last_contact_at: contact.last_success,
             last_error: contact.last_error,
+            certificate_not_after: *ctx.certificate_ends.borrow(),
         },
         network,
         metrics: meter.read(&device.paths),

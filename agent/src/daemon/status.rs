@@ -75,6 +75,23 @@ pub struct ControlPlaneStatus {
     /// With its hint.
     #[serde(default)]
     pub last_error: Option<String>,
+    /// The end of the device's certificate; it is renewed long before.
+    #[serde(default)]
+    pub certificate_not_after: Option<Timestamp>,
+}
+
+impl ControlPlaneStatus {
+    /// For people: until when the device's certificate is valid, as seen at `at`.
+    pub fn certificate(&self, at: Timestamp) -> Option<String> {
+        let not_after = self.certificate_not_after?;
+        let hours = not_after.duration_since(at).as_hours();
+        let day = not_after.to_zoned(jiff::tz::TimeZone::UTC).date();
+        Some(match hours {
+            ..0 => format!("ended on {day}"),
+            0..48 => format!("valid for {hours} hours, until {day}"),
+            _ => format!("valid for {} days, until {day}", hours / 24),
+        })
+    }
 }
 
 /// Read it with `borrow()`; it never blocks for long.
@@ -130,9 +147,34 @@ impl Status {
             format!("not reachable: {}", why.unwrap_or("not tried yet"))
         };
         line("control plane", &reachable);
+        if let Some(certificate) = self.control_plane.certificate(self.at) {
+            line("certificate", &certificate);
+        }
         for check in self.health.iter().filter(|c| !c.ok) {
             line("not healthy", &format!("{}: {}", check.name, check.detail));
         }
         text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_rest_of_the_certificates_life_is_told_in_days() {
+        let check = |left_s: i64, expected: &str| {
+            let status = ControlPlaneStatus {
+                certificate_not_after: Timestamp::from_second(left_s).ok(),
+                ..ControlPlaneStatus::default()
+            };
+            let found = status.certificate(Timestamp::UNIX_EPOCH);
+            assert_eq!(found.as_deref(), Some(expected));
+        };
+        check(3_600, "valid for 1 hours, until 1970-01-01");
+        check(90 * 86_400, "valid for 90 days, until 1970-04-01");
+        check(-90_000, "ended on 1969-12-30");
+        let not_enrolled = ControlPlaneStatus::default();
+        assert_eq!(not_enrolled.certificate(Timestamp::UNIX_EPOCH), None);
     }
 }

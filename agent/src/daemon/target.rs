@@ -14,6 +14,7 @@ use super::enrol::linked;
 use super::{config, update};
 use crate::client::TargetAnswer;
 use crate::core::backoff::Backoff;
+use crate::core::contact::Need;
 use crate::core::interval::next_poll_ms;
 use crate::core::update::{Candidate, Wanted};
 use crate::platform::booted::read_state;
@@ -51,13 +52,14 @@ pub(super) async fn run(ctx: Ctx, audience: Audience) {
     }
     stamp.idle(linked(&ctx)).await;
     let mut failures = 0;
+    let mut config = ctx.config.subscribe();
     loop {
         stamp.touch();
         let known = etag.clone();
-        match ctx
-            .call(move |client| client.target(known.as_deref()))
-            .await
-        {
+        let answer = ctx
+            .call_for(Need::Target, move |client| client.target(known.as_deref()))
+            .await;
+        match answer {
             Ok(TargetAnswer::NotModified) => failures = 0,
             Ok(TargetAnswer::New { target, etag: new }) => {
                 failures = 0;
@@ -72,7 +74,11 @@ pub(super) async fn run(ctx: Ctx, audience: Audience) {
         let pause = Duration::from_millis(pause_ms(&ctx, failures));
         let early = async {
             tokio::time::sleep(MIN_PAUSE).await;
-            ctx.bells.target.notified().await;
+            tokio::select! {
+                () = ctx.bells.target.notified() => {}
+                // Its trial waits for an answer.
+                _ = config.changed() => {}
+            }
         };
         let wait = async {
             tokio::select! {

@@ -20,20 +20,21 @@ const STACK_BYTES: usize = 512 * 1024;
 /// Starts the thread once the device is enrolled.
 pub(super) async fn run(ctx: Ctx) {
     linked(&ctx).await;
-    let Some(link) = ctx.link() else { return };
     let started = std::thread::Builder::new()
         .name("wakeup".to_owned())
         .stack_size(STACK_BYTES)
-        .spawn(move || listen(&ctx, &link));
+        .spawn(move || listen(&ctx));
     if let Err(error) = started {
         log::error!(error:%; "no thread for wake-ups: polling alone has to do");
     }
 }
 
-fn listen(ctx: &Ctx, link: &Link) {
+fn listen(ctx: &Ctx) {
     let mut failures = 0;
     loop {
-        match follow(ctx, link) {
+        // Asked for each time: a renewed certificate makes a new one.
+        let Some(link) = ctx.link() else { return };
+        match follow(ctx, &link) {
             Ok(()) => failures = 0,
             Err(error) => {
                 failures += 1;

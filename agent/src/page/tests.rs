@@ -121,6 +121,7 @@ fn status() -> Status {
             reachable: false,
             last_contact_at: Some(Timestamp::UNIX_EPOCH),
             last_error: Some("connection refused; check the address and the firewall".to_owned()),
+            certificate_not_after: "2026-04-30T09:30:00Z".parse().ok(),
         },
         network: Network {
             connected: true,
@@ -205,6 +206,7 @@ async fn the_page_says_what_runs_and_why_the_update_waits() {
         "54 °C",
         "1.2 GB",
         "1 d 1 h",
+        "valid for 60 days, until 2026-04-30",
     ] {
         assert!(page.contains(expected), "{expected}");
     }

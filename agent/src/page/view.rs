@@ -228,6 +228,9 @@ fn network(status: &Status) -> Vec<(&'static str, String)> {
                 .map_or_else(|| "never".to_owned(), time),
         ),
     ];
+    if let Some(certificate) = control.certificate(status.at) {
+        lines.push(("Certificate", certificate));
+    }
     if let Some(error) = &control.last_error {
         lines.push(("Last error", error.clone()));
     }

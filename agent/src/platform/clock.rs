@@ -1,5 +1,7 @@
 //! The clock: the only place of the agent that reads or sets it.
 
+use super::paths::Paths;
+use crate::core::clock::Discipline;
 use crate::core::{Monotonic, Now};
 use jiff::Timestamp;
 use nix::sys::time::{TimeSpec, TimeValLike as _};
@@ -43,10 +45,15 @@ pub fn step(to: Timestamp) -> Result<(), StepError> {
     clock_settime(ClockId::CLOCK_REALTIME, spec).map_err(|source| StepError { to, source })
 }
 
-/// Whether a time service keeps the clock: systemd-timesyncd, and any other that follows
-/// `systemd-time-wait-sync.service(8)`, leaves this file once it has set it.
-pub fn is_synchronised(run: &std::path::Path) -> bool {
-    run.join("systemd/timesync/synchronized").exists()
+/// Who keeps the clock: systemd-timesyncd, and any other that follows
+/// `systemd-time-wait-sync.service(8)`, leaves a file in `/run` once it has set it.
+pub fn discipline(paths: &Paths) -> Discipline {
+    let run = paths.run.parent().unwrap_or(&paths.run);
+    if run.join("systemd/timesync/synchronized").exists() {
+        Discipline::TimeService
+    } else {
+        Discipline::None
+    }
 }
 
 #[cfg(test)]

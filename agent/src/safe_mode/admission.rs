@@ -8,10 +8,14 @@ use fleet_protocol::target::TargetKind;
 use fleet_protocol::trust::{Envelope, VerifiedRelease};
 use fleet_protocol::update::RefuseReason;
 
+use jiff::Timestamp;
+
 use super::actions::ActionError;
 use super::usb::MAX_METADATA_BYTES;
 use crate::core::admission::{self, Decision, Insistence, Memory, Question};
+use crate::core::clock::Knowledge;
 use crate::core::update::Record;
+use crate::daemon::clock_keeper;
 use crate::platform::key_chain::{KeyChain, KeyChainError};
 use crate::platform::paths::Paths;
 use crate::platform::{booted, clock, metrics, sysfs};
@@ -35,11 +39,11 @@ fn decide(paths: &Paths, release: &VerifiedRelease) -> Result<(), ActionError> {
     let image = booted::image_release(paths).map_err(|e| ActionError::new(&e, e.hint()))?;
     let system = booted::system(paths, &image);
     let record: Record = booted::read_state(&paths.state().join("update.json")).unwrap_or_default();
-    // A board without a clock must be repairable; time never counts below the image's own.
-    let now = clock::wall().max(image.built_at);
+    // A board without a clock must be repairable; time never counts below what is known of it.
+    let floor = clock_floor(paths, image.built_at);
     let facts = admission::Facts {
-        now,
-        clock_floor: image.built_at,
+        now: clock::wall().max(floor),
+        clock_floor: floor,
         compatible: image.compatible,
         hardware: sysfs::model(paths),
         window: None,
@@ -75,6 +79,12 @@ fn decide(paths: &Paths, release: &VerifiedRelease) -> Result<(), ActionError> {
         )),
         Decision::Refuse(why) => Err(refused(&why)),
     }
+}
+
+/// The same evidence as the agent's; without `/data` it is the image alone.
+fn clock_floor(paths: &Paths, built_at: Timestamp) -> Timestamp {
+    let known = Knowledge::new(clock_keeper::evidence(paths, built_at));
+    known.floor(clock::discipline(paths))
 }
 
 fn refused(why: &RefuseReason) -> ActionError {
@@ -118,4 +128,29 @@ fn refused(why: &RefuseReason) -> ActionError {
         other => (format!("refused: {other:?}"), "take another release"),
     };
     ActionError::new(message, hint)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::clock::Evidence;
+    use crate::platform::files::{self, Access};
+
+    #[test]
+    fn time_counts_from_what_the_agent_last_knew_and_not_from_the_image() {
+        let root = tempfile::tempdir().unwrap();
+        let paths = Paths::under(root.path());
+        let at = |text: &str| text.parse::<Timestamp>().unwrap();
+        let (built, heard) = (at("2026-01-01T00:00:00Z"), at("2026-11-01T00:00:00Z"));
+        assert_eq!(clock_floor(&paths, built), built);
+        let kept = Evidence {
+            credible: Some(heard),
+            ..Evidence::default()
+        };
+        let file = paths.state().join("clock.json");
+        files::write_json(&file, &kept, Access::Public).unwrap();
+        assert_eq!(clock_floor(&paths, built), heard);
+        files::write_atomic(&file, b"{", Access::Public).unwrap();
+        assert_eq!(clock_floor(&paths, built), built);
+    }
 }

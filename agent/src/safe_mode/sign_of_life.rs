@@ -7,10 +7,12 @@ use fleet_protocol::event::{Event, EventBatch, EventKind, Severity};
 use fleet_protocol::heartbeat::{ErrorCounts, Heartbeat, OperatingMode, ResetReason};
 use fleet_protocol::update::UpdateState;
 use fleet_protocol::{EventId, RoleName};
+use jiff::Timestamp;
 
 use super::facts::{self, DataState};
 use crate::client::{ControlPlane, TimeFloor};
 use crate::core::backoff::Backoff;
+use crate::daemon::clock_keeper::{self, ClockKeeper};
 use crate::daemon::identity::{self, Identity};
 use crate::daemon::status::Status;
 use crate::platform::booted::{self, read_state};
@@ -60,7 +62,7 @@ pub(super) async fn run(paths: Paths) {
 struct Voice {
     paths: Paths,
     meter: Meter,
-    link: Option<(ControlPlane, Identity)>,
+    link: Option<Link>,
     /// The operator was told why the device is here.
     told: bool,
 }
@@ -68,20 +70,23 @@ struct Voice {
 impl Voice {
     /// Blocking. Whether the control plane answered.
     fn speak(&mut self) -> bool {
-        let Some((client, identity)) = self.link.take().or_else(|| connect(&self.paths)) else {
+        let Some(link) = self.link.take().or_else(|| connect(&self.paths)) else {
             return false;
         };
-        let Some(heartbeat) = self.heartbeat(&identity) else {
+        let Some(heartbeat) = self.heartbeat(&link.identity) else {
             return false;
         };
-        if let Err(error) = client.heartbeat(&heartbeat) {
-            log::debug!(error:%; "a heartbeat from safe mode was not answered");
-            return false;
+        match link.client.heartbeat(&heartbeat) {
+            Ok(ack) => link.heard(ack.server_time),
+            Err(error) => {
+                log::debug!(error:%; "a heartbeat from safe mode was not answered");
+                return false;
+            }
         }
         if !self.told {
-            self.told = tell(&self.paths, &client);
+            self.told = tell(&self.paths, &link.client);
         }
-        self.link = Some((client, identity));
+        self.link = Some(link);
         true
     }
 
@@ -132,14 +137,35 @@ fn last_state(paths: &Paths) -> Option<UpdateState> {
     record.reports.last().map(|report| report.state.clone())
 }
 
-fn connect(paths: &Paths) -> Option<(ControlPlane, Identity)> {
+/// The way to the control plane, with the clock that its answers set.
+struct Link {
+    client: ControlPlane,
+    identity: Identity,
+    clock: ClockKeeper,
+}
+
+impl Link {
+    /// What is installed here by hand is judged by this clock, and by what is kept of it.
+    fn heard(&self, server_time: Timestamp) {
+        self.clock.heard(server_time);
+        if let Err(error) = self.clock.keep() {
+            log::debug!(error:%; "the time could not be kept");
+        }
+    }
+}
+
+fn connect(paths: &Paths) -> Option<Link> {
     let identity = identity::load(paths)?;
     let floor = TimeFloor::default();
-    if let Ok(release) = booted::image_release(paths) {
-        floor.raise(release.built_at);
-    }
+    let built_at = booted::image_release(paths).ok()?.built_at;
+    let evidence = clock_keeper::evidence(paths, built_at);
+    let (clock, _) = ClockKeeper::start(paths, floor.clone(), evidence);
     match identity::connect(paths, &identity, &floor, REQUEST_TIMEOUT) {
-        Ok(client) => Some((client, identity)),
+        Ok(client) => Some(Link {
+            client,
+            identity,
+            clock,
+        }),
         Err(error) => {
             log::debug!(error:%; "no heartbeats from safe mode");
             None

@@ -4,13 +4,18 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::time::Duration;
 
+use fleet_protocol::Version;
 use fleet_protocol::command::CommandResult;
-use fleet_protocol::enrolment::{EnrollRequest, EnrollResponse, ProvisionFile};
+use fleet_protocol::enrolment::{
+    CertificateRenewed, EnrollRequest, EnrollResponse, ProvisionFile, RenewCertificate,
+};
 use fleet_protocol::event::{Event, EventBatch};
 use fleet_protocol::heartbeat::{Heartbeat, HeartbeatAck};
 use fleet_protocol::target::Target;
 use fleet_protocol::update::UpdateReport;
 use jiff::Timestamp;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
 use serde_json::Value;
 
 use super::https::{Request, Response, Server, range_of};
@@ -32,6 +37,42 @@ pub struct State {
     pub bundles: BTreeMap<String, Vec<u8>>,
     pub uploads: BTreeMap<String, Vec<u8>>,
     pub server_time: Option<Timestamp>,
+    /// The version that is told 401 whatever it asks.
+    pub refuse_version: Option<Version>,
+    /// Certificates that were renewed are told 401.
+    pub refuse_renewed: bool,
+    /// Of the certificates that enrolment gives: begin and end in days from now.
+    pub enrolled_days: Option<(i64, i64)>,
+    /// The renewed certificates, PEM.
+    pub renewed: Vec<String>,
+    /// What the last heartbeat showed, DER.
+    pub shown: Option<Vec<u8>>,
+}
+
+impl State {
+    /// The last heartbeat showed the certificate that was renewed last.
+    pub fn shows_renewed(&self) -> bool {
+        let renewed = self.renewed.last().map(|pem| der(pem));
+        renewed.is_some() && renewed == self.shown
+    }
+
+    fn refuses(&self, request: &Request) -> bool {
+        let is_of = |pem: &String| Some(der(pem)) == request.certificate;
+        let agent = self.heartbeats.last().map(|h| &h.booted.version);
+        (self.refuse_renewed && self.renewed.iter().any(is_of))
+            || (self.refuse_version.is_some() && self.refuse_version.as_ref() == agent)
+    }
+}
+
+fn der(pem: &str) -> Vec<u8> {
+    CertificateDer::from_pem_slice(pem.as_bytes())
+        .unwrap()
+        .to_vec()
+}
+
+fn sign(pki: &Pki, csr_pem: &str, (from_day, to_day): (i64, i64)) -> String {
+    let now = now().as_second();
+    pki.sign(csr_pem, now + from_day * 86_400, now + to_day * 86_400)
 }
 
 pub struct Control {
@@ -98,9 +139,15 @@ fn handle(state: &mut State, pki: &Pki, request: &Request) -> Response {
     {
         return Response::new(401);
     }
+    if path == "/v1/device/heartbeat" {
+        state.heartbeats.push(parse(request));
+        state.shown.clone_from(&request.certificate);
+    }
+    if state.refuses(request) {
+        return Response::new(401);
+    }
     match (request.method.as_str(), path) {
         ("POST", "/v1/device/heartbeat") => {
-            state.heartbeats.push(parse(request));
             let ack = HeartbeatAck {
                 ack: true,
                 commands_pending: u32::try_from(state.commands.len()).unwrap(),
@@ -115,6 +162,17 @@ fn handle(state: &mut State, pki: &Pki, request: &Request) -> Response {
                 return Response::new(304);
             }
             Response::json(200, &state.target).header("etag", etag)
+        }
+        ("POST", "/v1/device/certificate") => {
+            let renewal: RenewCertificate = parse(request);
+            let certificate_pem = sign(pki, &renewal.csr_pem, (-1, 90));
+            state.renewed.push(certificate_pem.clone());
+            let answer = CertificateRenewed {
+                certificate_pem,
+                not_after: now(),
+                server_time: now(),
+            };
+            Response::json(200, &answer)
         }
         ("GET", "/v1/device/commands") => {
             Response::json(200, &serde_json::json!({ "items": state.commands }))
@@ -175,7 +233,11 @@ fn enroll(state: &mut State, pki: &Pki, request: &Request) -> Response {
     let response = EnrollResponse {
         device_id: "dev_1".parse().unwrap(),
         tenant_id: "ten_default".parse().unwrap(),
-        certificate_pem: pki.sign(&enrolment.csr_pem),
+        certificate_pem: sign(
+            pki,
+            &enrolment.csr_pem,
+            state.enrolled_days.unwrap_or((-1, 90)),
+        ),
         device_token: "t".repeat(64),
         server_time: state.server_time.unwrap_or_else(now),
     };

@@ -22,6 +22,8 @@ pub struct Request {
     pub body: Vec<u8>,
     /// Showed a certificate under the CA.
     pub has_certificate: bool,
+    /// That certificate, DER.
+    pub certificate: Option<Vec<u8>>,
 }
 
 #[derive(Debug, Clone)]
@@ -69,6 +71,8 @@ pub struct Faults {
     pub cut_after: Mutex<Option<u64>>,
     /// So many more connections are closed at once.
     pub refuse: AtomicU64,
+    /// Each answer takes so long.
+    pub delay_ms: AtomicU64,
 }
 
 pub struct Server {
@@ -178,6 +182,10 @@ fn serve(connection: TcpStream, shared: &Shared) -> io::Result<()> {
     let mut stream = BufReader::new(StreamOwned::new(tls, connection));
     while let Some(request) = read_request(&mut stream)? {
         shared.requests.fetch_add(1, Ordering::Relaxed);
+        let delay_ms = shared.faults.delay_ms.load(Ordering::Relaxed);
+        if delay_ms > 0 {
+            std::thread::park_timeout(std::time::Duration::from_millis(delay_ms));
+        }
         let response = (shared.handler)(request);
         let keeps_open = response.stream;
         write_response(stream.get_mut(), &response, shared)?;
@@ -217,13 +225,15 @@ fn read_request(stream: &mut BufReader<Tls>) -> io::Result<Option<Request>> {
         .unwrap_or(0);
     let mut body = vec![0; length];
     stream.read_exact(&mut body)?;
-    let has_certificate = stream.get_ref().conn.peer_certificates().is_some();
+    let shown = stream.get_ref().conn.peer_certificates();
+    let certificate = shown.and_then(|chain| chain.first()).map(|c| c.to_vec());
     Ok(Some(Request {
         method,
         path,
         headers,
         body,
-        has_certificate,
+        has_certificate: certificate.is_some(),
+        certificate,
     }))
 }
 

@@ -14,6 +14,11 @@ pub struct Pki {
 
 impl Pki {
     pub fn new() -> Self {
+        Self::with_server_valid(1975, 4096)
+    }
+
+    /// The server's certificate is valid from the first day of a year to that of another.
+    pub fn with_server_valid(from_year: i32, to_year: i32) -> Self {
         let ca_key = KeyPair::generate().unwrap();
         let mut params = CertificateParams::new(Vec::new()).unwrap();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -23,6 +28,8 @@ impl Pki {
         let names = vec!["127.0.0.1".to_owned(), "localhost".to_owned()];
         let mut params = CertificateParams::new(names).unwrap();
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+        params.not_before = rcgen::date_time_ymd(from_year, 1, 1);
+        params.not_after = rcgen::date_time_ymd(to_year, 1, 1);
         let server = params.signed_by(&server_key, &issuer).unwrap();
         Self {
             ca_pem: ca.pem(),
@@ -32,9 +39,12 @@ impl Pki {
         }
     }
 
-    /// A client certificate for a PKCS#10 request in PEM.
-    pub fn sign(&self, csr_pem: &str) -> String {
+    /// A client certificate for a PKCS#10 request in PEM, valid between two seconds of the epoch.
+    pub fn sign(&self, csr_pem: &str, from: i64, to: i64) -> String {
         let mut request = CertificateSigningRequestParams::from_pem(csr_pem).unwrap();
+        let epoch = rcgen::date_time_ymd(1970, 1, 1);
+        let at = |second: i64| epoch + std::time::Duration::from_secs(second.try_into().unwrap());
+        (request.params.not_before, request.params.not_after) = (at(from), at(to));
         request.params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
         request.signed_by(&self.issuer).unwrap().pem()
     }

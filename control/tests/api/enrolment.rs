@@ -1,4 +1,5 @@
 use fleet_control::app::Settings;
+use fleet_protocol::enrolment::{CertificateRenewed, EnrollResponse};
 use jiff::SignedDuration;
 use rcgen::{CertificateParams, KeyPair};
 use serde_json::json;
@@ -140,6 +141,36 @@ fn a_certificate_is_renewed_for_the_same_key_alone() {
     device
         .send(&world, "POST", path, &foreign)
         .refused(422, "VALIDATION_FAILED");
+}
+
+#[test]
+fn the_old_certificate_and_the_renewed_one_both_work_until_they_end() {
+    let world = World::new();
+    let device = world.device("lobby");
+    let params = CertificateParams::default();
+    let csr = params.serialize_request(&device.key).unwrap();
+    let request = json!({"csrPem": csr.pem().unwrap()});
+    let path = "/v1/device/certificate";
+    // Asked twice, as by a device that lost the first answer.
+    device.send(&world, "POST", path, &request).ok();
+    let renewed = device.send(&world, "POST", path, &request).ok();
+    let renewed: CertificateRenewed = serde_json::from_value(renewed).unwrap();
+    let left = renewed.not_after.duration_since(renewed.server_time);
+    assert_eq!(left.as_hours(), 90 * 24);
+    let (id, token) = (device.id.clone(), device.token.clone());
+    device.get(&world, "/v1/device/target").ok();
+    let key = KeyPair::from_pem(&device.key.serialize_pem()).unwrap();
+    let again = EnrollResponse {
+        device_id: id.parse().unwrap(),
+        tenant_id: "ten_default".parse().unwrap(),
+        certificate_pem: renewed.certificate_pem,
+        device_token: token,
+        server_time: renewed.server_time,
+    };
+    let with_new = world.device_of(key, again);
+    with_new.get(&world, "/v1/device/target").ok();
+    with_new.send(&world, "POST", path, &request).ok();
+    device.get(&world, "/v1/device/target").ok();
 }
 
 #[test]

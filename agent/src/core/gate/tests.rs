@@ -6,6 +6,13 @@ use proptest::prelude::*;
 use super::*;
 use crate::core::fixtures::gate_settings;
 
+fn answered_at(second: u64) -> ControlPlaneSeen {
+    ControlPlaneSeen {
+        answered_at: Some(Monotonic::from_secs(second)),
+        out_of_service: false,
+    }
+}
+
 fn sample(ok: bool) -> Sample {
     Sample {
         checks: vec![HealthCheck {
@@ -13,7 +20,7 @@ fn sample(ok: bool) -> Sample {
             ok,
             detail: String::new(),
         }],
-        control_plane_reached: true,
+        control_plane: answered_at(0),
         network_up: true,
         restarts: BTreeMap::new(),
     }
@@ -75,7 +82,7 @@ fn a_window_that_ends_at_the_deadline_still_passes() {
 fn the_control_plane_is_required_only_if_it_was_reached_before() {
     let check = |before, mode, network_up, passes: bool| {
         let away = Sample {
-            control_plane_reached: false,
+            control_plane: ControlPlaneSeen::default(),
             network_up,
             ..sample(true)
         };
@@ -92,6 +99,35 @@ fn the_control_plane_is_required_only_if_it_was_reached_before() {
     check(ReachedBefore::No, Required, true, true);
     check(ReachedBefore::Unknown, Required, true, true);
     check(ReachedBefore::Yes, Excused, true, true);
+}
+
+#[test]
+fn only_what_was_answered_since_the_trial_began_counts() {
+    let began = Monotonic::from_secs(100);
+    let configuration = Gate::new(began, ReachedBefore::Yes);
+    let slot = Gate::of_boot(began, ReachedBefore::Yes);
+    let check = |gate: &Gate, seen: ControlPlaneSeen, passes: bool| {
+        let mut gate = gate.clone();
+        let mut verdict = gate.verdict(began, &gate_settings());
+        for second in [100, 130, 160] {
+            let sample = Sample {
+                control_plane: seen,
+                ..sample(true)
+            };
+            (gate, verdict) = gate.sample(&sample, Monotonic::from_secs(second), &gate_settings());
+        }
+        assert_eq!(verdict == Verdict::Passed, passes, "{seen:?}");
+    };
+    check(&configuration, answered_at(99), false);
+    check(&configuration, answered_at(100), true);
+    check(&configuration, answered_at(101), true);
+    check(&slot, answered_at(99), true);
+    check(&slot, ControlPlaneSeen::default(), false);
+    let out_of_service = ControlPlaneSeen {
+        out_of_service: true,
+        ..answered_at(99)
+    };
+    check(&configuration, out_of_service, true);
 }
 
 #[test]

@@ -331,7 +331,7 @@ impl Transition<'_> {
         };
         let before = trial.plan.as_ref().map(|plan| plan.reached_before);
         let began = trial.boots.last().map(|boot| boot.began);
-        self.engine.gate = Some(Gate::new(
+        self.engine.gate = Some(Gate::of_boot(
             began.unwrap_or(self.situation.now.mono),
             before.unwrap_or(ReachedBefore::Unknown),
         ));

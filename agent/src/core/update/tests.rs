@@ -12,6 +12,7 @@ use crate::core::admission::Window;
 use crate::core::after;
 use crate::core::boot::SlotEnv;
 use crate::core::fixtures::{booted, candidate, release, situation, version, wanted};
+use crate::core::gate;
 
 /// An engine with the effects of its last step.
 struct Bench {
@@ -363,10 +364,9 @@ fn a_release_installed_by_hand_raises_the_floor_when_it_is_committed() {
         assert_eq!(bench.state(), "trial");
         while bench.state() == "trial" {
             bench.wait(10);
-            bench.step(Event::HealthSample(crate::core::gate::Sample {
-                control_plane_reached: true,
-                ..crate::core::gate::Sample::default()
-            }));
+            let mut sample = gate::Sample::default();
+            sample.control_plane.answered_at = Some(bench.situation.now.mono);
+            bench.step(Event::HealthSample(sample));
             if bench.has(|e| matches!(e, Effect::LockSlot { .. })) {
                 bench.step(Event::MarkedGood { slot: Slot::B });
             }

@@ -9,7 +9,7 @@ use fleet_protocol::update::{Slot, UpdateState};
 use crate::core::boot::bootloader::{Choice, next_boot};
 use crate::core::boot::{BootEnv, MAX_ATTEMPTS, SlotEnv};
 use crate::core::fixtures::{at, booted, root_hash, situation, version};
-use crate::core::gate::Sample;
+use crate::core::gate::{ControlPlaneSeen, Sample};
 use crate::core::update::{Boot, Candidate, Effect, Engine, Event, Record, Situation};
 use crate::core::{Monotonic, after};
 
@@ -316,7 +316,10 @@ impl Device {
                 ok: quality == Some(Quality::Good),
                 detail: String::new(),
             }],
-            control_plane_reached: true,
+            control_plane: ControlPlaneSeen {
+                answered_at: Some(self.situation.now.mono),
+                out_of_service: false,
+            },
             network_up: true,
             restarts: BTreeMap::new(),
         }))?;
