@@ -120,7 +120,7 @@ fn bundles_that_are_foreign_truncated_or_for_another_compatible_are_refused_with
     stage::tell("refused-bundles", |stage| {
         let expected: [(&str, fn(&RefuseReason) -> bool); 3] = [
             (release::FOREIGN, |why| rejected_for(why, "signature")),
-            (release::TRUNCATED, |why| rejected_for(why, "signature")),
+            (release::TRUNCATED, |why| rejected_for(why, "bundle format")),
             (release::WRONG_COMPATIBLE, |why| {
                 rejected_for(why, "compatible")
             }),
@@ -145,7 +145,7 @@ fn bundles_that_are_foreign_truncated_or_for_another_compatible_are_refused_with
 }
 
 fn rejected_for(why: &RefuseReason, cause: &str) -> bool {
-    matches!(why, RefuseReason::BundleRejected { detail } if detail.contains(cause))
+    matches!(why, RefuseReason::BundleRejected { detail } if detail.to_lowercase().contains(cause))
 }
 
 fn untouched(stage: &mut Stage) -> Told {
