@@ -80,7 +80,7 @@ pub struct App {
     pub limiter: Limiter,
     pub wakeups: Wakeups,
     pub sessions: Sessions,
-    authority: Authority,
+    authority: Arc<Authority>,
     clock: Clock,
     data: PathBuf,
     uploads: resume::Writers,
@@ -91,7 +91,7 @@ pub struct App {
 impl App {
     pub fn new(
         store: Store,
-        authority: Authority,
+        authority: Arc<Authority>,
         data: &Path,
         settings: Settings,
         clock: Clock,
