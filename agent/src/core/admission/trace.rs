@@ -43,7 +43,7 @@ pub fn trace(question: &Question<'_>, facts: &Facts, memory: &Memory<'_>) -> Why
 
 fn step(check: &Check, verdict: Verdict, detail: impl Into<String>) -> WhyStep {
     WhyStep {
-        step: check.step.to_owned(),
+        step: check.step.name().to_owned(),
         verdict,
         detail: detail.into(),
         until: None,
