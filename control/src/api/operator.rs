@@ -27,7 +27,7 @@ use super::device::chunks;
 use super::extract::{Json, ListQuery, Operator, Path, text};
 use super::problem::ApiError;
 use super::range;
-use crate::app::{App, BundleStored, Kind, Refusal};
+use crate::app::{App, BundleStored, Kind, Refusal, config_etag};
 use crate::domain::rollout::Act;
 use crate::store::DeviceFilter;
 
@@ -320,7 +320,7 @@ pub(super) async fn config(
     Path(scope): Path<String>,
 ) -> Result<Response> {
     let view = app.config(&ctx, &scope).await?;
-    let etag = format!("\"{}\"", view.version);
+    let etag = config_etag(view.version);
     Ok(([(header::ETAG, etag)], Answer(view)).into_response())
 }
 
@@ -346,7 +346,7 @@ pub(super) async fn put_config(
             )
         })?;
     let view = app.put_config(&ctx, &scope, document, expected).await?;
-    let etag = format!("\"{}\"", view.version);
+    let etag = config_etag(view.version);
     Ok(([(header::ETAG, etag)], Answer(view)).into_response())
 }
 

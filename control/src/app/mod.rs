@@ -33,6 +33,7 @@ use crate::pki::Authority;
 use crate::store::{Store, TenantContext};
 
 pub use bundles::{BundleFile, BundleStored};
+pub(crate) use config::etag as config_etag;
 pub use error::{Error, Kind, Refusal};
 pub use limiter::Limiter;
 pub use resume::Part;

@@ -97,7 +97,8 @@ fn an_upload_goes_on_where_it_broke_off_even_after_a_restart() {
     let progress = |world: &World| world.get(&format!("{path}/upload")).ok();
     assert_eq!(progress(&world)["receivedBytes"], 0);
     assert_eq!(put(&world, 0, 1_000_000).status, 202);
-    put(&world, 999_999, 2_000_000).refused(409, "UPLOAD_OFFSET");
+    let offset = put(&world, 999_999, 2_000_000).refused(409, "UPLOAD_OFFSET");
+    assert_eq!(offset["context"], json!({"receivedBytes": 1_000_000}));
     world.restart();
     assert_eq!(
         progress(&world),

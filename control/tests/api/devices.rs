@@ -233,10 +233,10 @@ fn configuration_is_checked_merged_and_delivered_with_a_growing_version() {
         .refused(404, "NOT_FOUND");
     let token = format!("Bearer {}", world.running().admin_token);
     let stale = [("authorization", token.as_str()), ("if-match", "\"0\"")];
-    world
-        .anyone("PUT", &own, &stale, b"{}")
-        .refused(412, "PRECONDITION_FAILED");
+    let conflict = world.anyone("PUT", &own, &stale, b"{}");
+    let conflict = conflict.refused(412, "PRECONDITION_FAILED");
     let etag = world.get(&own).etag.unwrap();
+    assert_eq!(conflict["currentEtag"], etag.as_str());
     let fresh = [
         ("authorization", token.as_str()),
         ("if-match", etag.as_str()),
