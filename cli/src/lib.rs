@@ -32,5 +32,6 @@ mod run;
 pub mod status;
 mod store;
 pub mod text;
+pub mod usage;
 
 pub use run::run;
