@@ -2,6 +2,7 @@
 
 mod certificate;
 mod connection;
+mod error;
 mod tls;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -15,9 +16,11 @@ use tokio::task::JoinHandle;
 use self::certificate::LiveCertificate;
 use crate::app::{App, Settings};
 use crate::clock::{Clock, random_secret};
-use crate::disk::{self, Access, DiskError};
-use crate::pki::{Authority, PkiError};
-use crate::store::{DEFAULT_TENANT, Store, StoreError};
+use crate::disk::{self, Access};
+use crate::pki::Authority;
+use crate::store::{DEFAULT_TENANT, Store};
+
+pub use self::error::StartError;
 
 /// How to run.
 #[derive(Debug, Clone)]
@@ -68,28 +71,6 @@ pub fn check_name(name: &str) -> Result<String, String> {
     rustls_pki_types::ServerName::try_from(name)
         .map(|_| name.to_owned())
         .map_err(|_| format!("`{name}` is neither a host name nor an address"))
-}
-
-#[derive(Debug, thiserror::Error)]
-pub enum StartError {
-    #[error(transparent)]
-    Disk(#[from] DiskError),
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    #[error(transparent)]
-    Pki(#[from] PkiError),
-    #[error("set up TLS")]
-    Tls(#[from] tls::TlsError),
-    #[error("listen on {address}: is another program using the port?")]
-    Listen {
-        address: SocketAddr,
-        #[source]
-        source: std::io::Error,
-    },
-    #[error("clean up after the last run")]
-    Sweep(#[source] crate::app::Error),
-    #[error("{} is in use by another fleet-control", data.display())]
-    Locked { data: PathBuf },
 }
 
 /// A control plane that answers.

@@ -118,8 +118,8 @@ fn tell_deferral(why: &DeferReason) -> Told {
         ),
         DeferReason::FailedBefore { version, why } => hold(
             format!("{version} failed here before: {}", tell_failure(why)),
-            "find the cause, then retry with `fleet device command update --force`, or publish a \
-             newer release",
+            "find the cause, then retry with `fleet device command DEVICE update --force`, or publish \
+             a newer release",
         ),
         DeferReason::TrialRunning => wait("the running slot is still on trial".to_owned(), None),
         DeferReason::Clock { at, floor } => hold(
