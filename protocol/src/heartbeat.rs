@@ -87,6 +87,18 @@ pub struct ErrorCounts {
     pub dropped_events: u32,
 }
 
+/// What the device's application says of itself.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ApplicationStatus {
+    /// 0: everything works; above: how far it has cut back to go on at all.
+    #[serde(default)]
+    pub degradation_level: u8,
+    /// Whatever else its role has to tell, such as `recordingActive`.
+    #[serde(flatten)]
+    pub facts: serde_json::Map<String, serde_json::Value>,
+}
+
 /// `POST /v1/device/heartbeat`
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -109,6 +121,12 @@ pub struct Heartbeat {
     pub metrics: Metrics,
     pub network: Network,
     pub errors: ErrorCounts,
+    /// Left out by a device whose application has nothing to say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub status: Option<ApplicationStatus>,
+    /// The next heartbeat comes within this time, jitter included.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next_within_seconds: Option<u32>,
     /// The configuration version in force, 0 for the image's own.
     pub config_version: u64,
     /// Of the key set that the device trusts.
@@ -123,5 +141,23 @@ pub struct HeartbeatAck {
     pub commands_pending: u32,
     /// Newer than the device's: fetch `/v1/device/target`.
     pub target_generation: u64,
+    /// The version that the device is to run, if any; the target itself has the signed release.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub target_version: Option<Version>,
     pub server_time: Timestamp,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_status_block_keeps_what_only_its_role_knows() {
+        let json = serde_json::json!({
+            "degradationLevel": 2, "recordingActive": false, "activeInputs": ["cam1"],
+        });
+        let status: ApplicationStatus = serde_json::from_value(json.clone()).unwrap();
+        assert_eq!((status.degradation_level, status.facts.len()), (2, 2));
+        assert_eq!(serde_json::to_value(&status).unwrap(), json);
+    }
 }

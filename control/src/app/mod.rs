@@ -30,7 +30,7 @@ use tokio::sync::{Notify, watch};
 
 use crate::clock::Clock;
 use crate::pki::Authority;
-use crate::store::{Store, TenantContext};
+use crate::store::{Presence, Store, TenantContext};
 
 pub use bundles::{BundleFile, BundleStored};
 pub(crate) use config::etag as config_etag;
@@ -47,7 +47,8 @@ pub use wakeup::{WakeupReason, Wakeups};
 pub struct Settings {
     /// How devices reach this control plane: `https://host:port`.
     pub public_url: String,
-    /// A device that was heard within this time is online.
+    /// A device that was heard within this time is online; one that announced a longer pause gets
+    /// three of those.
     pub online_after: SignedDuration,
     /// How long heartbeats, events and finished commands are kept.
     pub keep_history: SignedDuration,
@@ -120,8 +121,11 @@ impl App {
         &self.authority
     }
 
-    fn online_since(&self) -> Timestamp {
-        self.now() - self.settings.online_after
+    fn presence(&self) -> Presence {
+        Presence {
+            now: self.now(),
+            at_least: self.settings.online_after,
+        }
     }
 
     /// Ends streams and background work.

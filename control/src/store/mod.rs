@@ -33,7 +33,7 @@ use sqlx::sqlite::{
 
 pub use commands::QueuedCommand;
 pub use context::TenantContext;
-pub use devices::{DeviceFilter, DeviceRow};
+pub use devices::{DeviceFilter, DeviceRow, Presence};
 pub use enrolment::{NewDevice, NewEnrolmentToken, TokenGrant};
 pub use events::StoredEvent;
 pub use members::MemberRow;
