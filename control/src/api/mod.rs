@@ -234,6 +234,19 @@ fn operator_routes() -> Vec<Route> {
         ),
         row(get_.clone(), "/v1/bundles/{sha256}", Stream, get(o::bundle)),
         row(
+            Method::DELETE,
+            "/v1/bundles/{sha256}",
+            Document,
+            delete(o::delete_bundle),
+        ),
+        row(get_.clone(), "/v1/bundles", Document, get(o::bundles)),
+        row(
+            post_.clone(),
+            "/v1/bundles/prune",
+            Document,
+            post(o::prune_bundles),
+        ),
+        row(
             get_.clone(),
             "/v1/bundles/{sha256}/upload",
             Document,

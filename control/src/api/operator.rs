@@ -15,7 +15,8 @@ use fleet_protocol::enrolment::{CreateEnrolmentToken, EnrolmentTokenCreated, Enr
 use fleet_protocol::event::Event;
 use fleet_protocol::heartbeat::Heartbeat;
 use fleet_protocol::release::{
-    BundleUpload, CreateRelease, ReleaseStatus, ReleaseView, SetReleaseStatus,
+    BundleUpload, BundlesPruned, CreateRelease, PruneBundles, ReleaseStatus, ReleaseView,
+    SetReleaseStatus, StoredBundle,
 };
 use fleet_protocol::rollout::{CreateRollout, RolloutView};
 use fleet_protocol::trust::Envelope;
@@ -225,6 +226,30 @@ pub(super) async fn bundle(
 ) -> Result<Response> {
     let bundle = app.bundle(&ctx, &sha256).await?;
     range::serve(bundle, "application/vnd.rauc.bundle", &headers).await
+}
+
+pub(super) async fn bundles(
+    State(app): State<Arc<App>>,
+    Operator(ctx): Operator,
+) -> Result<Answer<Page<StoredBundle>>> {
+    Ok(all(app.bundles(&ctx).await?))
+}
+
+pub(super) async fn delete_bundle(
+    State(app): State<Arc<App>>,
+    Operator(ctx): Operator,
+    Path(sha256): Path<Sha256>,
+) -> Result<StatusCode> {
+    app.delete_bundle(&ctx, &sha256).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+pub(super) async fn prune_bundles(
+    State(app): State<Arc<App>>,
+    Operator(ctx): Operator,
+    Json(request): Json<PruneBundles>,
+) -> Result<Answer<BundlesPruned>> {
+    Ok(Answer(app.prune_bundles(&ctx, request).await?))
 }
 
 pub(super) async fn create_release(

@@ -11,6 +11,7 @@ mod enrolment;
 mod error;
 mod executor;
 mod limiter;
+mod prune;
 mod releases;
 mod resume;
 mod rollouts;
@@ -52,6 +53,8 @@ pub struct Settings {
     pub online_after: SignedDuration,
     /// How long heartbeats, events and finished commands are kept.
     pub keep_history: SignedDuration,
+    /// A bundle that no release refers to is deleted after this time.
+    pub keep_unnamed_bundles: SignedDuration,
     pub max_bundle_bytes: u64,
     pub max_support_bundle_bytes: u64,
     /// Newest support bundles that are kept of one device.
@@ -66,6 +69,7 @@ impl Default for Settings {
             public_url: "https://127.0.0.1:8443".to_owned(),
             online_after: SignedDuration::from_mins(3),
             keep_history: SignedDuration::from_hours(7 * 24),
+            keep_unnamed_bundles: SignedDuration::from_hours(7 * 24),
             max_bundle_bytes: 8 << 30,
             max_support_bundle_bytes: 64 << 20,
             support_bundles_kept: 10,
@@ -86,6 +90,9 @@ pub struct App {
     clock: Clock,
     data: PathBuf,
     uploads: resume::Writers,
+    /// Held while a bundle comes to the shelf, leaves it, or is tied to a release: what is checked of
+    /// one then still holds when it is acted upon. Async, as it spans queries; never a request's body.
+    shelf: tokio::sync::Mutex<()>,
     plan_now: Notify,
     shutdown: watch::Sender<bool>,
 }
@@ -108,6 +115,7 @@ impl App {
             sessions: Sessions::default(),
             data: data.to_owned(),
             uploads: resume::Writers::default(),
+            shelf: tokio::sync::Mutex::default(),
             plan_now: Notify::new(),
             shutdown: watch::Sender::new(false),
         })

@@ -6,6 +6,7 @@
 //! - One connection writes, so that no writer waits for another within SQLite; readers see a
 //!   consistent snapshot (WAL). A commit is on disk before it is answered (`synchronous=FULL`).
 
+mod bundles;
 mod commands;
 mod config;
 mod context;
