@@ -83,7 +83,9 @@ mod tests {
             assert!(!error.message.contains('\n'), "{error:?}");
             assert!(!error.hints.is_empty(), "{error:?}");
         };
-        check(&["fleet", "--json"], "a command is missing");
+        check(&["fleet"], "a command is missing");
+        check(&["fleet", "--json"], "requires a subcommand");
+        check(&["fleet", "device", "--json"], "requires a subcommand");
         check(&["fleet", "statsu", "--json"], "statsu");
         check(&["fleet", "--json", "status", "--nonsense"], "--nonsense");
         check(&["fleet", "--json", "flash"], "IMAGE");
