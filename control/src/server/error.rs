@@ -35,7 +35,7 @@ impl StartError {
     /// What to do next.
     pub fn hint(&self) -> String {
         match self {
-            Self::Disk(error) => error.hint(),
+            Self::Disk(error) | Self::Sweep(app::Error::Disk(error)) => error.hint(),
             Self::Store(error) | Self::Sweep(app::Error::Store(error)) => store_hint(error),
             Self::Pki(error) | Self::Tls(TlsError::Pki(error)) => pki_hint(error),
             Self::Tls(TlsError::Verifier(_)) => CA_HINT.to_owned(),
@@ -47,7 +47,6 @@ impl StartError {
             Self::Listen { .. } => {
                 "end the program that has the address, or choose another with --listen".to_owned()
             }
-            Self::Sweep(app::Error::Disk(error)) => error.hint(),
             Self::Sweep(_) => "look at the data folder's `bundles`, then start again".to_owned(),
             Self::Locked { .. } => {
                 "end the other one first, or give this one a folder of its own with --data"
