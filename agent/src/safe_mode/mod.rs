@@ -29,7 +29,7 @@ mod sign_of_life;
 mod ssh;
 pub mod ssh_key;
 mod trust;
-mod upload;
+pub mod upload;
 mod usb;
 
 pub use app::{App, router};

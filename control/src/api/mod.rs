@@ -5,7 +5,7 @@ mod extract;
 mod linger;
 mod operator;
 mod problem;
-mod range;
+pub mod range;
 mod routes;
 
 use std::sync::Arc;

@@ -162,7 +162,10 @@ impl PageRequest {
     pub const MAX: u32 = 200;
 
     /// The cursor as the number that it is in lists ordered by one.
-    fn number(&self) -> Result<Option<i64>, Error> {
+    ///
+    /// # Errors
+    /// When it is none.
+    pub fn number(&self) -> Result<Option<i64>, Error> {
         let number = self.cursor.as_deref().map(str::parse).transpose();
         number.map_err(|_| {
             Refusal::field(
