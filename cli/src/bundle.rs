@@ -1,19 +1,25 @@
 //! `fleet bundle`: RAUC bundles in verity format, built, signed anew, looked into.
 //!
-//! `make` builds and signs; here are the arguments, and what is shown of a bundle.
+//! `make` builds and signs, `stored` looks after those on the control plane; here are the arguments,
+//! and what is shown of a bundle.
 
 mod make;
+mod stored;
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use clap::{Args, Subcommand, ValueEnum};
 use fleet_protocol::{Compatible, Sha256, Version};
 use serde::Serialize;
 
+use crate::args::Global;
+use crate::context;
 use crate::error::{CommandError, Result};
 use crate::output::{Output, human_bytes};
 use crate::rauc::{Info, Rauc, RaucArgs};
+use crate::text::parse_duration;
 
 #[derive(Debug, Subcommand)]
 pub enum BundleCommand {
@@ -23,6 +29,10 @@ pub enum BundleCommand {
     Sign(SignArgs),
     /// Show what a bundle holds, and whether its signature is good
     Inspect(InspectArgs),
+    /// The bundles on the control plane, and the releases that refer to them
+    List,
+    /// Delete bundles from the control plane that no release refers to
+    Prune(PruneArgs),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -122,6 +132,16 @@ pub struct InspectArgs {
     pub rauc: RaucArgs,
 }
 
+#[derive(Debug, Args)]
+pub struct PruneArgs {
+    /// Only those that were uploaded at least this long ago
+    #[arg(long, default_value = "2d", value_parser = parse_duration, value_name = "DURATION")]
+    pub older_than: Duration,
+    /// Only show which
+    #[arg(long)]
+    pub dry_run: bool,
+}
+
 /// `--json` shape of `bundle build|sign|inspect`.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -150,8 +170,12 @@ pub struct ImageView {
 
 /// # Errors
 /// See each command.
-pub fn run(command: BundleCommand, output: Output) -> Result<()> {
+pub fn run(command: BundleCommand, global: &Global, output: Output) -> Result<()> {
     let view = match command {
+        BundleCommand::List => return stored::list(&context::client(global)?, output),
+        BundleCommand::Prune(args) => {
+            return stored::prune(&args, &context::client(global)?, output);
+        }
         BundleCommand::Build(args) => make::build(&args)?,
         BundleCommand::Sign(args) => make::sign(&args)?,
         BundleCommand::Inspect(args) => inspect(&args, output)?,

@@ -316,6 +316,8 @@ mod tests {
                 message: "too small".to_owned(),
             }],
             retry_after_seconds: None,
+            current_etag: None,
+            context: serde_json::Map::new(),
         };
         from_problem(StatusCode::from_u16(status).unwrap(), &problem)
     }

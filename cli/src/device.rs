@@ -276,6 +276,12 @@ fn detail_text(detail: &DeviceDetail, output: Output) -> String {
                     .map_or(String::new(), |t| format!(", {t:.0} °C"))
             ),
         ));
+        if let Some(status) = &beat.status {
+            let facts = serde_json::Value::Object(status.facts.clone());
+            let level = status.degradation_level;
+            let text = printable(&format!("degradation level {level} {facts}"));
+            fields.push(("status", text));
+        }
         fields.push(("addresses", printable(&beat.network.addresses.join(", "))));
         for check in &beat.health {
             let (sign, tone) = if check.ok {

@@ -33,5 +33,6 @@ pub mod schedule;
 pub mod status;
 mod store;
 pub mod text;
+pub mod usage;
 
 pub use run::run;

@@ -2,10 +2,13 @@
 
 use std::process::ExitCode;
 
-use clap::Parser as _;
+use fleet_cli::usage::parse;
 
 fn main() -> ExitCode {
-    let args = fleet_cli::args::Args::parse();
+    let args = match parse(std::env::args_os()) {
+        Ok(args) => args,
+        Err(end) => return ExitCode::from(end.report()),
+    };
     let output = fleet_cli::output::Output::new(&args.global);
     match fleet_cli::run(args, &output) {
         Ok(()) => ExitCode::SUCCESS,

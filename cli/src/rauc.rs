@@ -30,35 +30,43 @@ pub(crate) struct Rauc {
 /// What `rauc info --output-format=json-2` says, as far as it matters here.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub(crate) struct Info {
-    pub(crate) update: Update,
-    pub(crate) manifest_hash: Sha256,
-    pub(crate) bundle: BundleInfo,
+pub struct Info {
+    pub update: Update,
+    pub manifest_hash: Sha256,
+    pub bundle: BundleInfo,
     #[serde(default)]
-    pub(crate) images: Vec<ImageInfo>,
+    pub images: Vec<ImageInfo>,
 }
 
 #[derive(Debug, Deserialize)]
-pub(crate) struct Update {
-    pub(crate) compatible: String,
+pub struct Update {
+    pub compatible: String,
     #[serde(default)]
-    pub(crate) version: Option<String>,
+    pub version: Option<String>,
 }
 
 #[derive(Debug, Deserialize)]
-pub(crate) struct BundleInfo {
-    pub(crate) format: String,
+pub struct BundleInfo {
+    pub format: String,
 }
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub(crate) struct ImageInfo {
-    pub(crate) slot_class: String,
-    pub(crate) filename: String,
-    pub(crate) size: u64,
-    pub(crate) checksum: Sha256,
+pub struct ImageInfo {
+    pub slot_class: String,
+    pub filename: String,
+    pub size: u64,
+    pub checksum: Sha256,
     #[serde(default)]
-    pub(crate) adaptive: Vec<String>,
+    pub adaptive: Vec<String>,
+}
+
+impl Info {
+    /// # Errors
+    /// When it is not what RAUC prints.
+    pub fn parse(printed: &[u8]) -> serde_json::Result<Self> {
+        serde_json::from_slice(printed)
+    }
 }
 
 impl Rauc {
@@ -126,7 +134,7 @@ impl Rauc {
         }
         args.push(bundle.as_os_str());
         let printed = self.run("read the bundle", args)?;
-        serde_json::from_str(&printed).map_err(|e| {
+        Info::parse(printed.as_bytes()).map_err(|e| {
             CommandError::failed("what `rauc info` printed is not understood")
                 .because(e)
                 .hint("report this with the output of `rauc info --output-format=json-2`")
@@ -141,7 +149,8 @@ pub(crate) fn with_path(option: &str, path: &Path) -> std::ffi::OsString {
     text
 }
 
-fn parse_version(printed: &str) -> Option<(u32, u32)> {
+/// Major and minor, from what `rauc --version` prints.
+pub fn parse_version(printed: &str) -> Option<(u32, u32)> {
     let text = printed.trim().strip_prefix("rauc ")?;
     let mut parts = text.split(['.', '-', ' ', '+']);
     Some((parts.next()?.parse().ok()?, parts.next()?.parse().ok()?))

@@ -16,7 +16,7 @@ pub fn run(args: Args, output: &Output) -> Result<()> {
     match args.command {
         Command::Login(login) => context::login(&login, global, *output),
         Command::Keys(command) => keys::run(command, global, *output),
-        Command::Bundle(command) => bundle::run(command, *output),
+        Command::Bundle(command) => bundle::run(command, global, *output),
         Command::Release(command) => release::run(command, global, *output),
         Command::Rollout(command) => rollout::run(command, global, *output),
         Command::Device(command) => device::run(command, global, *output),

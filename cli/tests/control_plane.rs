@@ -246,3 +246,16 @@ fn an_upload_whose_connection_is_cut_goes_on_where_it_was() {
         .json();
     assert_eq!(list["items"][0]["version"], "2.0.0");
 }
+
+#[test]
+fn arguments_that_make_no_sense_are_told_as_json_too() {
+    let bench = Bench::new();
+    let ran = bench.fleet(&["release", "lsit", "--json"]).fails_json(2);
+    let error: serde_json::Value = serde_json::from_str(&ran.stderr).unwrap();
+    assert_eq!(error["error"]["kind"], "usage");
+    let plain = bench.fleet(&["release", "lsit"]);
+    assert_eq!(plain.code, 2);
+    assert!(plain.stderr.contains("Usage: fleet release"), "{plain:?}");
+    let help = bench.fleet(&["--json", "--help"]).ok();
+    assert!(help.stdout.contains("Exit codes:"), "{help:?}");
+}

@@ -197,3 +197,27 @@ fn a_configuration_is_set_from_toml_and_json_and_nobodys_change_is_lost() {
     let shown = plane.fleet(&["config", "show", id]).ok().stdout;
     assert!(shown.contains("# empty"), "{shown}");
 }
+
+#[test]
+fn a_bundle_that_no_release_refers_to_is_listed_and_pruned() {
+    let plane = Plane::logged_in();
+    let operator = Operator::of(&plane.bench.path("fleet-data"));
+    operator.publish("1.0.0");
+    let left = operator.upload(b"left behind").to_string();
+    let kept = plane.fleet(&["bundle", "prune"]).ok();
+    assert!(kept.stdout.contains("too new"), "{kept:?}");
+    let all = ["bundle", "prune", "--older-than", "0", "--dry-run"];
+    let dry = plane.fleet(&all).ok().stdout;
+    assert!(
+        dry.contains(&left) && dry.contains("11 B would be freed"),
+        "{dry}"
+    );
+    let pruned = plane.fleet(&[&all[..4], &["--json"]].concat()).ok().json();
+    assert_eq!(
+        (&pruned["items"][0]["sha256"], &pruned["freedBytes"]),
+        (&left.into(), &11.into())
+    );
+    let listed = plane.fleet(&["bundle", "list", "--json"]).ok().json();
+    assert_eq!(listed["items"].as_array().unwrap().len(), 1);
+    assert_eq!(listed["items"][0]["releases"], serde_json::json!(["1.0.0"]));
+}

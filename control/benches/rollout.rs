@@ -50,7 +50,7 @@ impl Fleet {
             .await?;
         let ctx = store.operator(&secret).await?.ok_or("no operator")?;
         let authority = Authority::open(&data.join("pki"), clock.now())?;
-        let app = App::new(store, authority, data, Settings::default(), clock);
+        let app = App::new(store, Arc::new(authority), data, Settings::default(), clock);
         let database = SqlitePool::connect_with(SqliteConnectOptions::new().filename(&file));
         let fleet = Self {
             app,

@@ -15,6 +15,23 @@ pub struct DiskError {
     pub source: io::Error,
 }
 
+impl DiskError {
+    /// What to do next.
+    pub fn hint(&self) -> String {
+        let path = self.path.display();
+        match self.source.kind() {
+            io::ErrorKind::PermissionDenied => {
+                format!("let the user that fleet-control runs as read and write {path}")
+            }
+            io::ErrorKind::StorageFull => format!("make room on the file system of {path}"),
+            io::ErrorKind::ReadOnlyFilesystem => {
+                format!("{path} is on a read-only file system: choose another --data")
+            }
+            _ => format!("check {path} and its file system, or choose another --data"),
+        }
+    }
+}
+
 pub(crate) fn failed<'a>(
     action: &'static str,
     path: &'a Path,

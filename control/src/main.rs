@@ -9,7 +9,7 @@ use anyhow::Context as _;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use fleet_control::app::Settings;
 use fleet_control::clock::Clock;
-use fleet_control::server::{Config, PublicUrl, check_name, start};
+use fleet_control::server::{Config, PublicUrl, StartError, check_name, start};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
@@ -100,6 +100,9 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("fleet-control: {error:#}");
+            if let Some(error) = error.downcast_ref::<StartError>() {
+                eprintln!("Hint: {}", error.hint());
+            }
             ExitCode::FAILURE
         }
     }
@@ -160,7 +163,11 @@ fn check(options: &Options) -> anyhow::Result<()> {
         let metadata = data
             .metadata()
             .with_context(|| format!("look at {}", data.display()))?;
-        anyhow::ensure!(metadata.is_dir(), "--data {}: is no folder", data.display());
+        anyhow::ensure!(
+            metadata.is_dir(),
+            "--data {}: is no folder; name one that is, or that does not exist yet",
+            data.display()
+        );
     } else {
         let parent = data.parent().filter(|p| !p.as_os_str().is_empty());
         let parent = parent.unwrap_or(std::path::Path::new("."));
@@ -170,8 +177,12 @@ fn check(options: &Options) -> anyhow::Result<()> {
             data.display()
         );
     }
-    std::net::TcpListener::bind(options.listen)
-        .with_context(|| format!("--listen {}: can't be used", options.listen))?;
+    std::net::TcpListener::bind(options.listen).with_context(|| {
+        format!(
+            "--listen {}: can't be used; choose another address, or end the program that has it",
+            options.listen
+        )
+    })?;
     println!("ok");
     Ok(())
 }

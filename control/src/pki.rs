@@ -101,6 +101,27 @@ pub struct DeviceCertificate {
     pub not_after: Timestamp,
 }
 
+/// What the server presents, both parts PEM.
+pub struct ServerCertificate {
+    pub pem: String,
+    pub key_pem: String,
+    pub not_before: Timestamp,
+    pub not_after: Timestamp,
+}
+
+impl std::fmt::Debug for ServerCertificate {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "ServerCertificate until {}", self.not_after)
+    }
+}
+
+impl ServerCertificate {
+    /// Near its end, or from a time when the clock ran ahead.
+    pub fn is_due(&self, now: Timestamp) -> bool {
+        now < self.not_before || self.not_after <= after_days(now, SERVER_RENEW_DAYS)
+    }
+}
+
 impl Authority {
     /// Reads the CA from `folder`, or makes it at the first start.
     pub fn open(folder: &Path, now: Timestamp) -> Result<Self, PkiError> {
@@ -165,54 +186,62 @@ impl Authority {
         })
     }
 
-    /// The server's certificate for `names` with its key, both PEM: the stored one, unless it is
-    /// for other names, from another CA, or near its end.
+    /// The server's certificate for `names` with its key: the stored one, unless it is for other
+    /// names, from another CA, or due.
     pub fn server_certificate(
         &self,
         folder: &Path,
         names: &[String],
         now: Timestamp,
-    ) -> Result<(String, String), PkiError> {
+    ) -> Result<ServerCertificate, PkiError> {
         let (key_path, cert_path) = (
             folder.join("server.key.pem"),
             folder.join("server.cert.pem"),
         );
         if let (Some(key), Some(certificate)) =
             (disk::read_text(&key_path)?, disk::read_text(&cert_path)?)
-            && self.still_good(&certificate, &key, names, now)
+            && let Some(stored) = self.usable(certificate, key, names)
+            && !stored.is_due(now)
         {
-            return Ok((certificate, key));
+            return Ok(stored);
         }
         let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256)?;
         let mut params = leaf_params(now, SERVER_DAYS, "fleet-control");
         params.subject_alt_names = names.iter().map(|n| san(n)).collect::<Result<_, _>>()?;
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
-        let certificate = params.signed_by(&key, &self.issuer)?.pem();
-        disk::write(&key_path, key.serialize_pem().as_bytes(), Access::Owner)?;
-        disk::write(&cert_path, certificate.as_bytes(), Access::Everyone)?;
-        Ok((certificate, key.serialize_pem()))
+        let made = ServerCertificate {
+            pem: params.signed_by(&key, &self.issuer)?.pem(),
+            key_pem: key.serialize_pem(),
+            not_before: now - BACKDATE,
+            not_after: after_days(now, SERVER_DAYS),
+        };
+        disk::write(&key_path, made.key_pem.as_bytes(), Access::Owner)?;
+        disk::write(&cert_path, made.pem.as_bytes(), Access::Everyone)?;
+        Ok(made)
     }
 
-    fn still_good(&self, certificate: &str, key: &str, names: &[String], now: Timestamp) -> bool {
-        let (Ok(block), Ok(key)) = (pem::parse(certificate), KeyPair::from_pem(key)) else {
-            return false;
-        };
-        let Ok((_, parsed)) = X509Certificate::from_der(block.contents()) else {
-            return false;
-        };
-        let Ok((_, ca)) = X509Certificate::from_der(&self.certificate_der) else {
-            return false;
-        };
-        let (begins, ends) = (
-            parsed.validity().not_before.timestamp(),
-            parsed.validity().not_after.timestamp(),
-        );
-        // One that was made while this host's clock ran ahead has not begun.
-        begins <= now.as_second()
-            && ends > after_days(now, SERVER_RENEW_DAYS).as_second()
-            && parsed.verify_signature(Some(ca.public_key())).is_ok()
+    /// A stored certificate, if it is ours and fits key and names.
+    fn usable(
+        &self,
+        certificate: String,
+        key_pem: String,
+        names: &[String],
+    ) -> Option<ServerCertificate> {
+        let block = pem::parse(&certificate).ok()?;
+        let key = KeyPair::from_pem(&key_pem).ok()?;
+        let (_, parsed) = X509Certificate::from_der(block.contents()).ok()?;
+        let (_, ca) = X509Certificate::from_der(&self.certificate_der).ok()?;
+        let fits = parsed.verify_signature(Some(ca.public_key())).is_ok()
             && parsed.public_key().subject_public_key.data.as_ref() == key.public_key_raw()
-            && names_of(&parsed).is_some_and(|found| names.iter().all(|n| found.contains(n)))
+            && names_of(&parsed).is_some_and(|found| names.iter().all(|n| found.contains(n)));
+        let valid = parsed.validity();
+        let stored = ServerCertificate {
+            not_before: Timestamp::from_second(valid.not_before.timestamp()).ok()?,
+            not_after: Timestamp::from_second(valid.not_after.timestamp()).ok()?,
+            pem: certificate,
+            key_pem,
+        };
+        Some(stored).filter(|_| fits)
     }
 }
 
@@ -295,10 +324,8 @@ mod tests {
         let authority = Authority::open(folder.path(), now).unwrap();
         let names = ["fleet.example".to_owned()];
         let certificate = |now| {
-            let (pem, _) = authority
-                .server_certificate(folder.path(), &names, now)
-                .unwrap();
-            pem
+            let made = authority.server_certificate(folder.path(), &names, now);
+            made.unwrap().pem
         };
         let good = certificate(now);
         assert_eq!(certificate(now), good);

@@ -3,7 +3,15 @@
 //! Every function here must return for every input; what it asserts is a property of the parser, such
 //! as "what was parsed can be written and parsed again". `cargo xtask fuzz` builds and runs them.
 
-use fleet_protocol::trust::{Envelope, KeySet, PublicKey, SigningKey, TrustedKeys, VerifiedRelease};
+mod flash;
+mod network;
+
+use fleet_protocol::trust::{
+    Envelope, KeySet, PublicKey, SigningKey, TrustedKeys, VerifiedRelease,
+};
+
+pub use flash::{block_map, boot_partition, flash_image, gpt_header, mountinfo};
+pub use network::{http_ranges, network_form, upload_form, wakeup_stream};
 
 /// A signing key, and the key set of it alone that a device might have in its image.
 fn trusted() -> (SigningKey, TrustedKeys) {
@@ -30,8 +38,7 @@ pub fn release_envelope(data: &[u8]) {
             "accepted what nobody signed"
         );
     }
-    let mut signed =
-        Envelope::unsigned(fleet_protocol::trust::RELEASE_PAYLOAD_TYPE, data.to_vec());
+    let mut signed = Envelope::unsigned(fleet_protocol::trust::RELEASE_PAYLOAD_TYPE, data.to_vec());
     signed.sign(&key);
     if let Ok(release) = VerifiedRelease::verify(&signed, &keys) {
         let again = release.metadata().to_envelope();
@@ -44,10 +51,12 @@ pub fn release_envelope(data: &[u8]) {
 pub fn key_set_rotation(data: &[u8]) {
     let (key, keys) = trusted();
     if let Ok(envelope) = serde_json::from_slice::<Envelope>(data) {
-        assert!(keys.rotate(&envelope).is_err(), "rotated to what nobody signed");
+        assert!(
+            keys.rotate(&envelope).is_err(),
+            "rotated to what nobody signed"
+        );
     }
-    let mut signed =
-        Envelope::unsigned(fleet_protocol::trust::KEY_SET_PAYLOAD_TYPE, data.to_vec());
+    let mut signed = Envelope::unsigned(fleet_protocol::trust::KEY_SET_PAYLOAD_TYPE, data.to_vec());
     signed.sign(&key);
     if let Ok(next) = keys.rotate(&signed) {
         assert_eq!(next.key_set().version, 2);
@@ -55,15 +64,30 @@ pub fn key_set_rotation(data: &[u8]) {
     }
 }
 
-/// A partial configuration document over the defaults of the image.
+/// A partial configuration document over the defaults of the image; its maintenance window opens at
+/// some time or is open.
 pub fn device_config(data: &[u8]) {
-    use fleet_protocol::config::{IMAGE_DEFAULTS, Layer, merge};
+    use fleet_agent::core::admission::Window;
+    use fleet_protocol::config::{DeviceConfig, IMAGE_DEFAULTS, Layer, merge};
+    fn window(config: &DeviceConfig) {
+        let Some(window) = &config.updates.maintenance_window else {
+            return;
+        };
+        let parsed = Window::parse(window);
+        let Ok(window) = parsed else { return };
+        for now in [0, 1_798_761_600, 1_774_746_000] {
+            let now = jiff::Timestamp::from_second(now).expect("within the calendar");
+            assert!(window.opens_at(now).is_none_or(|opens| opens > now));
+        }
+    }
     let defaults = Layer::parse("defaults", IMAGE_DEFAULTS).expect("the image's own");
     if let Ok(text) = std::str::from_utf8(data)
         && let Ok(layer) = Layer::parse("fuzz", text)
-        && let Err(error) = merge(&[defaults.clone(), layer])
     {
-        assert!(!error.hint().is_empty());
+        match merge(&[defaults.clone(), layer]) {
+            Ok(config) => window(&config),
+            Err(error) => assert!(!error.hint().is_empty()),
+        }
     }
     if let Ok(document) = serde_json::from_slice(data)
         && let Ok(layer) = Layer::from_json("fuzz", &document)
@@ -81,16 +105,25 @@ pub fn wire_documents(data: &[u8]) {
     {
         if let Ok(document) = serde_json::from_slice::<T>(data) {
             let text = serde_json::to_vec(&document).expect("what was read can be written");
-            assert_eq!(serde_json::from_slice::<T>(&text).expect("just written"), document);
+            assert_eq!(
+                serde_json::from_slice::<T>(&text).expect("just written"),
+                document
+            );
         }
     }
     survives::<fleet_protocol::command::Command>(data);
     survives::<fleet_protocol::command::CreateCommand>(data);
+    survives::<fleet_protocol::command::CommandResult>(data);
+    survives::<fleet_protocol::enrolment::CreateEnrolmentToken>(data);
     survives::<fleet_protocol::enrolment::ProvisionFile>(data);
     survives::<fleet_protocol::enrolment::EnrollRequest>(data);
+    survives::<fleet_protocol::enrolment::RenewCertificate>(data);
     survives::<fleet_protocol::event::EventBatch>(data);
+    survives::<fleet_protocol::heartbeat::Heartbeat>(data);
     survives::<fleet_protocol::heartbeat::HeartbeatAck>(data);
     survives::<fleet_protocol::problem::Problem>(data);
+    survives::<fleet_protocol::release::CreateRelease>(data);
+    survives::<fleet_protocol::release::PruneBundles>(data);
     survives::<fleet_protocol::rollout::CreateRollout>(data);
     survives::<fleet_protocol::target::Target>(data);
     survives::<fleet_protocol::update::UpdateReport>(data);
@@ -118,15 +151,6 @@ pub fn kernel_command_line(data: &[u8]) {
     }
 }
 
-/// The map of used blocks beside an image.
-pub fn block_map(data: &[u8]) {
-    let _ = fleet_cli::flash::bmap::parse(data);
-}
-
-pub fn gpt_header(data: &[u8]) {
-    let _ = fleet_cli::flash::gpt::Table::parse(data, data.len() as u64);
-}
-
 /// What an operator types.
 pub fn phases_and_durations(data: &[u8]) {
     if let Ok(text) = std::str::from_utf8(data) {
@@ -134,6 +158,54 @@ pub fn phases_and_durations(data: &[u8]) {
         let _ = fleet_cli::text::parse_phases(text);
         let _ = text.parse::<fleet_protocol::Version>();
         let _ = text.parse::<fleet_protocol::Percent>();
+        let page = fleet_control::app::PageRequest {
+            cursor: Some(text.to_owned()),
+            limit: 1,
+        };
+        let _ = page.number();
+        if let Some(pin) = fleet_agent::safe_mode::pin::Pin::parse(text) {
+            let shown = fleet_agent::safe_mode::pin::Pin::parse(&pin.for_people());
+            assert!(pin.matches(&shown.expect("as it is shown, it can be typed")));
+        }
+    }
+}
+
+/// A certificate request from the network, and the keys and certificates that an operator has; PEM as it
+/// came, and the bytes as what PEM would hold.
+pub fn pem_files(data: &[u8]) {
+    fn all(pem: &[u8]) {
+        if let Ok(text) = std::str::from_utf8(pem)
+            && let Ok(key) = fleet_control::pki::RequestedKey::from_csr(text)
+        {
+            assert_eq!(key.device_id().as_str().len(), 24);
+        }
+        let _ = fleet_cli::keys::parse_signing_key(pem);
+        let _ = fleet_cli::keys::ends_at(pem);
+    }
+    all(data);
+    for tag in ["CERTIFICATE REQUEST", "CERTIFICATE", "PRIVATE KEY"] {
+        all(pem::encode(&pem::Pem::new(tag, data)).as_bytes());
+    }
+}
+
+/// What `rauc` prints about itself and about a bundle.
+pub fn rauc_info(data: &[u8]) {
+    let _ = fleet_cli::rauc::Info::parse(data);
+    if let Ok(text) = std::str::from_utf8(data) {
+        let _ = fleet_cli::rauc::parse_version(text);
+    }
+}
+
+/// An operator's context file.
+pub fn context_file(data: &[u8]) {
+    use fleet_cli::context::{Context, parse_server};
+    let Ok(text) = std::str::from_utf8(data) else {
+        return;
+    };
+    if let Ok(context) = Context::parse(text)
+        && let Ok(server) = parse_server(&context.server)
+    {
+        assert_eq!(parse_server(&server).expect("as it was written"), server);
     }
 }
 
@@ -146,71 +218,6 @@ pub fn ssh_key(data: &[u8]) {
         assert!(!line.trim_end().contains('\n'), "one key, one line");
         let _ = key.fingerprint();
     }
-}
-
-/// Safe mode's network form, its fields separated by zero bytes: what is accepted becomes files in which
-/// every line is one that belongs there.
-pub fn network_form(data: &[u8]) {
-    use fleet_agent::safe_mode::network::NetworkForm;
-    let Ok(text) = std::str::from_utf8(data) else {
-        return;
-    };
-    let mut fields = text.split('\0').map(str::to_owned);
-    let mut field = || fields.next().unwrap_or_default();
-    let form = NetworkForm {
-        interface: field(),
-        mode: field(),
-        address: field(),
-        gateway: field(),
-        dns: field(),
-        ssid: field(),
-        passphrase: field(),
-    };
-    match form.parse(std::slice::from_ref(&form.interface)) {
-        Ok(settings) => {
-            for file in settings.files() {
-                assert!(!file.name.contains('/'), "{:?}", file.name);
-                if file.name.ends_with(".network") {
-                    assert_networkd(&form.interface, &file.content);
-                } else {
-                    assert_wpa_supplicant(&file.content);
-                }
-            }
-        }
-        Err(error) => assert!(!error.field.is_empty() && error.message.len() < 500, "{error}"),
-    }
-}
-
-fn assert_networkd(interface: &str, content: &str) {
-    use std::net::IpAddr;
-    let head = format!("# Set on the device's local page.\n[Match]\nName={interface}\n\n[Network]\n");
-    let rest = content.strip_prefix(&head).expect("one interface, one section");
-    for line in rest.split_terminator('\n') {
-        let (key, value) = line.split_once('=').expect("an assignment");
-        let is_known = match key {
-            "DHCP" => value == "yes",
-            "IPv6AcceptRA" => value == "no",
-            "Gateway" | "DNS" => value.parse::<IpAddr>().is_ok(),
-            "Address" => value.split_once('/').is_some_and(|(address, prefix)| {
-                address.parse::<IpAddr>().is_ok() && prefix.parse::<u8>().is_ok_and(|p| p <= 128)
-            }),
-            _ => false,
-        };
-        assert!(is_known, "{line:?}");
-    }
-}
-
-fn assert_wpa_supplicant(content: &str) {
-    let lines: Vec<&str> = content.split('\n').collect();
-    let ["# Set on the device's local page.", "network={", "\tscan_ssid=1", ssid, key, "}", ""] =
-        lines.as_slice()
-    else {
-        panic!("{content:?}");
-    };
-    let ssid = ssid.strip_prefix("\tssid=").expect("the network's name");
-    assert!(ssid.bytes().all(|b| b.is_ascii_hexdigit()), "{ssid:?}");
-    let is_key = *key == "\tkey_mgmt=NONE" || key.starts_with("\tpsk=\"") && key.ends_with('"');
-    assert!(is_key && !key.contains('\r'), "{key:?}");
 }
 
 /// Text of a support bundle, after secrets that end with a zero byte: none of them is left.
@@ -230,38 +237,15 @@ pub fn redaction(data: &[u8]) {
     // What replaces a secret may itself spell one, or a part of one.
     let spelt = |secret: &str| REDACTED.contains(secret) || secret.contains(['[', ']']);
     for secret in known.lines().map(str::trim).filter(|line| is_secret(line)) {
-        assert!(spelt(secret) || !redacted.contains(secret), "{secret:?} is left");
+        assert!(
+            spelt(secret) || !redacted.contains(secret),
+            "{secret:?} is left"
+        );
     }
     assert!(
         !redacted.contains("-----BEGIN PRIVATE KEY-----"),
         "a private key is left"
     );
-}
-
-/// The kernel's table of mounts: what was read can be written, and reads the same.
-pub fn mountinfo(data: &[u8]) {
-    use fleet_cli::flash::guard::{Mount, parse_mountinfo};
-    /// As the kernel escapes, and more than it does.
-    fn escape(text: &str) -> String {
-        let octal = |b: u8| {
-            if b.is_ascii_alphanumeric() || b >= 0x80 {
-                vec![b]
-            } else {
-                format!("\\{b:03o}").into_bytes()
-            }
-        };
-        String::from_utf8(text.bytes().flat_map(octal).collect()).expect("ASCII becomes ASCII")
-    }
-    fn line(mount: &Mount) -> String {
-        let (point, source) = (escape(&mount.point), escape(&mount.source));
-        format!("1 2 {} / {point} rw - ext4 {source} rw\n", mount.device)
-    }
-    if let Ok(text) = std::str::from_utf8(data) {
-        let mounts = parse_mountinfo(text);
-        assert!(mounts.len() <= text.lines().count());
-        let written: String = mounts.iter().map(line).collect();
-        assert_eq!(parse_mountinfo(&written), mounts);
-    }
 }
 
 /// A schedule with its devices: whatever it says, a screen has an answer at every instant, the answers

@@ -35,4 +35,26 @@ pub struct Problem {
     pub errors: Vec<FieldError>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry_after_seconds: Option<u64>,
+    /// With 412: the tag of what is there now, as `If-Match` takes it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub current_etag: Option<String>,
+    /// Facts for programs that go with the code, such as `receivedBytes` with `UPLOAD_OFFSET`.
+    #[serde(default, skip_serializing_if = "serde_json::Map::is_empty")]
+    pub context: serde_json::Map<String, serde_json::Value>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_optional_members_are_left_out_and_may_be_missing() {
+        let json = serde_json::json!({
+            "type": "https://fleet.invalid/errors/NOT_FOUND", "title": "Not Found", "status": 404,
+            "code": "NOT_FOUND", "detail": "there is no such thing", "instance": "/v1/x",
+            "requestId": "req_1",
+        });
+        let problem: Problem = serde_json::from_value(json.clone()).unwrap();
+        assert_eq!(serde_json::to_value(&problem).unwrap(), json);
+    }
 }

@@ -4,6 +4,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::trust::{Envelope, ReleaseMetadata};
+use crate::{Sha256, Version};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -59,6 +60,38 @@ pub struct CreateRelease {
 pub struct BundleUpload {
     pub received_bytes: u64,
     pub complete: bool,
+}
+
+/// One row of `GET /v1/bundles`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct StoredBundle {
+    pub sha256: Sha256,
+    pub size_bytes: u64,
+    pub received_at: Timestamp,
+    /// Releases that refer to it; while there is one, it stays.
+    pub releases: Vec<Version>,
+}
+
+/// `POST /v1/bundles/prune`: deletes bundles that no release refers to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct PruneBundles {
+    /// Only those that came at least this long ago. Default two days: a release that is being
+    /// published has its bundle here first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub older_than_seconds: Option<u32>,
+    /// Only say which.
+    #[serde(default)]
+    pub dry_run: bool,
+}
+
+/// Its answer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct BundlesPruned {
+    pub items: Vec<StoredBundle>,
+    pub freed_bytes: u64,
 }
 
 /// `POST /v1/releases/{version}/status`

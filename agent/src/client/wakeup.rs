@@ -17,7 +17,7 @@ impl std::fmt::Debug for WakeupStream {
 }
 
 impl WakeupStream {
-    pub(super) fn new(body: impl Read + Send + 'static) -> Self {
+    pub fn new(body: impl Read + Send + 'static) -> Self {
         Self {
             lines: BufReader::with_capacity(1024, Box::new(body)),
         }

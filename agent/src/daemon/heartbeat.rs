@@ -76,6 +76,13 @@ fn pause(ctx: &Ctx, failures: u32) -> Duration {
     Duration::from_millis(ms)
 }
 
+/// The interval and its jitter, rounded up.
+fn longest_pause_s(control: &fleet_protocol::config::Control) -> u32 {
+    let percent = 100 + u64::from(control.jitter_percent);
+    let seconds = (u64::from(control.heartbeat_interval_s) * percent).div_ceil(100);
+    u32::try_from(seconds).unwrap_or(u32::MAX)
+}
+
 fn compose(ctx: &Ctx, meter: &mut Meter) -> Heartbeat {
     let device = &ctx.device;
     let config = ctx.config();
@@ -98,6 +105,8 @@ fn compose(ctx: &Ctx, meter: &mut Meter) -> Heartbeat {
         metrics: meter.read(&device.paths),
         network,
         errors: ctx.error_counts(),
+        status: None,
+        next_within_seconds: Some(longest_pause_s(&config.config.control)),
         config_version: config.version,
         key_set_version: *ctx.key_set_version.borrow(),
     }

@@ -28,7 +28,7 @@ pub mod session;
 mod sign_of_life;
 mod ssh;
 pub mod ssh_key;
-mod upload;
+pub mod upload;
 mod usb;
 
 pub use app::{App, router};

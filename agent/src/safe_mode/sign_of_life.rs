@@ -120,6 +120,8 @@ impl Voice {
             metrics: self.meter.read(paths),
             network: metrics::network(paths),
             errors: ErrorCounts::default(),
+            status: None,
+            next_within_seconds: u32::try_from(INTERVAL.as_secs()).ok(),
             config_version: last.as_ref().map_or(0, |s| s.config_version),
             // As the agent reports it: 0 without a usable key set.
             key_set_version: KeyChain::load(paths).map_or(0, |chain| chain.version()),

@@ -91,7 +91,11 @@ impl<A> Drop for Claimed<'_, A> {
     }
 }
 
-async fn field<'a>(form: &'a mut Multipart, name: &str) -> Result<Field<'a>, ActionError> {
+/// The form's next field, which has to be the one of that name.
+///
+/// # Errors
+/// Also when the upload breaks off.
+pub async fn field<'a>(form: &'a mut Multipart, name: &str) -> Result<Field<'a>, ActionError> {
     match form.next_field().await.map_err(|e| broken(&e))? {
         Some(field) if field.name() == Some(name) => Ok(field),
         _ => Err(ActionError::new(
@@ -108,7 +112,11 @@ fn broken(error: &MultipartError) -> ActionError {
     )
 }
 
-async fn read(mut field: Field<'_>, max_bytes: usize) -> Result<Vec<u8>, ActionError> {
+/// A field that is small enough to be held.
+///
+/// # Errors
+/// When it is not, or the upload breaks off.
+pub async fn read(mut field: Field<'_>, max_bytes: usize) -> Result<Vec<u8>, ActionError> {
     let mut bytes = Vec::new();
     while let Some(chunk) = field.chunk().await.map_err(|e| broken(&e))? {
         if bytes.len() + chunk.len() > max_bytes {

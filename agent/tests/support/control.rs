@@ -152,6 +152,7 @@ fn handle(state: &mut State, pki: &Pki, request: &Request) -> Response {
                 ack: true,
                 commands_pending: u32::try_from(state.commands.len()).unwrap(),
                 target_generation: state.target.generation,
+                target_version: state.target.release.as_ref().map(|r| r.version.clone()),
                 server_time: state.server_time.unwrap_or_else(now),
             };
             Response::json(200, &ack)

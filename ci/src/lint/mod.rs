@@ -28,10 +28,16 @@ const FOREIGN: &[&str] = &[
 /// When one of them finds something; its log says what.
 pub fn run(workspace: &Workspace, progress: Progress) -> Result<()> {
     let tools = ToolTree::ensure(workspace, progress)?;
-    let checks: [(&str, &dyn Fn() -> Result<Outcome>); 6] = [
+    let checks: [(&str, &dyn Fn() -> Result<Outcome>); 8] = [
         ("Formatting", &|| format(workspace)),
         ("Clippy", &|| clippy(workspace)),
-        ("Dependencies' licences and advisories", &|| deny(workspace)),
+        ("Fuzz targets", &|| fuzz_targets(workspace)),
+        ("Dependencies' licences and sources", &|| {
+            licences(|arguments, log| deny(workspace, arguments, log))
+        }),
+        ("Advisories", &|| {
+            advisories(|arguments, log| deny(workspace, arguments, log))
+        }),
         ("Shell scripts", &|| shell(workspace, &tools)),
         ("Units", &|| units(workspace, &tools)),
         ("Tidiness", &|| {
@@ -57,6 +63,7 @@ pub fn run(workspace: &Workspace, progress: Progress) -> Result<()> {
     bail!("{} found something to correct", failed.join(", "))
 }
 
+#[derive(Debug, PartialEq, Eq)]
 enum Outcome {
     Clean,
     Skipped(&'static str),
@@ -89,16 +96,71 @@ fn clippy(workspace: &Workspace) -> Result<Outcome> {
     Ok(Outcome::Clean)
 }
 
-fn deny(workspace: &Workspace) -> Result<Outcome> {
+/// They are a workspace of their own, which nothing else here looks at.
+fn fuzz_targets(workspace: &Workspace) -> Result<Outcome> {
+    let manifest = workspace.root().join("fuzz/Cargo.toml");
+    let output = workspace.target().join("fuzz");
+    let (manifest, output) = (manifest.to_string_lossy(), output.to_string_lossy());
+    let arguments = [
+        "check",
+        "--all-targets",
+        "--locked",
+        "--manifest-path",
+        &manifest,
+        "--target-dir",
+        &output,
+    ];
+    cargo(workspace, &arguments, "lint-fuzz")
+        .context("hint: fuzz/src/lib.rs calls what has changed; after new dependencies, `cargo check` in fuzz/")?;
+    Ok(Outcome::Clean)
+}
+
+const NO_CARGO_DENY: Outcome =
+    Outcome::Skipped("cargo-deny is not installed (cargo install cargo-deny)");
+/// For a database that a firewall lets nobody fetch.
+const DENY_DEADLINE_S: &str = "120";
+
+/// How one run of cargo-deny ended.
+enum Denied {
+    Done(Result<()>),
+    NotInstalled,
+}
+
+fn deny(workspace: &Workspace, arguments: &[&str], log: &str) -> Denied {
     if !process::on_path("cargo-deny") {
-        return Ok(Outcome::Skipped(
-            "cargo-deny is not installed (cargo install cargo-deny)",
-        ));
+        return Denied::NotInstalled;
     }
-    // Advisories need a database from elsewhere; what can be checked without one always is.
-    let checks = ["deny", "--offline", "check", "bans", "licenses", "sources"];
-    cargo(workspace, &checks, "lint-deny")
-        .context("hint: deny.toml says what is allowed, and why")?;
+    let mut command = process::command("timeout");
+    command.arg(DENY_DEADLINE_S).arg("cargo").arg("deny");
+    command.args(arguments).current_dir(workspace.root());
+    Denied::Done(process::run_logged(&mut command, &workspace.log_file(log)))
+}
+
+/// Needs nothing from elsewhere, so it is always checked.
+fn licences(deny: impl Fn(&[&str], &str) -> Denied) -> Result<Outcome> {
+    let checks = ["--offline", "check", "bans", "licenses", "sources"];
+    match deny(&checks, "lint-deny") {
+        Denied::NotInstalled => Ok(NO_CARGO_DENY),
+        Denied::Done(result) => {
+            result.context("hint: deny.toml says what is allowed, and why")?;
+            Ok(Outcome::Clean)
+        }
+    }
+}
+
+/// The database is fetched first, so that not reaching it is told apart from what it says.
+fn advisories(deny: impl Fn(&[&str], &str) -> Denied) -> Result<Outcome> {
+    match deny(&["fetch", "db"], "lint-advisories-fetch") {
+        Denied::NotInstalled => return Ok(NO_CARGO_DENY),
+        Denied::Done(Err(_)) => {
+            return Ok(Outcome::Skipped("the advisory database can't be reached"));
+        }
+        Denied::Done(Ok(())) => {}
+    }
+    let checks = ["--offline", "check", "advisories"];
+    if let Denied::Done(result) = deny(&checks, "lint-advisories") {
+        result.context("hint: `cargo update` the crate, or name the advisory in deny.toml and why it does not apply")?;
+    }
     Ok(Outcome::Clean)
 }
 
@@ -191,4 +253,28 @@ fn files(root: &Path) -> Result<Vec<PathBuf>> {
     }
     found.sort();
     Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A cargo-deny whose fetch and whose check end like this.
+    fn check(fetch: Option<bool>, check: bool) -> Result<Outcome> {
+        advisories(|arguments, _| match (arguments[0], fetch) {
+            (_, None) => Denied::NotInstalled,
+            ("fetch", Some(true)) => Denied::Done(Ok(())),
+            ("--offline", Some(true)) if check => Denied::Done(Ok(())),
+            _ => Denied::Done(Err(anyhow::anyhow!("failed"))),
+        })
+    }
+
+    #[test]
+    fn advisories_are_checked_where_their_database_can_be_reached() {
+        assert_eq!(check(Some(true), true).unwrap(), Outcome::Clean);
+        assert!(check(Some(true), false).is_err());
+        let unreachable = Outcome::Skipped("the advisory database can't be reached");
+        assert_eq!(check(Some(false), false).unwrap(), unreachable);
+        assert_eq!(check(None, false).unwrap(), NO_CARGO_DENY);
+    }
 }

@@ -214,9 +214,10 @@ impl Soaked {
 
 /// This update is over, one way or the other; what an earlier one left as its state does not count.
 fn ends(report: &UpdateReport, rollout: &RolloutId, wanted: &Version) -> bool {
-    let version = match &report.state {
-        UpdateState::Committed { version, .. } | UpdateState::RolledBack { version, .. } => version,
-        _ => return false,
+    let (UpdateState::Committed { version, .. } | UpdateState::RolledBack { version, .. }) =
+        &report.state
+    else {
+        return false;
     };
     version == wanted && report.rollout_id.as_ref() == Some(rollout)
 }

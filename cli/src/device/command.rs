@@ -109,12 +109,21 @@ pub(super) fn run(args: CommandArgs, client: &Client, output: Output) -> Result<
         view = wait(client, &path, view, args.timeout)?;
     }
     output.result(&view, |v| show(v, output));
+    ended(&view, args.wait)
+}
+
+/// Whether the command came to a good end, as far as was waited for it.
+fn ended(view: &CommandView, waited: bool) -> Result<()> {
     match &view.result {
         Some(result) if result.outcome != CommandOutcome::Succeeded => Err(CommandError::failed(
             format!("the command did not succeed: {}", printable(&result.detail)),
         )
         .hint("see what happened around it: fleet device logs DEVICE")),
-        None if args.wait => Err(CommandError::failed(
+        None if view.status == CommandStatus::Cancelled => Err(CommandError::failed(
+            "the command was taken back before the device began it",
+        )
+        .hint("another operator did that, or you elsewhere; send it again if it is still wanted")),
+        None if waited => Err(CommandError::failed(
             "the command expired before the device began it",
         )
         .hint("is the device online? fleet device show DEVICE")),
@@ -145,7 +154,8 @@ fn kind(what: What) -> Result<CommandKind> {
             },
         },
         What::Cancel { .. } => {
-            return Err(CommandError::usage("a device is not told to take back"));
+            return Err(CommandError::usage("a device is not told to take back")
+                .hint("take a command back with `fleet device command DEVICE cancel COMMAND`"));
         }
         What::Refresh => CommandKind::Refresh {},
         What::LogLevel { level } => CommandKind::LogLevel { level },
@@ -161,7 +171,7 @@ fn changes(set: &[String]) -> Result<serde_json::Map<String, serde_json::Value>>
     for item in set {
         let wrong = |why: &str| {
             CommandError::usage(format!("`{item}` is no change: {why}"))
-                .hint("write it like network.bandwidthLimit=500000")
+                .hint("write it like updates.bandwidth_limit_bytes_per_s=500000")
         };
         let (path, value) = item.split_once('=').ok_or_else(|| wrong("it has no `=`"))?;
         let value = serde_json::from_str(value)
@@ -281,6 +291,7 @@ fn list_text(commands: &[CommandView], output: Output) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use fleet_protocol::config::{IMAGE_DEFAULTS, Layer, merge};
 
     #[test]
     fn changes_nest_by_their_dots() {
@@ -289,6 +300,45 @@ mod tests {
             serde_json::Value::Object(changes(&set).unwrap()),
             serde_json::json!({"a": {"b": 1, "c": "text"}, "d": true})
         );
+    }
+
+    fn view(status: &str, outcome: Option<&str>) -> CommandView {
+        let mut json = serde_json::json!({
+            "commandId": "cmd_1", "sequence": 1, "createdAt": "2026-01-01T00:00:00Z",
+            "expiresAt": "2026-01-01T01:00:00Z", "type": "refresh", "payload": {}, "status": status,
+        });
+        if let Some(outcome) = outcome {
+            json["result"] = serde_json::json!({
+                "outcome": outcome, "finishedAt": "2026-01-01T00:00:01Z", "detail": "x",
+            });
+        }
+        serde_json::from_value(json).unwrap()
+    }
+
+    #[test]
+    fn how_a_command_ended_is_told_as_it_was() {
+        let check = |status, outcome, expected: &str| {
+            let error = ended(&view(status, outcome), true).unwrap_err();
+            assert!(error.message.contains(expected), "{error}");
+            assert!(!error.hints.is_empty());
+        };
+        check("CANCELLED", None, "taken back");
+        check("EXPIRED", None, "expired");
+        check("FINISHED", Some("FAILED"), "did not succeed");
+        ended(&view("FINISHED", Some("SUCCEEDED")), true).unwrap();
+        ended(&view("PENDING", None), false).unwrap();
+    }
+
+    #[test]
+    fn the_hint_of_a_wrong_change_names_a_field_that_there_is() {
+        let error = changes(&["oops".to_owned()]).unwrap_err();
+        let example = error.hints[0].strip_prefix("write it like ").unwrap();
+        let document = changes(&[example.to_owned()]).unwrap();
+        let layers = [
+            Layer::parse("defaults", IMAGE_DEFAULTS).unwrap(),
+            Layer::from_json("the hint", &document).unwrap(),
+        ];
+        merge(&layers).unwrap();
     }
 
     #[test]

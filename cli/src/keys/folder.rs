@@ -207,7 +207,8 @@ pub fn read_signing_key(path: &Path) -> Result<SigningKey> {
     })
 }
 
-fn parse_signing_key(bytes: &[u8]) -> Option<SigningKey> {
+/// From its PEM (PKCS#8); `None` when it is no such key.
+pub fn parse_signing_key(bytes: &[u8]) -> Option<SigningKey> {
     let block = pem::parse(bytes)
         .ok()
         .filter(|p| p.tag() == "PRIVATE KEY")?;

@@ -27,8 +27,9 @@ use crate::error::Result;
 use crate::output::{Output, Tone};
 use crate::{clock, context};
 
-pub use folder::{KeyFolder, read_signing_key};
+pub use folder::{KeyFolder, parse_signing_key, read_signing_key};
 pub use rotate::RotateArgs;
+pub use x509::ends_at;
 
 #[derive(Debug, Subcommand)]
 pub enum KeysCommand {

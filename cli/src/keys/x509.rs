@@ -89,8 +89,12 @@ fn params(
 
 /// When the certificate ends, for showing; `None` when it does not parse.
 pub(super) fn not_after(path: &Path) -> Option<String> {
-    let bytes = std::fs::read(path).ok()?;
-    let block = pem::parse(bytes).ok()?;
+    ends_at(&std::fs::read(path).ok()?)
+}
+
+/// The same of a certificate's PEM.
+pub fn ends_at(certificate_pem: &[u8]) -> Option<String> {
+    let block = pem::parse(certificate_pem).ok()?;
     let (_, certificate) = x509_parser::parse_x509_certificate(block.contents()).ok()?;
     let seconds = certificate.validity().not_after.timestamp();
     Some(Timestamp::from_second(seconds).ok()?.to_string())

@@ -97,11 +97,16 @@ impl Operator {
         text
     }
 
+    pub(crate) fn upload(&self, bundle: &[u8]) -> Sha256 {
+        let digest = Sha256::of(bundle);
+        self.send("PUT", &format!("/v1/bundles/{digest}"), bundle.to_vec());
+        digest
+    }
+
     pub(crate) fn publish(&self, text: &str) {
         let bundle = format!("bundle of {text}").into_bytes();
-        let digest = Sha256::of(&bundle);
+        let digest = self.upload(&bundle);
         let size_bytes = bundle.len() as u64;
-        self.send("PUT", &format!("/v1/bundles/{digest}"), bundle);
         let metadata = ReleaseMetadata {
             version: version(text),
             compatible: COMPATIBLE.parse().unwrap(),

@@ -15,7 +15,8 @@ use fleet_protocol::enrolment::{CreateEnrolmentToken, EnrolmentTokenCreated, Enr
 use fleet_protocol::event::Event;
 use fleet_protocol::heartbeat::Heartbeat;
 use fleet_protocol::release::{
-    BundleUpload, CreateRelease, ReleaseStatus, ReleaseView, SetReleaseStatus,
+    BundleUpload, BundlesPruned, CreateRelease, PruneBundles, ReleaseStatus, ReleaseView,
+    SetReleaseStatus, StoredBundle,
 };
 use fleet_protocol::rollout::{CreateRollout, RolloutView};
 use fleet_protocol::trust::Envelope;
@@ -27,7 +28,7 @@ use super::device::chunks;
 use super::extract::{Json, ListQuery, Operator, Path, text};
 use super::problem::ApiError;
 use super::range;
-use crate::app::{App, BundleStored, Kind, Refusal};
+use crate::app::{App, BundleStored, Kind, Refusal, config_etag};
 use crate::domain::rollout::Act;
 use crate::store::DeviceFilter;
 
@@ -227,6 +228,30 @@ pub(super) async fn bundle(
     range::serve(bundle, "application/vnd.rauc.bundle", &headers).await
 }
 
+pub(super) async fn bundles(
+    State(app): State<Arc<App>>,
+    Operator(ctx): Operator,
+) -> Result<Answer<Page<StoredBundle>>> {
+    Ok(all(app.bundles(&ctx).await?))
+}
+
+pub(super) async fn delete_bundle(
+    State(app): State<Arc<App>>,
+    Operator(ctx): Operator,
+    Path(sha256): Path<Sha256>,
+) -> Result<StatusCode> {
+    app.delete_bundle(&ctx, &sha256).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+pub(super) async fn prune_bundles(
+    State(app): State<Arc<App>>,
+    Operator(ctx): Operator,
+    Json(request): Json<PruneBundles>,
+) -> Result<Answer<BundlesPruned>> {
+    Ok(Answer(app.prune_bundles(&ctx, request).await?))
+}
+
 pub(super) async fn create_release(
     State(app): State<Arc<App>>,
     Operator(ctx): Operator,
@@ -320,7 +345,7 @@ pub(super) async fn config(
     Path(scope): Path<String>,
 ) -> Result<Response> {
     let view = app.config(&ctx, &scope).await?;
-    let etag = format!("\"{}\"", view.version);
+    let etag = config_etag(view.version);
     Ok(([(header::ETAG, etag)], Answer(view)).into_response())
 }
 
@@ -346,7 +371,7 @@ pub(super) async fn put_config(
             )
         })?;
     let view = app.put_config(&ctx, &scope, document, expected).await?;
-    let etag = format!("\"{}\"", view.version);
+    let etag = config_etag(view.version);
     Ok(([(header::ETAG, etag)], Answer(view)).into_response())
 }
 

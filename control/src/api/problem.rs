@@ -130,6 +130,8 @@ impl ApiError {
             request_id,
             errors: refusal.fields,
             retry_after_seconds: refusal.retry_after_seconds,
+            current_etag: refusal.current_etag,
+            context: refusal.context,
         };
         let body = serde_json::to_vec(&problem).expect("a problem is plain data");
         let mut response = (status, [(header::CONTENT_TYPE, CONTENT_TYPE)], body).into_response();

@@ -11,13 +11,13 @@ use tokio::io::{AsyncReadExt as _, AsyncSeekExt as _};
 
 use super::extract::text;
 use super::problem::ApiError;
-use crate::app::{BundleFile, Kind, Part, Refusal};
+use crate::app::{BundleFile, Error, Kind, Part, Refusal};
 
 const CHUNK_BYTES: usize = 256 * 1024;
 
 /// What part of a file a request asks for.
 #[derive(Debug, PartialEq, Eq)]
-enum Wanted {
+pub enum Wanted {
     Whole,
     /// First byte and length.
     Part(u64, u64),
@@ -26,7 +26,7 @@ enum Wanted {
 
 /// One range of `size` bytes. Several ranges, other units and nonsense are answered with the whole
 /// file, as the RFC allows.
-fn wanted(range: Option<&str>, size: u64) -> Wanted {
+pub fn wanted(range: Option<&str>, size: u64) -> Wanted {
     let Some((first, last)) = range
         .and_then(|r| r.strip_prefix("bytes="))
         .and_then(|r| r.trim().split_once('-'))
@@ -55,7 +55,10 @@ fn wanted(range: Option<&str>, size: u64) -> Wanted {
 }
 
 /// What part of a file a body brings: `Content-Range: bytes FIRST-LAST/TOTAL`, or nothing for all.
-pub(super) fn sent(content_range: Option<&str>) -> Result<Part, Refusal> {
+///
+/// # Errors
+/// When it names no part of a file.
+pub fn sent(content_range: Option<&str>) -> Result<Part, Error> {
     let Some(text) = content_range else {
         return Ok(Part::WHOLE);
     };
@@ -79,6 +82,7 @@ pub(super) fn sent(content_range: Option<&str>) -> Result<Part, Refusal> {
             format!("Content-Range `{text}` names no part of a file"),
             "send `Content-Range: bytes FIRST-LAST/TOTAL`, or leave it out to send the whole",
         )
+        .into()
     })
 }
 
@@ -189,9 +193,9 @@ mod tests {
             first,
             total: Some(total),
         };
-        assert_eq!(sent(None), Ok(Part::WHOLE));
-        assert_eq!(sent(Some("bytes 0-9/10")), Ok(part(0, 10)));
-        assert_eq!(sent(Some("bytes 5-9/10")), Ok(part(5, 10)));
+        assert_eq!(sent(None).unwrap(), Part::WHOLE);
+        assert_eq!(sent(Some("bytes 0-9/10")).unwrap(), part(0, 10));
+        assert_eq!(sent(Some("bytes 5-9/10")).unwrap(), part(5, 10));
         for bad in [
             "bytes 5-10/10",
             "bytes 9-5/10",

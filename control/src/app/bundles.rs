@@ -33,7 +33,7 @@ pub enum BundleStored {
 }
 
 impl App {
-    fn bundle_path(&self, ctx: &TenantContext, sha256: &Sha256) -> PathBuf {
+    pub(super) fn bundle_path(&self, ctx: &TenantContext, sha256: &Sha256) -> PathBuf {
         self.tenant_folder(ctx, "bundles")
             .join(format!("{sha256}.raucb"))
     }
@@ -81,6 +81,7 @@ impl App {
             return Ok(BundleStored::Partly);
         };
         let named = self.bundle_path(ctx, sha256);
+        let _shelf = self.shelf.lock().await;
         let renamed = tokio::task::spawn_blocking(move || disk::rename(&path, &named)).await;
         renamed.expect("renaming does not panic")?;
         self.store

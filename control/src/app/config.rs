@@ -10,6 +10,11 @@ use super::{App, WakeupReason};
 use crate::domain::config::{DEFAULT_SCOPE, check};
 use crate::store::TenantContext;
 
+/// A document's version as an ETag.
+pub(crate) fn etag(version: u64) -> String {
+    format!("\"{version}\"")
+}
+
 impl App {
     pub async fn config(&self, ctx: &TenantContext, scope: &str) -> Result<ConfigView, Error> {
         self.check_scope(ctx, scope).await?;
@@ -50,8 +55,9 @@ impl App {
             .store
             .put_config(ctx, scope, &document, expected, now)
             .await?;
-        let version = put.map_err(|present| {
-            Refusal::new(
+        let version = put.map_err(|present| Refusal {
+            current_etag: Some(etag(present)),
+            ..Refusal::new(
                 Kind::Precondition,
                 "PRECONDITION_FAILED",
                 format!("the document is at version {present} by now"),

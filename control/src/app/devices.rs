@@ -25,17 +25,16 @@ impl App {
         filter: &DeviceFilter,
         page: &PageRequest,
     ) -> Result<Page<DeviceView>, Error> {
-        let since = self.online_since();
         let (cursor, limit) = (page.cursor.as_deref(), page.with_one_more());
         let rows = self
             .store
-            .devices(ctx, filter, since, cursor, limit)
+            .devices(ctx, filter, self.presence(), cursor, limit)
             .await?;
         Ok(page.page(rows, |d| d.device_id.to_string(), |d| d))
     }
 
     pub async fn overview(&self, ctx: &TenantContext) -> Result<FleetOverview, Error> {
-        let rows = self.store.fleet_counts(ctx, self.online_since()).await?;
+        let rows = self.store.fleet_counts(ctx, self.presence()).await?;
         Ok(FleetOverview {
             devices: rows.iter().map(|r| r.1).sum(),
             online: rows.iter().map(|r| r.2).sum(),
@@ -51,7 +50,7 @@ impl App {
         ctx: &TenantContext,
         id: &DeviceId,
     ) -> Result<DeviceRow, Error> {
-        let row = self.store.device(ctx, id, self.online_since()).await?;
+        let row = self.store.device(ctx, id, self.presence()).await?;
         row.ok_or_else(|| no_such("device", id, DEVICE_LIST))
     }
 
@@ -111,10 +110,12 @@ impl App {
     ) -> Result<HeartbeatAck, Error> {
         let now = self.now();
         self.store.put_heartbeat(ctx, id, heartbeat, now).await?;
+        let target = self.target(ctx, id).await?;
         Ok(HeartbeatAck {
             ack: true,
             commands_pending: self.store.commands_pending(ctx, id, now).await?,
-            target_generation: self.target(ctx, id).await?.generation,
+            target_generation: target.generation,
+            target_version: target.release.map(|r| r.version),
             server_time: now,
         })
     }

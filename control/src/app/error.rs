@@ -1,6 +1,7 @@
 //! What an operation answers when it does not do what was asked: refused, with a hint, or broken.
 
 use fleet_protocol::problem::FieldError;
+use serde_json::{Map, Value};
 
 use crate::disk::DiskError;
 use crate::pki::PkiError;
@@ -31,6 +32,10 @@ pub struct Refusal {
     pub hint: String,
     pub fields: Vec<FieldError>,
     pub retry_after_seconds: Option<u64>,
+    /// The tag of what is there now, when another one was expected.
+    pub current_etag: Option<String>,
+    /// Facts for programs that go with the code.
+    pub context: Map<String, Value>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -59,7 +64,16 @@ impl Refusal {
             hint: hint.into(),
             fields: Vec::new(),
             retry_after_seconds: None,
+            current_etag: None,
+            context: Map::new(),
         }
+    }
+
+    /// Adds a fact for programs.
+    #[must_use]
+    pub fn with(mut self, name: &str, fact: impl Into<Value>) -> Self {
+        self.context.insert(name.to_owned(), fact.into());
+        self
     }
 
     /// A value that was understood and can't be used.

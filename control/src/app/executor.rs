@@ -75,11 +75,13 @@ impl App {
         Ok(())
     }
 
-    async fn keep_house(&self) -> Result<(), Error> {
+    /// Forgets what is old, and throws away what was left behind.
+    pub async fn keep_house(&self) -> Result<(), Error> {
         for ctx in self.store.all_tenants().await? {
             let (now, keep) = (self.now(), self.settings.keep_history);
             self.store.prune(&ctx, now, keep).await?;
             super::resume::sweep(&self.tenant_folder(&ctx, "bundles"), now);
+            self.tidy_bundles(&ctx).await?;
         }
         Ok(())
     }

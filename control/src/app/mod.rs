@@ -11,6 +11,7 @@ mod enrolment;
 mod error;
 mod executor;
 mod limiter;
+mod prune;
 mod releases;
 mod resume;
 mod rollouts;
@@ -30,9 +31,10 @@ use tokio::sync::{Notify, watch};
 
 use crate::clock::Clock;
 use crate::pki::Authority;
-use crate::store::{Store, TenantContext};
+use crate::store::{Presence, Store, TenantContext};
 
 pub use bundles::{BundleFile, BundleStored};
+pub(crate) use config::etag as config_etag;
 pub use error::{Error, Kind, Refusal};
 pub use limiter::Limiter;
 pub use resume::Part;
@@ -46,10 +48,13 @@ pub use wakeup::{WakeupReason, Wakeups};
 pub struct Settings {
     /// How devices reach this control plane: `https://host:port`.
     pub public_url: String,
-    /// A device that was heard within this time is online.
+    /// A device that was heard within this time is online; one that announced a longer pause gets
+    /// three of those.
     pub online_after: SignedDuration,
     /// How long heartbeats, events and finished commands are kept.
     pub keep_history: SignedDuration,
+    /// A bundle that no release refers to is deleted after this time.
+    pub keep_unnamed_bundles: SignedDuration,
     pub max_bundle_bytes: u64,
     pub max_support_bundle_bytes: u64,
     /// Newest support bundles that are kept of one device.
@@ -64,6 +69,7 @@ impl Default for Settings {
             public_url: "https://127.0.0.1:8443".to_owned(),
             online_after: SignedDuration::from_mins(3),
             keep_history: SignedDuration::from_hours(7 * 24),
+            keep_unnamed_bundles: SignedDuration::from_hours(7 * 24),
             max_bundle_bytes: 8 << 30,
             max_support_bundle_bytes: 64 << 20,
             support_bundles_kept: 10,
@@ -80,10 +86,13 @@ pub struct App {
     pub limiter: Limiter,
     pub wakeups: Wakeups,
     pub sessions: Sessions,
-    authority: Authority,
+    authority: Arc<Authority>,
     clock: Clock,
     data: PathBuf,
     uploads: resume::Writers,
+    /// Held while a bundle comes to the shelf, leaves it, or is tied to a release: what is checked of
+    /// one then still holds when it is acted upon. Async, as it spans queries; never a request's body.
+    shelf: tokio::sync::Mutex<()>,
     plan_now: Notify,
     shutdown: watch::Sender<bool>,
 }
@@ -91,7 +100,7 @@ pub struct App {
 impl App {
     pub fn new(
         store: Store,
-        authority: Authority,
+        authority: Arc<Authority>,
         data: &Path,
         settings: Settings,
         clock: Clock,
@@ -106,6 +115,7 @@ impl App {
             sessions: Sessions::default(),
             data: data.to_owned(),
             uploads: resume::Writers::default(),
+            shelf: tokio::sync::Mutex::default(),
             plan_now: Notify::new(),
             shutdown: watch::Sender::new(false),
         })
@@ -119,8 +129,11 @@ impl App {
         &self.authority
     }
 
-    fn online_since(&self) -> Timestamp {
-        self.now() - self.settings.online_after
+    fn presence(&self) -> Presence {
+        Presence {
+            now: self.now(),
+            at_least: self.settings.online_after,
+        }
     }
 
     /// Ends streams and background work.
@@ -149,7 +162,10 @@ impl PageRequest {
     pub const MAX: u32 = 200;
 
     /// The cursor as the number that it is in lists ordered by one.
-    fn number(&self) -> Result<Option<i64>, Error> {
+    ///
+    /// # Errors
+    /// When it is none.
+    pub fn number(&self) -> Result<Option<i64>, Error> {
         let number = self.cursor.as_deref().map(str::parse).transpose();
         number.map_err(|_| {
             Refusal::field(

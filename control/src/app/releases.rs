@@ -68,11 +68,13 @@ impl App {
         let now = self.now();
         check_expiry(&metadata, now)?;
         self.check_signatures(ctx, envelope).await?;
+        let turn = self.shelf.lock().await;
         self.check_bundle(ctx, &metadata).await?;
         let added = self
             .store
             .add_release(ctx, envelope, &metadata, request.status, now)
             .await?;
+        drop(turn);
         let row = self.release_row(ctx, &metadata.version).await?;
         if !added {
             return same_release(row, envelope, &metadata);

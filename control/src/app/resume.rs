@@ -195,6 +195,7 @@ async fn check_offset(path: &Path, part: Part) -> Result<u64, Error> {
         "`fleet release publish` goes on where it can; else ask GET /v1/bundles/{sha256}/upload, \
          and send from its receivedBytes",
     )
+    .with("receivedBytes", here)
     .into())
 }
 

@@ -9,6 +9,7 @@ use fleet_protocol::DeviceId;
 use fleet_protocol::command::CommandView;
 use fleet_protocol::device::DeviceDetail;
 use fleet_protocol::event::{Event, Severity};
+use fleet_protocol::heartbeat::ApplicationStatus;
 use fleet_protocol::why::WhyStep;
 use jiff::Timestamp;
 
@@ -204,8 +205,25 @@ fn facts(detail: &DeviceDetail) -> Vec<Line> {
         if let Some(degrees) = metrics.temperature_c {
             facts.push(line("Temperature", format!("{degrees:.0} °C")));
         }
+        facts.extend(beat.status.iter().flat_map(application));
     }
     facts
+}
+
+fn application(status: &ApplicationStatus) -> Vec<Line> {
+    let mut lines = Vec::new();
+    if status.degradation_level > 0 {
+        let text = format!("level {}", status.degradation_level);
+        lines.push(line("Degraded", text));
+    }
+    let facts = status.facts.iter().map(|(name, fact)| {
+        let text = fact
+            .as_str()
+            .map_or_else(|| fact.to_string(), str::to_owned);
+        line(&words(name), text)
+    });
+    lines.extend(facts);
+    lines
 }
 
 fn health(detail: &DeviceDetail) -> Vec<Line> {

@@ -5,7 +5,7 @@ mod sentences;
 
 use fleet_protocol::rollout::{MemberStatus, RolloutStatus};
 use fleet_protocol::update::{DeferReason, RefuseReason, UpdateState};
-use fleet_protocol::why::{Verdict, WhyStep, WhyTrace};
+use fleet_protocol::why::{Step, Verdict, WhyStep, WhyTrace};
 use fleet_protocol::{RolloutId, Version};
 use jiff::Timestamp;
 
@@ -37,34 +37,33 @@ pub struct Place<'a> {
     pub detail: Option<&'a str>,
 }
 
-/// Steps in order, with what is said of one that is passed.
-const STEPS: [(&str, &str); 12] = [
-    ("target", "a rollout has this device"),
-    ("phase", "it is the device's turn"),
-    ("online", "the device is online"),
-    ("admission", "the device accepts the release"),
-    ("window", "updates are allowed at this time"),
-    ("disk", "there is room on the data partition"),
-    (
-        "versionFloor",
-        "the version is not below the device's floor",
-    ),
-    ("clock", "the device's clock can be trusted"),
-    ("penalty", "this version has not failed on the device"),
-    ("install", "the release is installed into the other slot"),
-    ("reboot", "the device has booted the other slot"),
-    ("trial", "the health checks held, and the slot is committed"),
-];
+/// What is said of a step that is passed.
+const fn passed(step: Step) -> &'static str {
+    match step {
+        Step::Target => "a rollout has this device",
+        Step::Phase => "it is the device's turn",
+        Step::Online => "the device is online",
+        Step::Admission => "the device accepts the release",
+        Step::Clock => "the device's clock can be trusted",
+        Step::VersionFloor => "the version is not below the device's floor",
+        Step::Penalty => "this version has not failed on the device",
+        Step::Window => "updates are allowed at this time",
+        Step::Disk => "there is room on the data partition",
+        Step::Install => "the release is installed into the other slot",
+        Step::Reboot => "the device has booted the other slot",
+        Step::Trial => "the health checks held, and the slot is committed",
+    }
+}
 
 struct Halt {
-    step: &'static str,
+    step: Step,
     verdict: Verdict,
     detail: String,
     until: Option<Timestamp>,
     hint: Option<String>,
 }
 
-fn wait(step: &'static str, detail: impl Into<String>) -> Halt {
+fn wait(step: Step, detail: impl Into<String>) -> Halt {
     Halt {
         step,
         verdict: Verdict::Wait,
@@ -74,7 +73,7 @@ fn wait(step: &'static str, detail: impl Into<String>) -> Halt {
     }
 }
 
-fn hold(step: &'static str, detail: impl Into<String>, hint: impl Into<String>) -> Halt {
+fn hold(step: Step, detail: impl Into<String>, hint: impl Into<String>) -> Halt {
     Halt {
         step,
         verdict: Verdict::Hold,
@@ -102,38 +101,34 @@ pub fn trace(known: &Known<'_>) -> WhyTrace {
     let Some(halt) = halt else {
         return WhyTrace {
             summary: format!("up to date: the device runs {}", known.running),
-            steps: STEPS.map(|(step, passed)| passes(step, passed)).to_vec(),
+            steps: Step::ALL.map(passes).to_vec(),
         };
     };
-    let at = STEPS.iter().position(|(step, _)| *step == halt.step);
-    let at = at.expect("every halt names one of the steps");
-    let mut steps: Vec<_> = STEPS[..at].iter().map(|(s, p)| passes(s, p)).collect();
     let summary = match &halt.hint {
         Some(hint) => format!("{}; {hint}", halt.detail),
         None => halt.detail.clone(),
     };
+    let before = Step::ALL.into_iter().filter(|step| *step < halt.step);
+    let mut steps: Vec<_> = before.map(passes).collect();
+    let after = Step::ALL.into_iter().filter(|step| *step > halt.step);
     steps.push(WhyStep {
-        step: halt.step.to_owned(),
-        verdict: halt.verdict,
-        detail: halt.detail,
         until: halt.until,
         hint: halt.hint,
+        ..told(halt.step, halt.verdict, halt.detail)
     });
-    steps.extend(STEPS[at + 1..].iter().map(|(step, _)| WhyStep {
-        step: (*step).to_owned(),
-        verdict: Verdict::NotReached,
-        detail: "not reached".to_owned(),
-        until: None,
-        hint: None,
-    }));
+    steps.extend(after.map(|step| told(step, Verdict::NotReached, "not reached")));
     WhyTrace { summary, steps }
 }
 
-fn passes(step: &str, detail: &str) -> WhyStep {
+fn passes(step: Step) -> WhyStep {
+    told(step, Verdict::Pass, passed(step))
+}
+
+fn told(step: Step, verdict: Verdict, detail: impl Into<String>) -> WhyStep {
     WhyStep {
-        step: step.to_owned(),
-        verdict: Verdict::Pass,
-        detail: detail.to_owned(),
+        step: step.name().to_owned(),
+        verdict,
+        detail: detail.into(),
         until: None,
         hint: None,
     }
@@ -142,11 +137,11 @@ fn passes(step: &str, detail: &str) -> WhyStep {
 fn control_side(known: &Known<'_>) -> Option<Halt> {
     let Some(place) = &known.place else {
         let hint = "start a rollout: `fleet rollout start VERSION`";
-        return Some(hold("target", "no rollout has this device", hint));
+        return Some(hold(Step::Target, "no rollout has this device", hint));
     };
     if known.revoked {
         let hint = "restore it: `fleet device restore DEVICE` (POST /v1/devices/{id}/restore)";
-        return Some(hold("online", "the device was revoked", hint));
+        return Some(hold(Step::Online, "the device was revoked", hint));
     }
     if place.member == MemberStatus::Verified {
         return None;
@@ -161,7 +156,7 @@ fn control_side(known: &Known<'_>) -> Option<Halt> {
     };
     match (place.status, place.member) {
         (RolloutStatus::Paused, MemberStatus::Waiting | MemberStatus::Offered) => Some(hold(
-            "phase",
+            Step::Phase,
             format!("the rollout of {version} is paused"),
             format!("go on with it: fleet rollout resume {id}"),
         )),
@@ -172,17 +167,17 @@ fn control_side(known: &Known<'_>) -> Option<Halt> {
             | RolloutStatus::RollingBack,
             MemberStatus::Waiting | MemberStatus::Offered | MemberStatus::RolledBack,
         ) => Some(hold(
-            "phase",
+            Step::Phase,
             format!("the rollout of {version} was stopped: {}", place.summary),
             "find the cause, then roll out a release without it",
         )),
         (RolloutStatus::Completed, MemberStatus::Waiting) => Some(hold(
-            "phase",
+            Step::Phase,
             format!("the rollout of {version} is complete without this device"),
             "start another one that reaches it",
         )),
         (_, MemberStatus::Waiting) => Some(wait(
-            "phase",
+            Step::Phase,
             format!(
                 "the device is in {} of the rollout: {}",
                 phase(),
@@ -198,7 +193,7 @@ fn control_side(known: &Known<'_>) -> Option<Halt> {
             });
             let hint = "see to its power and network; it goes on by itself";
             Some(hold(
-                "online",
+                Step::Online,
                 format!("the device is offline: it {heard}"),
                 hint,
             ))
@@ -213,7 +208,7 @@ fn device_side(known: &Known<'_>, place: &Place<'_>) -> Option<Halt> {
     }
     if place.member == MemberStatus::RollingBack {
         return Some(wait(
-            "reboot",
+            Step::Reboot,
             "the device was told to go back to its old version",
         ));
     }
@@ -230,13 +225,13 @@ fn device_side(known: &Known<'_>, place: &Place<'_>) -> Option<Halt> {
         (None, MemberStatus::Failed) => {
             let detail = place.detail.unwrap_or("it failed");
             Some(hold(
-                "penalty",
+                Step::Penalty,
                 format!("{} failed: {detail}", place.version),
                 retry,
             ))
         }
         (None, _) => Some(wait(
-            "admission",
+            Step::Admission,
             "the device has yet to take up its new target",
         )),
     }
@@ -250,11 +245,11 @@ fn reported(state: &UpdateState) -> Option<Halt> {
         UpdateState::Installing {
             percent, message, ..
         } => Some(wait(
-            "install",
+            Step::Install,
             format!("installing, {percent} %: {message}"),
         )),
         UpdateState::RebootPending { slot, .. } => Some(wait(
-            "reboot",
+            Step::Reboot,
             format!("installed in slot {slot}; the reboot is next"),
         )),
         UpdateState::Trial {
@@ -262,15 +257,15 @@ fn reported(state: &UpdateState) -> Option<Halt> {
             window_s,
             ..
         } => Some(wait(
-            "trial",
+            Step::Trial,
             format!("on trial: healthy for {healthy_for_s} of {window_s} seconds"),
         )),
         UpdateState::Committed { .. } => Some(wait(
-            "trial",
+            Step::Trial,
             "committed; the root hash is yet to be confirmed",
         )),
         UpdateState::RolledBack { version, why } => Some(hold(
-            "penalty",
+            Step::Penalty,
             format!("{version} failed on this device: {}", failure(why)),
             "find the cause, then roll out a newer release, or force this one once more",
         )),
@@ -278,55 +273,48 @@ fn reported(state: &UpdateState) -> Option<Halt> {
 }
 
 fn deferred(why: &DeferReason) -> Halt {
+    let step = Step::of_deferral(why);
     match why {
-        DeferReason::MaintenanceWindow { opens_at } => wait(
-            "window",
-            format!("the maintenance window opens at {opens_at}"),
-        )
-        .until(*opens_at),
+        DeferReason::MaintenanceWindow { opens_at } => {
+            wait(step, format!("the maintenance window opens at {opens_at}")).until(*opens_at)
+        }
         DeferReason::Backoff {
             until,
             attempts,
             last_error,
-        } => wait("install", format!("try {attempts} failed: {last_error}")).until(*until),
+        } => wait(step, format!("try {attempts} failed: {last_error}")).until(*until),
         DeferReason::DiskSpace {
             free_bytes,
             needed_bytes,
         } => hold(
-            "disk",
+            step,
             format!("{free_bytes} bytes are free, {needed_bytes} are needed"),
             "free some room on the data partition",
         ),
         DeferReason::FailedBefore { version, why } => hold(
-            "penalty",
+            step,
             format!("{version} failed on this device before: {}", failure(why)),
             "find the cause, then roll out a newer release, or force this one once more",
         ),
-        DeferReason::TrialRunning => wait("trial", "the running slot is itself on trial"),
-        DeferReason::Clock { at, floor } => wait(
-            "clock",
+        DeferReason::TrialRunning => wait(step, "the running slot is itself on trial"),
+        DeferReason::Clock { at, floor } => hold(
+            step,
             format!("the device's clock says {at}, which is before {floor}"),
+            "let the device reach the control plane or a time server once",
         ),
         DeferReason::Paused => hold(
-            "admission",
+            step,
             "updates are paused on this device",
-            "set `updates.paused` to false in its configuration",
+            "set `updates.paused` to false in its configuration, or resume on the device's own page",
         ),
-        DeferReason::Power { detail } => wait("admission", format!("not the moment: {detail}")),
+        DeferReason::Power { detail } => wait(step, format!("not the moment: {detail}")),
     }
 }
 
 fn refused(why: &RefuseReason) -> Halt {
-    let step = match why {
-        RefuseReason::Older { .. }
-        | RefuseReason::BelowRollbackFloor { .. }
-        | RefuseReason::BaseTooOld { .. } => "versionFloor",
-        RefuseReason::Expired { .. } => "clock",
-        _ => "admission",
-    };
     let (detail, hint) = refusal(why);
     hold(
-        step,
+        Step::of_refusal(why),
         format!("the device refuses the release: {detail}"),
         hint,
     )

@@ -1,6 +1,8 @@
 //! The running server: opens the data folder, listens, speaks TLS 1.3, ends gracefully.
 
+mod certificate;
 mod connection;
+mod error;
 mod tls;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -11,11 +13,14 @@ use fleet_protocol::Sha256;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
+use self::certificate::LiveCertificate;
 use crate::app::{App, Settings};
 use crate::clock::{Clock, random_secret};
-use crate::disk::{self, Access, DiskError};
-use crate::pki::{Authority, PkiError};
-use crate::store::{DEFAULT_TENANT, Store, StoreError};
+use crate::disk::{self, Access};
+use crate::pki::Authority;
+use crate::store::{DEFAULT_TENANT, Store};
+
+pub use self::error::StartError;
 
 /// How to run.
 #[derive(Debug, Clone)]
@@ -68,28 +73,6 @@ pub fn check_name(name: &str) -> Result<String, String> {
         .map_err(|_| format!("`{name}` is neither a host name nor an address"))
 }
 
-#[derive(Debug, thiserror::Error)]
-pub enum StartError {
-    #[error(transparent)]
-    Disk(#[from] DiskError),
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    #[error(transparent)]
-    Pki(#[from] PkiError),
-    #[error("set up TLS")]
-    Tls(#[from] tls::TlsError),
-    #[error("listen on {address}: is another program using the port?")]
-    Listen {
-        address: SocketAddr,
-        #[source]
-        source: std::io::Error,
-    },
-    #[error("clean up after the last run")]
-    Sweep(#[source] crate::app::Error),
-    #[error("{} is in use by another fleet-control", data.display())]
-    Locked { data: PathBuf },
-}
-
 /// A control plane that answers.
 #[derive(Debug)]
 pub struct Running {
@@ -101,6 +84,7 @@ pub struct Running {
     pub app: Arc<App>,
     connections: JoinHandle<()>,
     background: JoinHandle<()>,
+    certificate: JoinHandle<()>,
     _lock: std::fs::File,
 }
 
@@ -110,6 +94,7 @@ impl Running {
         self.app.shut_down();
         let _ = self.connections.await;
         let _ = self.background.await;
+        let _ = self.certificate.await;
         self.app.store.close().await;
     }
 }
@@ -120,7 +105,8 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     let now = config.clock.now();
     disk::create_folder(data)?;
     let lock = lock(data)?;
-    let authority = Authority::open(&data.join("pki"), now)?;
+    let pki = data.join("pki");
+    let authority = Arc::new(Authority::open(&pki, now)?);
     let listen_failed = |source| StartError::Listen {
         address: config.listen,
         source,
@@ -135,7 +121,9 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
         None => format!("https://{}", reachable(address)),
     };
     let names = names(config.public_url.as_ref(), address, config.names);
-    let tls = tls::acceptor(&authority, &data.join("pki"), &names, now)?;
+    let (provider, ours) = (tls::provider(), Arc::clone(&authority));
+    let certificate = LiveCertificate::open(ours, pki, names, provider, now)?;
+    let tls = tls::acceptor(&authority, &certificate)?;
 
     let store = Store::open(&data.join("fleet.db")).await?;
     let (admin_token, first_start) = admin_token(data)?;
@@ -143,6 +131,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     store
         .put_operator(&tenant, "admin", &Sha256::of(&admin_token), now)
         .await?;
+    let clock = config.clock.clone();
     let app = App::new(store, authority, data, settings, config.clock);
     app.sweep_uploads().await.map_err(StartError::Sweep)?;
 
@@ -154,6 +143,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     let ca = app.authority().certificate_pem().as_bytes();
     disk::write(&data.join("ca.pem"), ca, Access::Everyone)?;
     let background = tokio::spawn(Arc::clone(&app).run_background());
+    let certificate = tokio::spawn(certificate.keep(clock, app.shutdown_signal()));
     let connections = tokio::spawn(connection::accept(listener, tls, Arc::clone(&app)));
     Ok(Running {
         address,
@@ -162,6 +152,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
         app,
         connections,
         background,
+        certificate,
         _lock: lock,
     })
 }

@@ -1,16 +1,15 @@
 //! TLS 1.3 alone, with the fleet's own CA on both sides. A client certificate is optional here:
 //! enrolment has none yet, and operators have tokens. Routes for devices demand one.
 
-use std::path::Path;
 use std::sync::Arc;
 
-use jiff::Timestamp;
 use rustls::RootCertStore;
+use rustls::crypto::CryptoProvider;
 use rustls::server::WebPkiClientVerifier;
-use rustls_pki_types::pem::PemObject as _;
-use rustls_pki_types::{CertificateDer, PrivateKeyDer};
+use rustls_pki_types::CertificateDer;
 use tokio_rustls::TlsAcceptor;
 
+use super::certificate::LiveCertificate;
 use crate::pki::{Authority, PkiError};
 
 #[derive(Debug, thiserror::Error)]
@@ -25,17 +24,15 @@ pub enum TlsError {
     Verifier(String),
 }
 
+pub(super) fn provider() -> Arc<CryptoProvider> {
+    Arc::new(rustls::crypto::ring::default_provider())
+}
+
 pub(super) fn acceptor(
     authority: &Authority,
-    folder: &Path,
-    names: &[String],
-    now: Timestamp,
+    certificate: &Arc<LiveCertificate>,
 ) -> Result<TlsAcceptor, TlsError> {
-    let (certificate, key) = authority.server_certificate(folder, names, now)?;
-    let pem = |e: rustls_pki_types::pem::Error| TlsError::Pem(e.to_string());
-    let certificate = CertificateDer::from_pem_slice(certificate.as_bytes()).map_err(pem)?;
-    let key = PrivateKeyDer::from_pem_slice(key.as_bytes()).map_err(pem)?;
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let provider = provider();
     let mut roots = RootCertStore::empty();
     roots.add(CertificateDer::from(authority.certificate_der().to_vec()))?;
     let verifier =
@@ -46,7 +43,7 @@ pub(super) fn acceptor(
     let mut config = rustls::ServerConfig::builder_with_provider(provider)
         .with_protocol_versions(&[&rustls::version::TLS13])?
         .with_client_cert_verifier(verifier)
-        .with_single_cert(vec![certificate], key)?;
+        .with_cert_resolver(Arc::clone(certificate) as _);
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     Ok(TlsAcceptor::from(Arc::new(config)))
 }

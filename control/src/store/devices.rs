@@ -32,14 +32,33 @@ pub struct DeviceRow {
     pub report: Option<UpdateReport>,
 }
 
-const COLUMNS: &str = "device_id, name, compatible, hardware, serial_number, role, enrolled_ms,
-    revoked_ms, last_seen_ms, version, root_hash, update_state";
+/// What makes a device online: it was heard at least this long ago, or as long as it may be silent
+/// by its own account.
+#[derive(Debug, Clone, Copy)]
+pub struct Presence {
+    pub now: Timestamp,
+    pub at_least: SignedDuration,
+}
 
-fn view(row: &SqliteRow, online_since: Timestamp) -> Result<DeviceView, StoreError> {
+impl Presence {
+    fn at_least_ms(self) -> i64 {
+        i64::try_from(self.at_least.as_millis()).unwrap_or(i64::MAX)
+    }
+}
+
+const COLUMNS: &str = "device_id, name, compatible, hardware, serial_number, role, enrolled_ms,
+    revoked_ms, last_seen_ms, online_for_ms, version, root_hash, update_state";
+
+/// `?2` is now, `?3` how long everyone may be silent.
+const ONLINE: &str = "coalesce(last_seen_ms, 0) + max(online_for_ms, ?3) >= ?2";
+
+fn view(row: &SqliteRow, presence: Presence) -> Result<DeviceView, StoreError> {
     let last_seen_at = row
         .try_get::<Option<i64>, _>("last_seen_ms")?
         .map(instant)
         .transpose()?;
+    let silence: i64 = row.try_get("online_for_ms")?;
+    let silence = SignedDuration::from_millis(silence.max(presence.at_least_ms()));
     let role: Option<String> = row.try_get("role")?;
     let root_hash: Option<String> = row.try_get("root_hash")?;
     Ok(DeviceView {
@@ -51,7 +70,7 @@ fn view(row: &SqliteRow, online_since: Timestamp) -> Result<DeviceView, StoreErr
         role: role.map(|r| parse("a role", &r)).transpose()?,
         enrolled_at: instant(row.try_get("enrolled_ms")?)?,
         last_seen_at,
-        online: last_seen_at.is_some_and(|at| at >= online_since),
+        online: last_seen_at.is_some_and(|at| presence.now.duration_since(at) <= silence),
         revoked: row.try_get::<Option<i64>, _>("revoked_ms")?.is_some(),
         version: parse("a version", row.try_get("version")?)?,
         root_hash: root_hash.map(|h| parse("a root hash", &h)).transpose()?,
@@ -59,43 +78,52 @@ fn view(row: &SqliteRow, online_since: Timestamp) -> Result<DeviceView, StoreErr
     })
 }
 
+/// Two heartbeats may get lost before a device counts as offline. Whoever announces more than a
+/// configuration allows is not believed.
+fn online_for_ms(heartbeat: &Heartbeat) -> i64 {
+    const LONGEST_PAUSE_S: u32 = 86_400 / 2 * 3;
+    let pause_s = heartbeat.next_within_seconds.unwrap_or(0);
+    3_000 * i64::from(pause_s.min(LONGEST_PAUSE_S))
+}
+
 impl Store {
-    /// One page ordered by id; `online_since`: who was heard after it counts as online.
+    /// One page ordered by id.
     pub async fn devices(
         &self,
         ctx: &TenantContext,
         filter: &DeviceFilter,
-        online_since: Timestamp,
+        presence: Presence,
         after: Option<&str>,
         limit: u32,
     ) -> Result<Vec<DeviceView>, StoreError> {
         let sql = format!(
             "SELECT {COLUMNS} FROM devices
-             WHERE tenant_id = ?1 AND (?2 IS NULL OR device_id > ?2)
-               AND (?3 IS NULL OR instr(lower(name || ' ' || device_id || ' ' || version || ' ' ||
-                    hardware || ' ' || coalesce(serial_number, '')), lower(?3)) > 0)
-               AND (?4 IS NULL OR (coalesce(last_seen_ms, 0) >= ?5) = ?4)
-               AND (?6 IS NULL OR update_state = ?6)
-             ORDER BY device_id LIMIT ?7"
+             WHERE tenant_id = ?1 AND (?4 IS NULL OR device_id > ?4)
+               AND (?5 IS NULL OR instr(lower(name || ' ' || device_id || ' ' || version || ' ' ||
+                    hardware || ' ' || coalesce(serial_number, '')), lower(?5)) > 0)
+               AND (?6 IS NULL OR ({ONLINE}) = ?6)
+               AND (?7 IS NULL OR update_state = ?7)
+             ORDER BY device_id LIMIT ?8"
         );
         let rows = sqlx::query(sqlx::AssertSqlSafe(sql))
             .bind(ctx.key())
+            .bind(ms(presence.now))
+            .bind(presence.at_least_ms())
             .bind(after)
             .bind(&filter.text)
             .bind(filter.online)
-            .bind(ms(online_since))
             .bind(&filter.update_state)
             .bind(limit)
             .fetch_all(&self.read)
             .await?;
-        rows.iter().map(|row| view(row, online_since)).collect()
+        rows.iter().map(|row| view(row, presence)).collect()
     }
 
     pub async fn device(
         &self,
         ctx: &TenantContext,
         id: &DeviceId,
-        online_since: Timestamp,
+        presence: Presence,
     ) -> Result<Option<DeviceRow>, StoreError> {
         let sql = format!(
             "SELECT {COLUMNS}, target_generation, heartbeat, report FROM devices
@@ -110,7 +138,7 @@ impl Store {
         let heartbeat: Option<String> = row.try_get("heartbeat")?;
         let report: Option<String> = row.try_get("report")?;
         Ok(Some(DeviceRow {
-            view: view(&row, online_since)?,
+            view: view(&row, presence)?,
             target_generation: count(row.try_get("target_generation")?),
             heartbeat: heartbeat
                 .map(|h| from_json("a heartbeat", &h))
@@ -125,18 +153,19 @@ impl Store {
     pub async fn fleet_counts(
         &self,
         ctx: &TenantContext,
-        online_since: Timestamp,
+        presence: Presence,
     ) -> Result<Vec<(String, u64, u64)>, StoreError> {
-        let rows = sqlx::query(
-            "SELECT version, count(*) AS devices,
-                    sum(coalesce(last_seen_ms, 0) >= ?2) AS online
+        let sql = format!(
+            "SELECT version, count(*) AS devices, sum({ONLINE}) AS online
              FROM devices WHERE tenant_id = ?1 AND revoked_ms IS NULL
-             GROUP BY version ORDER BY devices DESC, version",
-        )
-        .bind(ctx.key())
-        .bind(ms(online_since))
-        .fetch_all(&self.read)
-        .await?;
+             GROUP BY version ORDER BY devices DESC, version"
+        );
+        let rows = sqlx::query(sqlx::AssertSqlSafe(sql))
+            .bind(ctx.key())
+            .bind(ms(presence.now))
+            .bind(presence.at_least_ms())
+            .fetch_all(&self.read)
+            .await?;
         rows.iter()
             .map(|row| {
                 Ok((
@@ -206,8 +235,8 @@ impl Store {
         sqlx::query(
             "UPDATE devices SET heartbeat = ?1, last_seen_ms = ?2, version = ?3, root_hash = ?4,
                  update_state = ?5, compatible = ?6, hardware = ?7, role = ?8,
-                 history_ms = CASE WHEN ?9 THEN ?2 ELSE history_ms END
-             WHERE tenant_id = ?10 AND device_id = ?11",
+                 online_for_ms = ?9, history_ms = CASE WHEN ?10 THEN ?2 ELSE history_ms END
+             WHERE tenant_id = ?11 AND device_id = ?12",
         )
         .bind(&text)
         .bind(ms(now))
@@ -217,6 +246,7 @@ impl Store {
         .bind(heartbeat.compatible.as_str())
         .bind(&heartbeat.hardware)
         .bind(RoleName::as_str(&heartbeat.role))
+        .bind(online_for_ms(heartbeat))
         .bind(due)
         .bind(ctx.key())
         .bind(id.as_str())

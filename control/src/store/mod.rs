@@ -6,6 +6,7 @@
 //! - One connection writes, so that no writer waits for another within SQLite; readers see a
 //!   consistent snapshot (WAL). A commit is on disk before it is answered (`synchronous=FULL`).
 
+mod bundles;
 mod commands;
 mod config;
 mod context;
@@ -33,7 +34,7 @@ use sqlx::sqlite::{
 
 pub use commands::QueuedCommand;
 pub use context::TenantContext;
-pub use devices::{DeviceFilter, DeviceRow};
+pub use devices::{DeviceFilter, DeviceRow, Presence};
 pub use enrolment::{NewDevice, NewEnrolmentToken, TokenGrant};
 pub use events::StoredEvent;
 pub use members::MemberRow;

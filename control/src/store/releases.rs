@@ -1,15 +1,13 @@
-//! Bundles, the releases that name them, and the chain of key sets.
+//! Releases, and the chain of key sets.
 
+use fleet_protocol::Version;
 use fleet_protocol::release::ReleaseStatus;
 use fleet_protocol::trust::{Envelope, ReleaseMetadata};
-use fleet_protocol::{Sha256, Version};
 use jiff::Timestamp;
 use sqlx::Row as _;
 use sqlx::sqlite::SqliteRow;
 
-use super::{
-    Store, StoreError, TenantContext, count, from_json, instant, ms, parse, signed, to_json,
-};
+use super::{Store, StoreError, TenantContext, count, from_json, instant, ms, parse, to_json};
 
 #[derive(Debug, Clone)]
 pub struct ReleaseRow {
@@ -124,41 +122,6 @@ impl Store {
                 .execute(&self.write)
                 .await?;
         Ok(done.rows_affected() == 1)
-    }
-
-    pub async fn add_bundle(
-        &self,
-        ctx: &TenantContext,
-        sha256: &Sha256,
-        size_bytes: u64,
-        now: Timestamp,
-    ) -> Result<(), StoreError> {
-        sqlx::query(
-            "INSERT INTO bundles (tenant_id, sha256, size_bytes, received_ms) VALUES (?, ?, ?, ?)
-             ON CONFLICT DO NOTHING",
-        )
-        .bind(ctx.key())
-        .bind(sha256.to_string())
-        .bind(signed(size_bytes))
-        .bind(ms(now))
-        .execute(&self.write)
-        .await?;
-        Ok(())
-    }
-
-    /// Its size, if this tenant has it.
-    pub async fn bundle_size(
-        &self,
-        ctx: &TenantContext,
-        sha256: &Sha256,
-    ) -> Result<Option<u64>, StoreError> {
-        let size: Option<i64> =
-            sqlx::query_scalar("SELECT size_bytes FROM bundles WHERE tenant_id = ? AND sha256 = ?")
-                .bind(ctx.key())
-                .bind(sha256.to_string())
-                .fetch_optional(&self.read)
-                .await?;
-        Ok(size.map(count))
     }
 
     /// The chain in order, above a version.

@@ -1,6 +1,7 @@
 use std::fs;
 
 use fleet_protocol::Sha256;
+use jiff::SignedDuration;
 use serde_json::json;
 
 use crate::world::World;
@@ -97,7 +98,8 @@ fn an_upload_goes_on_where_it_broke_off_even_after_a_restart() {
     let progress = |world: &World| world.get(&format!("{path}/upload")).ok();
     assert_eq!(progress(&world)["receivedBytes"], 0);
     assert_eq!(put(&world, 0, 1_000_000).status, 202);
-    put(&world, 999_999, 2_000_000).refused(409, "UPLOAD_OFFSET");
+    let offset = put(&world, 999_999, 2_000_000).refused(409, "UPLOAD_OFFSET");
+    assert_eq!(offset["context"], json!({"receivedBytes": 1_000_000}));
     world.restart();
     assert_eq!(
         progress(&world),
@@ -155,6 +157,108 @@ fn uploading_a_bundle_again_changes_nothing() {
     let path = format!("/v1/bundles/{}", Sha256::of("this"));
     assert_eq!(world.operator_raw("PUT", &path, b"this").status, 201);
     assert_eq!(world.operator_raw("PUT", &path, b"this").status, 204);
+}
+
+/// Digests of the bundles that are listed, and those of which there is a file.
+fn shelf(world: &World) -> (Vec<String>, usize) {
+    let listed = world.get("/v1/bundles").ok();
+    let items = listed["items"].as_array().unwrap().iter();
+    let digests = items.map(|b| b["sha256"].as_str().unwrap().to_owned());
+    let folder = world.data.path().join("bundles/ten_default");
+    (digests.collect(), fs::read_dir(folder).unwrap().count())
+}
+
+#[test]
+fn a_bundle_can_be_deleted_until_a_release_refers_to_it() {
+    let world = World::new();
+    let release = world.publish_alone("1.0.0");
+    let used = release.bundle.sha256.to_string();
+    let spare = Sha256::of("spare").to_string();
+    let path = format!("/v1/bundles/{spare}");
+    world.operator_raw("PUT", &path, b"spare").ok();
+    assert_eq!(shelf(&world).1, 2);
+    let kept = world.operator_raw("DELETE", &format!("/v1/bundles/{used}"), b"");
+    let kept = kept.refused(409, "BUNDLE_IN_USE");
+    assert!(kept["detail"].as_str().unwrap().contains("1.0.0"), "{kept}");
+    assert_eq!(world.operator_raw("DELETE", &path, b"").status, 204);
+    world
+        .operator_raw("DELETE", &path, b"")
+        .refused(404, "NOT_FOUND");
+    assert_eq!(shelf(&world), (vec![used], 1));
+    assert_eq!(world.operator_raw("PUT", &path, b"spare").status, 201);
+}
+
+#[test]
+fn pruning_takes_old_bundles_without_a_release_and_nothing_else() {
+    let world = World::new();
+    let release = world.publish_alone("1.0.0");
+    let used = release.bundle.sha256.to_string();
+    let put = |content: &str| {
+        let path = format!("/v1/bundles/{}", Sha256::of(content));
+        world.operator_raw("PUT", &path, content.as_bytes()).ok();
+        Sha256::of(content).to_string()
+    };
+    let old = put("old");
+    world.pass(SignedDuration::from_hours(49));
+    let new = put("new");
+    let dry = world
+        .post("/v1/bundles/prune", &json!({"dryRun": true}))
+        .ok();
+    assert_eq!(dry["items"][0]["sha256"], old.as_str());
+    assert_eq!(shelf(&world).1, 3, "nothing is gone yet");
+    let done = world.post("/v1/bundles/prune", &json!({})).ok();
+    assert_eq!(
+        (&done["items"], &done["freedBytes"]),
+        (&dry["items"], &json!(3))
+    );
+    let (mut left, files) = shelf(&world);
+    left.sort();
+    let mut expected = vec![used.clone(), new];
+    expected.sort();
+    assert_eq!((left, files), (expected, 2));
+    let all = json!({"olderThanSeconds": 0});
+    world.post("/v1/bundles/prune", &all).ok();
+    assert_eq!(shelf(&world), (vec![used], 1));
+}
+
+#[test]
+fn what_a_publication_left_behind_is_cleared_away_by_itself() {
+    let world = World::new();
+    let release = world.publish_alone("1.0.0");
+    let folder = world.data.path().join("bundles/ten_default");
+    world
+        .operator_raw("PUT", &format!("/v1/bundles/{}", Sha256::of("a")), b"a")
+        .ok();
+    let token = format!("Bearer {}", world.running().admin_token);
+    let part = [
+        ("authorization", token.as_str()),
+        ("content-range", "bytes 0-1/9"),
+    ];
+    let begun = world.anyone(
+        "PUT",
+        &format!("/v1/bundles/{}", Sha256::of("b")),
+        &part,
+        b"bb",
+    );
+    assert_eq!(begun.status, 202);
+    let stray = folder.join(format!("{}.raucb", Sha256::of("c")));
+    fs::write(&stray, "c").unwrap();
+    world.keep_house();
+    assert_eq!(
+        fs::read_dir(&folder).unwrap().count(),
+        3,
+        "but the stray one"
+    );
+    world.pass(SignedDuration::from_hours(49));
+    world.keep_house();
+    assert_eq!(
+        fs::read_dir(&folder).unwrap().count(),
+        2,
+        "but the broken off one"
+    );
+    world.pass(SignedDuration::from_hours(6 * 24));
+    world.keep_house();
+    assert_eq!(shelf(&world), (vec![release.bundle.sha256.to_string()], 1));
 }
 
 #[test]

@@ -31,8 +31,9 @@ fn the_printed_link_logs_in_and_the_pages_show_the_fleet() {
     let cookie = session(&world);
     assert!(page(&world, &cookie, "/").contains("No device to show"));
     let device = world.device("<script>alert(1)</script>");
+    let status = json!({"status": {"degradationLevel": 2, "recordingActive": true}});
     device
-        .heartbeat(&world, "1.0.0", &json!({"state": "idle"}))
+        .heartbeat_with(&world, "1.0.0", &json!({"state": "idle"}), status)
         .ok();
     world.publish("2.0.0");
     let rollout = world
@@ -44,7 +45,9 @@ fn the_printed_link_logs_in_and_the_pages_show_the_fleet() {
     let rollout = format!("/rollouts/{}", rollout["rolloutId"].as_str().unwrap());
     assert!(page(&world, &cookie, &rollout).contains("Rollout of 2.0.0"));
     let shown = page(&world, &cookie, &format!("/devices/{}", device.id));
-    assert!(shown.contains("Why is it not updating?"));
+    for text in ["Why is it not updating?", "level 2", "recording active"] {
+        assert!(shown.contains(text), "{text}: {shown}");
+    }
 }
 
 #[test]

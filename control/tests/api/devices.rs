@@ -36,6 +36,59 @@ fn a_heartbeat_shows_in_the_registry_and_goes_stale() {
 }
 
 #[test]
+fn a_device_that_seldom_calls_is_online_until_three_of_its_pauses_went_by() {
+    let world = World::new();
+    let device = world.device("lobby");
+    let online = |after: SignedDuration| {
+        world.pass(after);
+        let shown = world.get(&format!("/v1/devices/{}", device.id)).ok()["online"] == true;
+        let listed = world.get("/v1/devices?status=online").ok();
+        let counted = world.get("/v1/overview").ok();
+        assert_eq!(
+            listed["items"].as_array().unwrap().len(),
+            usize::from(shown)
+        );
+        assert_eq!(counted["online"], u64::from(shown));
+        shown
+    };
+    let call = |pause_s: u64| {
+        let more = json!({"nextWithinSeconds": pause_s});
+        device.heartbeat_with(&world, "1.0.0", &idle(), more).ok();
+    };
+    let hours = SignedDuration::from_hours;
+    call(86_400);
+    assert!(online(hours(71)));
+    assert!(!online(hours(2)));
+    call(20);
+    assert!(
+        online(SignedDuration::from_secs(170)),
+        "never less than the setting"
+    );
+    assert!(!online(SignedDuration::from_secs(20)));
+    call(u64::from(u32::MAX));
+    assert!(
+        !online(hours(24 * 7)),
+        "no claim makes a device online for good"
+    );
+}
+
+#[test]
+fn a_heartbeat_carries_the_applications_status_and_is_told_the_wanted_version() {
+    let world = World::new();
+    let device = world.device("lobby");
+    world.publish("2.0.0");
+    let all = json!({"version": "2.0.0", "phases": [{"percentage": 100}]});
+    world.post("/v1/rollouts", &all).ok();
+    world.plan();
+    let status = json!({"degradationLevel": 2, "recordingActive": false});
+    let more = json!({"status": status});
+    let ack = device.heartbeat_with(&world, "1.0.0", &idle(), more).ok();
+    assert_eq!(ack["targetVersion"], "2.0.0");
+    let shown = world.get(&format!("/v1/devices/{}", device.id)).ok();
+    assert_eq!(shown["heartbeat"]["status"], status);
+}
+
+#[test]
 fn a_bad_heartbeat_names_its_field() {
     let world = World::new();
     let device = world.device("lobby");
@@ -233,10 +286,10 @@ fn configuration_is_checked_merged_and_delivered_with_a_growing_version() {
         .refused(404, "NOT_FOUND");
     let token = format!("Bearer {}", world.running().admin_token);
     let stale = [("authorization", token.as_str()), ("if-match", "\"0\"")];
-    world
-        .anyone("PUT", &own, &stale, b"{}")
-        .refused(412, "PRECONDITION_FAILED");
+    let conflict = world.anyone("PUT", &own, &stale, b"{}");
+    let conflict = conflict.refused(412, "PRECONDITION_FAILED");
     let etag = world.get(&own).etag.unwrap();
+    assert_eq!(conflict["currentEtag"], etag.as_str());
     let fresh = [
         ("authorization", token.as_str()),
         ("if-match", etag.as_str()),

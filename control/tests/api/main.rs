@@ -9,4 +9,5 @@ mod enrolment;
 mod releases;
 mod rollouts;
 mod routes;
+mod starts;
 mod world;

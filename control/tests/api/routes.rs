@@ -48,6 +48,9 @@ fn rows() -> Vec<Row> {
         Row("GET", "/v1/devices/{id}/support-bundles/{name}", operator(404)),
         Row("PUT", "/v1/bundles/{sha256}", operator(422)),
         Row("GET", "/v1/bundles/{sha256}", operator(404)),
+        Row("DELETE", "/v1/bundles/{sha256}", operator(404)),
+        Row("GET", "/v1/bundles", operator(200)),
+        Row("POST", "/v1/bundles/prune", operator(200)),
         // Another tenant's bundle has not begun to arrive here.
         Row("GET", "/v1/bundles/{sha256}/upload", operator(200)),
         Row("POST", "/v1/releases", operator(422)),
@@ -86,7 +89,9 @@ fn body(method: &str, path: &str) -> String {
         ("PATCH", _) => json!({"name": "x"}).to_string(),
         ("POST", "/v1/rollouts") => json!({"version": "2.0.0"}).to_string(),
         ("POST", "/login") => "token=wrong".to_owned(),
-        ("POST" | "PUT", "/v1/enrolment-tokens" | "/v1/config/{scope}") => "{}".to_owned(),
+        ("POST" | "PUT", "/v1/enrolment-tokens" | "/v1/config/{scope}" | "/v1/bundles/prune") => {
+            "{}".to_owned()
+        }
         ("POST", _) => json!({"x": 1}).to_string(),
         _ => "x".to_owned(),
     }

@@ -126,6 +126,13 @@ impl World {
             .unwrap();
     }
 
+    /// What the background does every hour.
+    pub(crate) fn keep_house(&self) {
+        self.runtime
+            .block_on(self.running().app.keep_house())
+            .unwrap();
+    }
+
     pub(crate) fn anyone(
         &self,
         method: &str,

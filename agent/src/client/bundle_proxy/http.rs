@@ -6,14 +6,14 @@ const MAX_LINE_BYTES: u64 = 4096;
 const MAX_HEADERS: usize = 64;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Method {
+pub enum Method {
     Get,
     Head,
 }
 
 /// What of the file is asked for, before its size is known to matter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Range {
+pub enum Range {
     Whole,
     From(u64),
     /// Both ends included, as on the wire.
@@ -22,15 +22,15 @@ pub(super) enum Range {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Request {
-    pub(super) method: Method,
-    pub(super) path: String,
-    pub(super) range: Range,
-    pub(super) keep_alive: bool,
+pub struct Request {
+    pub method: Method,
+    pub path: String,
+    pub range: Range,
+    pub keep_alive: bool,
 }
 
 /// Reads one request's head; `None` when the peer closed instead of asking.
-pub(super) fn read_request(reader: &mut impl BufRead) -> io::Result<Option<Request>> {
+pub fn read_request(reader: &mut impl BufRead) -> io::Result<Option<Request>> {
     let Some(line) = read_line(reader)? else {
         return Ok(None);
     };
@@ -99,7 +99,7 @@ fn parse_range(value: &str) -> Option<Range> {
 
 impl Range {
     /// Begin and end (excluded) within `size` bytes; `None` if no byte of it exists.
-    pub(super) fn within(self, size: u64) -> Option<(u64, u64)> {
+    pub fn within(self, size: u64) -> Option<(u64, u64)> {
         let (from, to) = match self {
             Self::Whole => return Some((0, size)),
             Self::From(from) => (from, size),

@@ -15,7 +15,7 @@
 //! RAUC would count. After that the installation fails as a passing failure, and the engine starts
 //! another: what is in the slot by then is reused by the adaptive update, not downloaded again.
 
-mod http;
+pub mod http;
 mod limit;
 mod source;
 mod streams;

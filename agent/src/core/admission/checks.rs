@@ -2,6 +2,7 @@
 
 use fleet_protocol::target::TargetKind;
 use fleet_protocol::update::{DeferReason, RefuseReason};
+use fleet_protocol::why::Step;
 
 use super::{Decision, Facts, Insistence, Memory, Question};
 use crate::core::clock::MAX_SKEW_S;
@@ -18,7 +19,7 @@ pub enum Outcome {
 /// One check with the name of its step in the trace.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Check {
-    pub step: &'static str,
+    pub step: Step,
     pub outcome: Outcome,
 }
 
@@ -34,21 +35,21 @@ pub fn checks(question: &Question<'_>, facts: &Facts, memory: &Memory<'_>) -> Ve
     let way = way(question, memory);
     let check = |step, outcome| Check { step, outcome };
     vec![
-        check("admission", compatible(question, facts)),
-        check("admission", hardware(question, facts)),
-        check("clock", clock(facts)),
-        check("clock", expiry(question, facts, way)),
-        check("versionFloor", same_version(question, memory)),
-        check("versionFloor", floor(question, memory)),
-        check("versionFloor", downgrade(question, memory, way)),
-        check("versionFloor", base(question, memory, way)),
-        check("penalty", penalty(question, memory)),
-        check("penalty", backoff(question, facts, memory)),
-        check("window", paused(facts, memory)),
-        check("window", window(question, facts)),
-        check("disk", disk(facts)),
-        check("install", power(facts)),
-        check("install", trial(memory)),
+        check(Step::Admission, compatible(question, facts)),
+        check(Step::Admission, hardware(question, facts)),
+        check(Step::Clock, clock(facts)),
+        check(Step::Clock, expiry(question, facts, way)),
+        check(Step::VersionFloor, same_version(question, memory)),
+        check(Step::VersionFloor, floor(question, memory)),
+        check(Step::VersionFloor, downgrade(question, memory, way)),
+        check(Step::VersionFloor, base(question, memory, way)),
+        check(Step::Penalty, penalty(question, memory)),
+        check(Step::Penalty, backoff(question, facts, memory)),
+        check(Step::Window, paused(facts, memory)),
+        check(Step::Window, window(question, facts)),
+        check(Step::Disk, disk(facts)),
+        check(Step::Install, power(facts)),
+        check(Step::Install, trial(memory)),
     ]
 }
 

@@ -3,7 +3,7 @@
 use fleet_protocol::target::TargetKind;
 use fleet_protocol::trust::ReleaseMetadata;
 use fleet_protocol::update::{BootedSystem, DeferReason, FailureReason, RefuseReason, Slot};
-use fleet_protocol::why::Verdict;
+use fleet_protocol::why::{Step, Verdict};
 use fleet_protocol::{Sha256, Version};
 use proptest::prelude::*;
 
@@ -356,11 +356,21 @@ proptest! {
                     prop_assert_eq!(&trace.summary, &tell_refusal(why).0);
                     prop_assert!(held[0].hint.is_some());
                 }
+                // Only two builds of one version are malformed here, and found out at the floor.
+                let step = match &decision {
+                    Decision::Defer(why) => Step::of_deferral(why),
+                    Decision::Refuse(RefuseReason::Malformed { .. }) => Step::VersionFloor,
+                    Decision::Refuse(why) => Step::of_refusal(why),
+                    _ => unreachable!("held"),
+                };
+                prop_assert_eq!(held[0].step.as_str(), step.name(), "as the control plane tells it");
                 let at = trace.steps.iter().position(|s| s == held[0]).unwrap();
                 prop_assert!(trace.steps[..at].iter().all(|s| s.verdict == Verdict::Pass));
                 prop_assert!(trace.steps[at + 1..].iter().all(|s| s.verdict == Verdict::NotReached));
             }
         }
+        let order = |name: &str| Step::ALL.iter().position(|s| s.name() == name);
+        prop_assert!(trace.steps.is_sorted_by_key(|s| order(&s.step)));
         let mut names: Vec<_> = trace.steps.iter().map(|s| s.step.as_str()).collect();
         let count = names.len();
         names.dedup();

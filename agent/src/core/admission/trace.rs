@@ -43,7 +43,7 @@ pub fn trace(question: &Question<'_>, facts: &Facts, memory: &Memory<'_>) -> Why
 
 fn step(check: &Check, verdict: Verdict, detail: impl Into<String>) -> WhyStep {
     WhyStep {
-        step: check.step.to_owned(),
+        step: check.step.name().to_owned(),
         verdict,
         detail: detail.into(),
         until: None,
@@ -118,8 +118,8 @@ fn tell_deferral(why: &DeferReason) -> Told {
         ),
         DeferReason::FailedBefore { version, why } => hold(
             format!("{version} failed here before: {}", tell_failure(why)),
-            "find the cause, then retry with `fleet device command update --force`, or publish a \
-             newer release",
+            "find the cause, then retry with `fleet device command DEVICE update --force`, or publish \
+             a newer release",
         ),
         DeferReason::TrialRunning => wait("the running slot is still on trial".to_owned(), None),
         DeferReason::Clock { at, floor } => hold(

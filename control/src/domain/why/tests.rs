@@ -28,7 +28,11 @@ fn check(
     };
     let trace = trace(&known);
     let order: Vec<_> = trace.steps.iter().map(|s| s.step.as_str()).collect();
-    assert_eq!(order, STEPS.map(|(s, _)| s), "always all steps, in order");
+    assert_eq!(
+        order,
+        Step::ALL.map(Step::name),
+        "always all steps, in order"
+    );
     let halt = trace
         .steps
         .iter()
@@ -83,30 +87,101 @@ fn the_control_planes_own_steps_come_first() {
     check(OFFERED, true, &idle, ("admission", Verdict::Wait));
 }
 
+/// In the order in which the agent asks (`agent/src/core/admission/checks.rs`).
 #[test]
-fn what_the_device_reported_is_put_at_its_step() {
+fn what_the_device_reported_is_put_at_the_agents_step() {
+    use DeferReason as D;
+    use RefuseReason as R;
     let at = Timestamp::UNIX_EPOCH;
-    let window = DeferReason::MaintenanceWindow { opens_at: at };
-    check(
-        OFFERED,
-        true,
-        &deferred_by(window),
-        ("window", Verdict::Wait),
-    );
-    let disk = DeferReason::DiskSpace {
-        free_bytes: 1,
-        needed_bytes: 2,
-    };
-    check(OFFERED, true, &deferred_by(disk), ("disk", Verdict::Hold));
-    let clock = DeferReason::Clock { at, floor: at };
-    check(OFFERED, true, &deferred_by(clock), ("clock", Verdict::Wait));
-    let older = UpdateState::Refused {
-        version: Some(Version::new(2, 0, 0)),
-        why: RefuseReason::Older {
-            current: Version::new(3, 0, 0),
-        },
-    };
-    check(OFFERED, true, &older, ("versionFloor", Verdict::Hold));
+    let version = || Version::new(2, 0, 0);
+    let text = || "x".to_owned();
+    let refusals = [
+        (R::Unsigned, "admission"),
+        (R::ForeignSignature { detail: text() }, "admission"),
+        (R::Malformed { detail: text() }, "admission"),
+        (
+            R::WrongCompatible {
+                expected: text(),
+                found: text(),
+            },
+            "admission",
+        ),
+        (
+            R::WrongHardware {
+                model: text(),
+                supported: vec![text()],
+            },
+            "admission",
+        ),
+        (
+            R::Expired {
+                not_after: at,
+                now: at,
+            },
+            "clock",
+        ),
+        (R::BelowRollbackFloor { floor: version() }, "versionFloor"),
+        (R::Older { current: version() }, "versionFloor"),
+        (R::NothingToRollBackTo { other: None }, "versionFloor"),
+        (
+            R::BaseTooOld {
+                current: version(),
+                needed: version(),
+            },
+            "versionFloor",
+        ),
+        (R::BundleMismatch { detail: text() }, "install"),
+        (R::BundleRejected { detail: text() }, "install"),
+    ];
+    for (why, step) in refusals {
+        let version = Some(version());
+        let state = UpdateState::Refused { version, why };
+        check(OFFERED, true, &state, (step, Verdict::Hold));
+    }
+    let failed = FailureReason::DidNotBoot { attempts: 3 };
+    let deferrals = [
+        (D::Clock { at, floor: at }, "clock", Verdict::Hold),
+        (
+            D::FailedBefore {
+                version: version(),
+                why: failed,
+            },
+            "penalty",
+            Verdict::Hold,
+        ),
+        (
+            D::Backoff {
+                until: at,
+                attempts: 1,
+                last_error: text(),
+            },
+            "penalty",
+            Verdict::Wait,
+        ),
+        (D::Paused, "window", Verdict::Hold),
+        (
+            D::MaintenanceWindow { opens_at: at },
+            "window",
+            Verdict::Wait,
+        ),
+        (
+            D::DiskSpace {
+                free_bytes: 1,
+                needed_bytes: 2,
+            },
+            "disk",
+            Verdict::Hold,
+        ),
+        (D::Power { detail: text() }, "install", Verdict::Wait),
+        (D::TrialRunning, "install", Verdict::Wait),
+    ];
+    for (why, step, verdict) in deferrals {
+        check(OFFERED, true, &deferred_by(why), (step, verdict));
+    }
+}
+
+#[test]
+fn a_trial_that_runs_is_the_last_step() {
     let trial = UpdateState::Trial {
         version: Version::new(2, 0, 0),
         slot: Slot::B,

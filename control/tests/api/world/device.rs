@@ -62,7 +62,18 @@ impl Device {
     }
 
     pub(crate) fn heartbeat(&self, world: &World, version: &str, update: &Value) -> Answer {
-        let body = json!({
+        self.heartbeat_with(world, version, update, json!({}))
+    }
+
+    /// With more fields than those that every heartbeat has.
+    pub(crate) fn heartbeat_with(
+        &self,
+        world: &World,
+        version: &str,
+        update: &Value,
+        mut more: Value,
+    ) -> Answer {
+        let mut body = json!({
             "deviceTime": world.now(), "agentVersion": "0.1.0", "compatible": "fleet-qemux86-64",
             "hardware": "QEMU", "role": "signage", "mode": "normal",
             "booted": Self::booted(version), "uptimeSeconds": 4_000, "resetReason": "orderly",
@@ -73,6 +84,8 @@ impl Device {
             "errors": {"controlPlane": 0, "install": 0, "command": 0, "droppedEvents": 0},
             "configVersion": 0, "keySetVersion": 1,
         });
+        let fields = body.as_object_mut().unwrap();
+        fields.append(more.as_object_mut().unwrap());
         self.send(world, "POST", "/v1/device/heartbeat", &body)
     }
 

@@ -1,0 +1,137 @@
+//! What comes over HTTP that is no JSON, and the form that sets the network up.
+
+/// Ranges of a file: as the control plane is asked for them and is sent them, and as the device's own
+/// server is asked for them. What is granted lies within the file.
+pub fn http_ranges(data: &[u8]) {
+    use fleet_agent::client::bundle_proxy::http::read_request;
+    use fleet_control::api::range::{Wanted, sent, wanted};
+    for size in [0, 1, 1000, u64::MAX] {
+        let text = std::str::from_utf8(data).ok();
+        if let Wanted::Part(first, length) = wanted(text, size) {
+            assert!(length > 0 && first < size && length <= size - first);
+        }
+        let mut head = data;
+        if let Ok(Some(request)) = read_request(&mut head)
+            && let Some((from, to)) = request.range.within(size)
+        {
+            assert!(from <= to && to <= size);
+        }
+        if let Some(Ok(part)) = text.map(|text| sent(Some(text))) {
+            assert!(part.total.is_some_and(|total| part.first < total));
+        }
+    }
+}
+
+/// The stream of wake-ups, as a control plane or somebody between might send it.
+pub fn wakeup_stream(data: &[u8]) {
+    let body = std::io::Cursor::new(data.to_vec());
+    let mut stream = fleet_agent::client::WakeupStream::new(body);
+    while let Ok(Some(wakeup)) = stream.next_wakeup() {
+        assert!(!wakeup.contains('\n') && wakeup.len() <= data.len() * 3);
+    }
+}
+
+/// The body of an upload to safe mode's page, with the boundary `X`.
+pub fn upload_form(data: &[u8]) {
+    use axum::body::Body;
+    use axum::extract::{FromRequest as _, Multipart, Request};
+    use fleet_agent::safe_mode::upload::{field, read};
+    const MAX_BYTES: usize = 1000;
+    let request = Request::builder()
+        .header("content-type", "multipart/form-data; boundary=X")
+        .body(Body::from(data.to_vec()))
+        .expect("a plain header");
+    let runtime = tokio::runtime::Builder::new_current_thread().build();
+    runtime.expect("it needs no resources").block_on(async {
+        let Ok(mut form) = Multipart::from_request(request, &()).await else {
+            return;
+        };
+        for name in ["token", "metadata", "bundle"] {
+            let Ok(field) = field(&mut form, name).await else {
+                return;
+            };
+            let Ok(bytes) = read(field, MAX_BYTES).await else {
+                return;
+            };
+            assert!(bytes.len() <= MAX_BYTES);
+        }
+    });
+}
+
+/// Safe mode's network form, its fields separated by zero bytes: what is accepted becomes files in which
+/// every line is one that belongs there.
+pub fn network_form(data: &[u8]) {
+    use fleet_agent::safe_mode::network::NetworkForm;
+    let Ok(text) = std::str::from_utf8(data) else {
+        return;
+    };
+    let mut fields = text.split('\0').map(str::to_owned);
+    let mut field = || fields.next().unwrap_or_default();
+    let form = NetworkForm {
+        interface: field(),
+        mode: field(),
+        address: field(),
+        gateway: field(),
+        dns: field(),
+        ssid: field(),
+        passphrase: field(),
+    };
+    match form.parse(std::slice::from_ref(&form.interface)) {
+        Ok(settings) => {
+            for file in settings.files() {
+                assert!(!file.name.contains('/'), "{:?}", file.name);
+                if file.name.ends_with(".network") {
+                    assert_networkd(&form.interface, &file.content);
+                } else {
+                    assert_wpa_supplicant(&file.content);
+                }
+            }
+        }
+        Err(error) => assert!(
+            !error.field.is_empty() && error.message.len() < 500,
+            "{error}"
+        ),
+    }
+}
+
+fn assert_networkd(interface: &str, content: &str) {
+    use std::net::IpAddr;
+    let head =
+        format!("# Set on the device's local page.\n[Match]\nName={interface}\n\n[Network]\n");
+    let rest = content
+        .strip_prefix(&head)
+        .expect("one interface, one section");
+    for line in rest.split_terminator('\n') {
+        let (key, value) = line.split_once('=').expect("an assignment");
+        let is_known = match key {
+            "DHCP" => value == "yes",
+            "IPv6AcceptRA" => value == "no",
+            "Gateway" | "DNS" => value.parse::<IpAddr>().is_ok(),
+            "Address" => value.split_once('/').is_some_and(|(address, prefix)| {
+                address.parse::<IpAddr>().is_ok() && prefix.parse::<u8>().is_ok_and(|p| p <= 128)
+            }),
+            _ => false,
+        };
+        assert!(is_known, "{line:?}");
+    }
+}
+
+fn assert_wpa_supplicant(content: &str) {
+    let lines: Vec<&str> = content.split('\n').collect();
+    let [
+        "# Set on the device's local page.",
+        "network={",
+        "\tscan_ssid=1",
+        ssid,
+        key,
+        "}",
+        "",
+    ] = lines.as_slice()
+    else {
+        panic!("{content:?}");
+    };
+    let ssid = ssid.strip_prefix("\tssid=").expect("the network's name");
+    assert!(ssid.bytes().all(|b| b.is_ascii_hexdigit()), "{ssid:?}");
+    let is_key = *key == "\tkey_mgmt=NONE" || key.starts_with("\tpsk=\"") && key.ends_with('"');
+    assert!(is_key && !key.contains('\r'), "{key:?}");
+}
