@@ -11,6 +11,17 @@ use jiff::SignedDuration;
 
 use crate::stage::{self, INSTALL, SHORT, Stage, Told, ensure, same};
 
+/// Bundles that RAUC does not take, and what it says about each.
+const UNACCEPTABLE: [(&str, Reason); 3] = [
+    (release::FOREIGN, |why| rejected_for(why, "signature")),
+    (release::TRUNCATED, |why| rejected_for(why, "bundle format")),
+    (release::WRONG_COMPATIBLE, |why| {
+        rejected_for(why, "compatible")
+    }),
+];
+
+type Reason = fn(&RefuseReason) -> bool;
+
 /// Offers a release, waits for the refusal, and takes the offer back.
 fn refused(
     stage: &Stage,
@@ -18,7 +29,7 @@ fn refused(
     bundle: &BundleFile,
     envelope: Envelope,
     version: &Version,
-    expected: fn(&RefuseReason) -> bool,
+    expected: Reason,
 ) -> Told {
     stage
         .fleet
@@ -118,14 +129,7 @@ fn releases_that_are_foreign_expired_older_or_for_other_hardware_are_refused_wit
 fn bundles_that_are_foreign_truncated_or_for_another_compatible_are_refused_with_their_reason()
 -> Told {
     stage::tell("refused-bundles", |stage| {
-        let expected: [(&str, fn(&RefuseReason) -> bool); 3] = [
-            (release::FOREIGN, |why| rejected_for(why, "signature")),
-            (release::TRUNCATED, |why| rejected_for(why, "bundle format")),
-            (release::WRONG_COMPATIBLE, |why| {
-                rejected_for(why, "compatible")
-            }),
-        ];
-        for (number, (name, expected)) in expected.into_iter().enumerate() {
+        for (number, (name, expected)) in UNACCEPTABLE.iter().enumerate() {
             let bundle = stage.fleet.kit().bundle(name)?.clone();
             let ours = stage.fleet.kit().bundle(release::GOOD)?.compatible.clone();
             let metadata = ReleaseMetadata {
@@ -138,7 +142,7 @@ fn bundles_that_are_foreign_truncated_or_for_another_compatible_are_refused_with
             };
             let envelope = stage.fleet.signer().sign(&metadata);
             let version = &metadata.version;
-            refused(stage, name, &bundle, envelope, version, expected)?;
+            refused(stage, name, &bundle, envelope, version, *expected)?;
         }
         untouched(stage)
     })

@@ -1,6 +1,7 @@
 //! `cargo xtask lint`: every check that needs no test run. All are run, then all failures are named.
 
 mod tidy;
+mod units;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -14,13 +15,6 @@ use crate::workspace::Workspace;
 
 /// Folders that hold no source of ours.
 const SKIPPED: &[&str] = &[".git", "fleet-data", "target"];
-
-/// The distribution's units that ours refer to; without a root around them they can't be found.
-const FOREIGN: &[&str] = &[
-    "is not executable: No such file",
-    "Command /usr/bin/fleet-agent is not executable",
-    "Failed to create ",
-];
 
 /// Runs all checks.
 ///
@@ -39,7 +33,7 @@ pub fn run(workspace: &Workspace, progress: Progress) -> Result<()> {
             advisories(|arguments, log| deny(workspace, arguments, log))
         }),
         ("Shell scripts", &|| shell(workspace, &tools)),
-        ("Units", &|| units(workspace, &tools)),
+        ("Units", &|| units::run(workspace, &tools)),
         ("Tidiness", &|| {
             tidy::run(workspace).map(|()| Outcome::Clean)
         }),
@@ -99,8 +93,9 @@ fn clippy(workspace: &Workspace) -> Result<Outcome> {
 /// They are a workspace of their own, which nothing else here looks at.
 fn fuzz_targets(workspace: &Workspace) -> Result<Outcome> {
     let manifest = workspace.root().join("fuzz/Cargo.toml");
-    let output = workspace.target().join("fuzz");
-    let (manifest, output) = (manifest.to_string_lossy(), output.to_string_lossy());
+    // Clippy has checked most of what they depend on there.
+    let (manifest, output) = (manifest.to_string_lossy(), workspace.target());
+    let output = output.to_string_lossy();
     let arguments = [
         "check",
         "--all-targets",
@@ -190,47 +185,6 @@ fn shell_of(path: &Path) -> Option<&'static str> {
         b"#!/usr/bin/env bash" | b"#!/bin/bash" => Some("bash"),
         _ => None,
     }
-}
-
-/// Parses our units with systemd's own checker. What refers to programs of the device's root is left out.
-fn units(workspace: &Workspace, tools: &ToolTree) -> Result<Outcome> {
-    let all = files(&workspace.layer())?;
-    let ours: Vec<&PathBuf> = all
-        .iter()
-        .filter(|path| {
-            path.parent()
-                .is_some_and(|dir| dir.ends_with("usr/lib/systemd/system"))
-        })
-        .filter(|path| !path.is_symlink())
-        .collect();
-    let folders: std::collections::BTreeSet<&Path> =
-        ours.iter().filter_map(|path| path.parent()).collect();
-    let path: Vec<String> = folders
-        .iter()
-        .map(|dir| dir.display().to_string())
-        .collect();
-    let mut command = tools.command("systemd-analyze");
-    // A trailing colon keeps the distribution's own folders on the path.
-    command
-        .env("SYSTEMD_UNIT_PATH", format!("{}:", path.join(":")))
-        .args(["verify", "--man=no", "--recursive-errors=no"])
-        .args(&ours);
-    let output = command.output().context("starting systemd-analyze")?;
-    let said = String::from_utf8_lossy(&output.stderr);
-    let complaints: Vec<&str> = said
-        .lines()
-        .filter(|line| ours.iter().any(|unit| mentions(line, unit)))
-        .filter(|line| !FOREIGN.iter().any(|foreign| line.contains(foreign)))
-        .collect();
-    if complaints.is_empty() {
-        return Ok(Outcome::Clean);
-    }
-    bail!("{}", complaints.join("\n"))
-}
-
-fn mentions(line: &str, unit: &Path) -> bool {
-    unit.file_name()
-        .is_some_and(|name| line.contains(&*name.to_string_lossy()))
 }
 
 /// Every file of the repository that is not built, in order. Links are not followed.
