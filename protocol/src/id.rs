@@ -112,6 +112,10 @@ text_id!(
     TokenId, "token id", "`tok_` and up to 60 of a-z, 0-9, - and _", |t| prefixed(t, "tok_")
 );
 text_id!(
+    /// A picture or film; on a device also the name of its file.
+    AssetId, "asset id", "1 to 100 of letters, digits, - and _, not beginning with - or _", |t| word(t, b"-_")
+);
+text_id!(
     /// A playlist, by whichever name its control plane gave it.
     PlaylistId, "playlist id", "1 to 100 visible ASCII characters", visible
 );

@@ -18,6 +18,7 @@ pub mod event;
 pub mod heartbeat;
 mod id;
 mod percent;
+pub mod player;
 pub mod problem;
 pub mod release;
 pub mod rollout;
@@ -30,8 +31,8 @@ pub mod why;
 
 pub use digest::{ParseDigestError, Sha256};
 pub use id::{
-    CommandId, Compatible, DeviceId, EventId, ParseIdError, PlaylistId, RoleName, RolloutId,
-    SlotId, TargetId, TenantId, TokenId, UnitName,
+    AssetId, CommandId, Compatible, DeviceId, EventId, ParseIdError, PlaylistId, RoleName,
+    RolloutId, SlotId, TargetId, TenantId, TokenId, UnitName,
 };
 pub use percent::{ParsePercentError, Percent};
 pub use version::{ParseVersionError, Version};

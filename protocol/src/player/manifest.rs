@@ -1,0 +1,478 @@
+//! What a screen is to show, and until when.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::{AssetId, PlaylistId, Sha256};
+
+/// A manifest of more than this is refused unread.
+pub const MAX_MANIFEST_BYTES: usize = 4 * 1024 * 1024;
+/// Items beyond this are left out.
+pub const MAX_ITEMS: usize = 10_000;
+
+/// Polling faster than this helps nobody, slower loses the screen.
+const CHECK_SECONDS: std::ops::RangeInclusive<u32> = 5..=86_400;
+
+/// How the screen is mounted; content is turned against it. The signage contract knows the first two.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum Orientation {
+    #[default]
+    Landscape,
+    /// Turned clockwise by 90 degrees.
+    Portrait,
+    LandscapeFlipped,
+    PortraitFlipped,
+}
+
+impl Orientation {
+    /// Clockwise.
+    pub const fn degrees(self) -> u16 {
+        match self {
+            Self::Landscape => 0,
+            Self::Portrait => 90,
+            Self::LandscapeFlipped => 180,
+            Self::PortraitFlipped => 270,
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum RunMode {
+    #[default]
+    Kiosk,
+    Shared,
+}
+
+/// Unknown settings are ignored, absent ones have the contract's defaults for a kiosk.
+#[expect(clippy::struct_excessive_bools, reason = "the contract's own fields")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Settings {
+    pub run_mode: RunMode,
+    pub launch_on_boot: bool,
+    pub auto_relaunch: bool,
+    pub keep_awake: bool,
+    pub watchdog_return_to_foreground: bool,
+    pub orientation: Orientation,
+    /// For the media on the device; its own configuration counts when this is absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cache_budget_bytes: Option<u64>,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            run_mode: RunMode::Kiosk,
+            launch_on_boot: true,
+            auto_relaunch: true,
+            keep_awake: true,
+            watchdog_return_to_foreground: true,
+            orientation: Orientation::Landscape,
+            cache_budget_bytes: None,
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum ItemKind {
+    Image,
+    Video,
+}
+
+/// How a picture of another shape is fitted into the screen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum Fit {
+    /// Whole, with bars.
+    #[default]
+    Letterbox,
+    /// Fills the screen; what does not fit is cut off.
+    Cover,
+    /// Fills the screen; its shape changes.
+    Stretch,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum TransitionKind {
+    #[default]
+    Cut,
+    Crossfade,
+}
+
+/// From the item before to this one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Transition {
+    pub kind: TransitionKind,
+    #[serde(default)]
+    pub duration_ms: u32,
+}
+
+/// One thing to show.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", try_from = "ItemShape", into = "ItemShape")]
+pub struct Item {
+    pub asset_id: AssetId,
+    pub kind: ItemKind,
+    /// `http` or `https`.
+    pub url: String,
+    pub checksum_sha256: Sha256,
+    /// How long an image stays; a video plays to its end.
+    pub duration_seconds: u32,
+    pub width_px: u32,
+    pub height_px: u32,
+    pub file_size_bytes: u64,
+    pub fit: Fit,
+    pub transition: Transition,
+    /// 0 to 100; 0 is silent.
+    pub volume_percent: u8,
+}
+
+/// The fields by their names on the wire.
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct ItemShape {
+    asset_id: AssetId,
+    #[serde(rename = "type")]
+    kind: ItemKind,
+    url: String,
+    checksum_sha256: Sha256,
+    #[serde(default)]
+    duration_seconds: u32,
+    width_px: u32,
+    height_px: u32,
+    file_size_bytes: u64,
+    #[serde(default)]
+    fit: Fit,
+    #[serde(default)]
+    transition: Transition,
+    #[serde(default = "full_volume")]
+    volume_percent: u8,
+}
+
+const fn full_volume() -> u8 {
+    100
+}
+
+impl TryFrom<ItemShape> for Item {
+    type Error = String;
+
+    fn try_from(shape: ItemShape) -> Result<Self, Self::Error> {
+        let within = |field: &str, value: u64, low: u64, high: u64| {
+            if (low..=high).contains(&value) {
+                Ok(())
+            } else {
+                Err(format!("`{field}` is {value}, not within {low} and {high}"))
+            }
+        };
+        if !(shape.url.starts_with("https://") || shape.url.starts_with("http://")) {
+            return Err("`url` is neither http nor https".to_owned());
+        }
+        within("widthPx", shape.width_px.into(), 1, 16_384)?;
+        within("heightPx", shape.height_px.into(), 1, 16_384)?;
+        within("fileSizeBytes", shape.file_size_bytes, 1, 1 << 40)?;
+        within("volumePercent", shape.volume_percent.into(), 0, 100)?;
+        within(
+            "transition.durationMs",
+            shape.transition.duration_ms.into(),
+            0,
+            10_000,
+        )?;
+        let shortest = u64::from(shape.kind == ItemKind::Image);
+        within(
+            "durationSeconds",
+            shape.duration_seconds.into(),
+            shortest,
+            86_400,
+        )?;
+        Ok(Self {
+            asset_id: shape.asset_id,
+            kind: shape.kind,
+            url: shape.url,
+            checksum_sha256: shape.checksum_sha256,
+            duration_seconds: shape.duration_seconds,
+            width_px: shape.width_px,
+            height_px: shape.height_px,
+            file_size_bytes: shape.file_size_bytes,
+            fit: shape.fit,
+            transition: shape.transition,
+            volume_percent: shape.volume_percent,
+        })
+    }
+}
+
+impl From<Item> for ItemShape {
+    fn from(item: Item) -> Self {
+        Self {
+            asset_id: item.asset_id,
+            kind: item.kind,
+            url: item.url,
+            checksum_sha256: item.checksum_sha256,
+            duration_seconds: item.duration_seconds,
+            width_px: item.width_px,
+            height_px: item.height_px,
+            file_size_bytes: item.file_size_bytes,
+            fit: item.fit,
+            transition: item.transition,
+            volume_percent: item.volume_percent,
+        }
+    }
+}
+
+/// An item that this player can't show, whatever becomes of its file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SkippedItem {
+    /// From 0.
+    pub index: usize,
+    /// If it named one.
+    pub asset_id: Option<AssetId>,
+    pub reason: String,
+}
+
+/// A published playlist, in the order in which it plays.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Playlist {
+    pub playlist_id: PlaylistId,
+    pub published_version: u64,
+    pub items: Vec<Item>,
+    #[serde(skip)]
+    pub skipped: Vec<SkippedItem>,
+}
+
+/// What a screen is to show.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Manifest {
+    pub manifest_etag: String,
+    /// Another one is due before this instant; without one the player goes on with this.
+    pub valid_to_utc: Timestamp,
+    pub next_check_seconds: u32,
+    pub settings: Settings,
+    /// `None`: nothing is scheduled, and there is no fallback.
+    pub playlist: Option<Playlist>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct ManifestShape {
+    manifest_etag: String,
+    valid_to_utc: Timestamp,
+    next_check_seconds: u32,
+    #[serde(default)]
+    settings: Settings,
+    playlist: Option<PlaylistShape>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct PlaylistShape {
+    playlist_id: PlaylistId,
+    published_version: u64,
+    items: Vec<Value>,
+}
+
+/// Why a document is no manifest. The one in force stays.
+#[derive(Debug, thiserror::Error)]
+pub enum ManifestError {
+    #[error("the manifest has {size} bytes, more than {MAX_MANIFEST_BYTES}")]
+    TooLarge { size: usize },
+    /// `field` is a path such as `playlist.items`.
+    #[error("the manifest's `{field}`: {source}")]
+    Field {
+        field: String,
+        source: serde_json::Error,
+    },
+}
+
+impl Manifest {
+    /// Reads a manifest as the control plane sent it, or as it was kept. Items that are not understood
+    /// are left out and named; intervals are brought within reason.
+    ///
+    /// # Errors
+    /// When it is too large, no JSON, or lacks what every manifest has; the field is named.
+    pub fn parse(bytes: &[u8]) -> Result<Self, ManifestError> {
+        if bytes.len() > MAX_MANIFEST_BYTES {
+            return Err(ManifestError::TooLarge { size: bytes.len() });
+        }
+        let mut reader = serde_json::Deserializer::from_slice(bytes);
+        let shape: ManifestShape =
+            serde_path_to_error::deserialize(&mut reader).map_err(|error| {
+                ManifestError::Field {
+                    field: error.path().to_string(),
+                    source: error.into_inner(),
+                }
+            })?;
+        reader.end().map_err(|source| ManifestError::Field {
+            field: "end".to_owned(),
+            source,
+        })?;
+        let interval = shape.next_check_seconds;
+        Ok(Self {
+            manifest_etag: shape.manifest_etag,
+            valid_to_utc: shape.valid_to_utc,
+            next_check_seconds: interval.clamp(*CHECK_SECONDS.start(), *CHECK_SECONDS.end()),
+            settings: shape.settings,
+            playlist: shape.playlist.map(Playlist::from),
+        })
+    }
+
+    /// The items in their order; none without a playlist.
+    pub fn items(&self) -> &[Item] {
+        self.playlist
+            .as_ref()
+            .map_or(&[], |playlist| &playlist.items)
+    }
+}
+
+impl From<PlaylistShape> for Playlist {
+    fn from(shape: PlaylistShape) -> Self {
+        let mut items = Vec::new();
+        let mut skipped = Vec::new();
+        for (index, value) in shape.items.into_iter().enumerate() {
+            let asset_id = value.get("assetId").and_then(Value::as_str);
+            let asset_id = asset_id.and_then(|id| id.parse().ok());
+            let read = if index < MAX_ITEMS {
+                read_item(value)
+            } else {
+                Err(format!("a playlist has at most {MAX_ITEMS} items"))
+            };
+            match read {
+                Ok(item) => items.push(item),
+                Err(reason) => skipped.push(SkippedItem {
+                    index,
+                    asset_id,
+                    reason,
+                }),
+            }
+        }
+        Self {
+            playlist_id: shape.playlist_id,
+            published_version: shape.published_version,
+            items,
+            skipped,
+        }
+    }
+}
+
+fn read_item(value: Value) -> Result<Item, String> {
+    serde_path_to_error::deserialize(value).map_err(|error| {
+        let field = error.path().to_string();
+        match error.into_inner() {
+            // Of the whole item; the message names the field itself.
+            inner if field == "." => inner.to_string(),
+            inner => format!("`{field}`: {inner}"),
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn item(changes: &Value) -> Value {
+        let mut item = json!({
+            "assetId": "ast_101", "type": "IMAGE", "url": "https://cdn.example/a.jpg",
+            "checksumSha256": "a1".repeat(32), "durationSeconds": 10,
+            "widthPx": 1920, "heightPx": 1080, "fileSizeBytes": 245_000
+        });
+        for (key, value) in changes.as_object().unwrap() {
+            item[key] = value.clone();
+        }
+        item
+    }
+
+    fn manifest(items: &[Value]) -> Value {
+        json!({
+            "manifestEtag": "e:ven_01:47",
+            "validToUtc": "2026-06-15T14:00:00Z",
+            "nextCheckSeconds": 60,
+            "settings": {"runMode": "KIOSK", "orientation": "PORTRAIT", "somethingNew": 1},
+            "playlist": {"playlistId": "pl_042", "publishedVersion": 3, "items": items},
+        })
+    }
+
+    fn parse(value: &Value) -> Result<Manifest, ManifestError> {
+        Manifest::parse(value.to_string().as_bytes())
+    }
+
+    #[test]
+    fn a_manifest_of_the_contract_is_read_and_written_the_same() {
+        let video = item(&json!({"assetId": "ast_202", "type": "VIDEO", "durationSeconds": 0}));
+        let read = parse(&manifest(&[item(&json!({})), video])).unwrap();
+        assert_eq!(read.items().len(), 2);
+        assert_eq!(read.items()[1].kind, ItemKind::Video);
+        assert_eq!(read.settings.orientation.degrees(), 90);
+        assert!(read.settings.keep_awake);
+        let written = serde_json::to_vec(&read).unwrap();
+        assert_eq!(Manifest::parse(&written).unwrap(), read);
+    }
+
+    #[test]
+    fn nothing_scheduled_is_a_manifest_too() {
+        let mut nothing = manifest(&[]);
+        nothing["playlist"] = Value::Null;
+        assert_eq!(parse(&nothing).unwrap().items(), []);
+    }
+
+    #[test]
+    fn an_item_that_is_not_understood_costs_itself_alone() {
+        let check = |changes: Value, expected: &str| {
+            let read = parse(&manifest(&[item(&changes), item(&json!({}))])).unwrap();
+            assert_eq!(read.items().len(), 1, "{expected}");
+            let skipped = &read.playlist.unwrap().skipped[0];
+            assert_eq!(skipped.index, 0);
+            assert!(skipped.reason.contains(expected), "{}", skipped.reason);
+        };
+        check(json!({"type": "HOLOGRAM"}), "HOLOGRAM");
+        check(json!({"url": "file:///etc/shadow"}), "`url`");
+        check(json!({"durationSeconds": 0}), "`durationSeconds`");
+        check(json!({"durationSeconds": -1}), "`durationSeconds`");
+        check(json!({"widthPx": 0}), "`widthPx`");
+        check(json!({"heightPx": 100_000}), "`heightPx`");
+        check(json!({"fileSizeBytes": 0}), "`fileSizeBytes`");
+        check(json!({"volumePercent": 101}), "`volumePercent`");
+        check(json!({"checksumSha256": "short"}), "`checksumSha256`");
+        check(json!({"assetId": "../../etc"}), "`assetId`");
+    }
+
+    #[test]
+    fn what_every_manifest_has_is_asked_for_by_name() {
+        let check = |field: &str, value: Value| {
+            let mut broken = manifest(&[]);
+            broken[field] = value;
+            let error = parse(&broken).unwrap_err();
+            assert!(error.to_string().contains(field), "{error}");
+        };
+        check("validToUtc", json!("tomorrow"));
+        check("nextCheckSeconds", json!("60"));
+        check("manifestEtag", Value::Null);
+        check(
+            "playlist",
+            json!({"playlistId": "pl_1", "publishedVersion": 1}),
+        );
+        assert!(Manifest::parse(b"{\"manifestEtag\"").is_err());
+        assert!(Manifest::parse(&vec![b' '; MAX_MANIFEST_BYTES + 1]).is_err());
+        let twice = format!("{0}{0}", manifest(&[]));
+        assert!(Manifest::parse(twice.as_bytes()).is_err());
+    }
+
+    #[test]
+    fn an_interval_is_brought_within_reason() {
+        let check = |told: u32, taken: u32| {
+            let mut value = manifest(&[]);
+            value["nextCheckSeconds"] = json!(told);
+            assert_eq!(parse(&value).unwrap().next_check_seconds, taken);
+        };
+        check(0, 5);
+        check(60, 60);
+        check(u32::MAX, 86_400);
+    }
+}
