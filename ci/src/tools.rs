@@ -4,10 +4,11 @@
 //! A command runs with the tree as its root; the repository, the target folder, `/tmp` and `/dev` keep their paths,
 //! the network is shared, and so are process ids. Nothing writes to the tree itself.
 
+use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Result, bail};
+use anyhow::{Context as _, Result, bail};
 
 use crate::debian::Bootstrap;
 use crate::process;
@@ -61,9 +62,14 @@ impl ToolTree {
             bail!("bubblewrap (bwrap) is not installed\nhint: cargo xtask setup");
         }
         let bootstrap = bootstrap();
+        fs::create_dir_all(workspace.fleet_dir())?;
         let tree = workspace
             .fleet_dir()
             .join(format!("tools-{}", bootstrap.key()));
+        // Tests run side by side, and each may be the first to need it.
+        let lock = workspace.fleet_dir().join("tools.lock");
+        let lock = File::create(&lock).with_context(|| format!("creating {}", lock.display()))?;
+        lock.lock().context("waiting for the tools tree")?;
         if !tree.is_dir() {
             let step = progress.step("Installing the tools tree (QEMU, RAUC, genimage, …)");
             bootstrap.build(&tree, &workspace.log_file("tools-tree"))?;
