@@ -17,6 +17,7 @@ pub mod enrolment;
 pub mod event;
 pub mod heartbeat;
 mod id;
+pub mod instant;
 mod percent;
 pub mod player;
 pub mod problem;

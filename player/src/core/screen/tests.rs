@@ -1,0 +1,453 @@
+//! A screen with an engine that does what it is told, or fails on demand.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use fleet_protocol::instant::Monotonic;
+use fleet_protocol::player::ItemKind;
+use jiff::Timestamp;
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+use super::*;
+
+const NOON: i64 = 1_800_000_000;
+
+/// `names`: `v…` is a video, everything else an image of ten seconds.
+fn manifest(etag: &str, names: &[&str]) -> Box<Manifest> {
+    let items: Vec<Value> = names
+        .iter()
+        .map(|name| {
+            let kind = if name.starts_with('v') {
+                "VIDEO"
+            } else {
+                "IMAGE"
+            };
+            json!({
+                "assetId": name, "type": kind, "url": format!("https://cdn.example/{name}"),
+                "checksumSha256": "0".repeat(64), "durationSeconds": 10,
+                "widthPx": 640, "heightPx": 360, "fileSizeBytes": 1000
+            })
+        })
+        .collect();
+    let text = json!({
+        "manifestEtag": etag,
+        "validToUtc": Timestamp::from_second(NOON + 3_600).unwrap(),
+        "nextCheckSeconds": 60,
+        "playlist": {"playlistId": "pl_1", "publishedVersion": 1, "items": items},
+    });
+    Box::new(Manifest::parse(text.to_string().as_bytes()).unwrap())
+}
+
+fn asset(name: &str) -> AssetRef {
+    AssetRef {
+        asset_id: name.parse().unwrap(),
+        checksum_sha256: "0".repeat(64).parse().unwrap(),
+    }
+}
+
+/// What is seen and said, in order.
+struct Bench {
+    screen: Screen,
+    now_s: u64,
+    prepared: BTreeMap<Ticket, Box<Item>>,
+    log: Vec<String>,
+    /// Tickets whose preparation the engine has still to answer.
+    pending: Vec<Ticket>,
+}
+
+impl Bench {
+    fn new(current: &[&str], previous: &[&str], present: &[&str]) -> Self {
+        let mut bench = Self {
+            screen: Screen::default(),
+            now_s: 0,
+            prepared: BTreeMap::new(),
+            log: Vec::new(),
+            pending: Vec::new(),
+        };
+        let some = |etag, names: &[&str]| (!names.is_empty()).then(|| manifest(etag, names));
+        bench.step(Event::Loaded {
+            current: some("current", current),
+            previous: some("previous", previous),
+            present: present.iter().map(|name| asset(name)).collect(),
+        });
+        bench
+    }
+
+    fn now(&self) -> Now {
+        let wall = NOON + i64::try_from(self.now_s).unwrap();
+        Now {
+            wall: Timestamp::from_second(wall).unwrap(),
+            mono: Monotonic::from_secs(self.now_s),
+        }
+    }
+
+    fn step(&mut self, event: Event) {
+        let (screen, effects) = std::mem::take(&mut self.screen).step(event, self.now());
+        self.screen = screen;
+        for effect in effects {
+            self.perform(effect);
+        }
+    }
+
+    fn perform(&mut self, effect: Effect) {
+        match effect {
+            Effect::Prepare { ticket, item } => {
+                assert!(self.prepared.insert(ticket, item).is_none(), "a new ticket");
+                self.pending.push(ticket);
+            }
+            Effect::Discard { ticket } => {
+                assert!(self.prepared.remove(&ticket).is_some(), "was in hand");
+                self.pending.retain(|t| *t != ticket);
+            }
+            Effect::Show { ticket } => {
+                assert!(!self.pending.contains(&ticket), "only what is ready");
+                let item = self.prepared.remove(&ticket).expect("was prepared");
+                self.log.push(item.asset_id.to_string());
+            }
+            Effect::ShowCard(card) => self.log.push(format!("{card:?}")),
+            Effect::Tell(kind) => {
+                let value = serde_json::to_value(&kind).unwrap();
+                self.log
+                    .push(value["eventType"].as_str().unwrap().to_owned());
+            }
+            Effect::Persist { .. } => self.log.push("persist".to_owned()),
+            Effect::Fetch(_) => {}
+        }
+    }
+
+    fn answer_one(&mut self) {
+        let ticket = self.pending.pop().expect("something is being prepared");
+        self.step(Event::Prepared { ticket });
+    }
+
+    /// The engine answers everything that is asked of it.
+    fn engine(&mut self) {
+        while let Some(ticket) = self.pending.pop() {
+            self.step(Event::Prepared { ticket });
+        }
+    }
+
+    fn on_glass(&self) -> Option<(Ticket, ItemKind, String)> {
+        let shown = self.screen.on_glass()?;
+        Some((
+            shown.ticket,
+            shown.item.kind,
+            shown.item.asset_id.to_string(),
+        ))
+    }
+
+    /// Ten seconds pass, after which a video has ended too.
+    fn item(&mut self) {
+        self.engine();
+        self.now_s += 10;
+        if let Some((ticket, ItemKind::Video, _)) = self.on_glass() {
+            self.step(Event::Ended { ticket });
+        }
+        self.step(Event::Tick);
+        self.engine();
+    }
+
+    fn fail_next(&mut self) {
+        let ticket = self.pending.pop().expect("something is being prepared");
+        // The engine has nothing in hand any more.
+        self.prepared.remove(&ticket);
+        self.step(Event::Failed {
+            ticket,
+            reason: DecodeFailure::DecodeError,
+            message: String::new(),
+        });
+    }
+
+    fn said(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.log)
+    }
+}
+
+fn check(bench: &mut Bench, items: usize, expected: &[&str]) {
+    bench.engine();
+    for _ in 0..items {
+        bench.item();
+    }
+    assert_eq!(bench.said(), expected);
+}
+
+#[test]
+fn items_are_shown_in_their_order_over_and_over() {
+    let mut bench = Bench::new(&["a", "v1", "b"], &[], &["a", "v1", "b"]);
+    check(&mut bench, 6, &["a", "v1", "b", "a", "v1", "b", "a"]);
+    assert_eq!(bench.screen.loop_count(), 2);
+    assert_eq!(bench.screen.state(), PlayerState::Playing);
+}
+
+#[test]
+fn a_single_item_goes_on_for_ever() {
+    let mut bench = Bench::new(&["a"], &[], &["a"]);
+    check(&mut bench, 3, &["a", "a", "a", "a"]);
+    assert_eq!(bench.screen.loop_count(), 3);
+}
+
+#[test]
+fn what_is_missing_or_fails_is_left_out() {
+    let mut bench = Bench::new(&["a", "b", "c"], &[], &["a", "c"]);
+    check(&mut bench, 2, &["a", "c", "a"]);
+    bench.now_s += 10;
+    bench.step(Event::Tick);
+    bench.fail_next();
+    check(&mut bench, 2, &["c", "PLAYBACK_FAILED", "c", "c"]);
+    // After a pause it gets another chance.
+    bench.now_s += 60;
+    check(&mut bench, 2, &["a", "c"]);
+}
+
+#[test]
+fn the_last_picture_stays_until_the_next_one_is_ready() {
+    let mut bench = Bench::new(&["a", "b"], &[], &["a", "b"]);
+    bench.answer_one();
+    bench.now_s += 12;
+    bench.step(Event::Tick);
+    assert_eq!(bench.said(), ["a"]);
+    bench.answer_one();
+    assert_eq!(bench.said(), ["b"]);
+}
+
+#[test]
+fn a_newer_manifest_waits_for_its_files_and_for_the_end_of_a_video() {
+    let mut bench = Bench::new(&["v1"], &[], &["v1"]);
+    bench.engine();
+    bench.step(Event::Received(manifest("newer", &["x", "y"])));
+    check(&mut bench, 1, &["v1", "MANIFEST_STAGED", "v1"]);
+    bench.step(Event::AssetReady(asset("x")));
+    check(&mut bench, 1, &["v1"]);
+    bench.step(Event::AssetReady(asset("y")));
+    bench.engine();
+    bench.now_s += 5;
+    bench.step(Event::Tick);
+    assert_eq!(bench.said(), [""; 0], "not in the middle of a video");
+    check(&mut bench, 2, &["persist", "MANIFEST_APPLIED", "x", "y"]);
+    let manifests = bench.screen.manifests();
+    assert_eq!(manifests.current().unwrap().manifest_etag, "newer");
+    assert_eq!(manifests.previous().unwrap().manifest_etag, "current");
+}
+
+#[test]
+fn part_of_a_newer_manifest_is_enough_when_the_current_one_has_ended() {
+    let mut bench = Bench::new(&["a"], &[], &["a"]);
+    bench.step(Event::Received(manifest("newer", &["x", "y"])));
+    bench.step(Event::AssetReady(asset("x")));
+    check(&mut bench, 1, &["MANIFEST_STAGED", "a", "a"]);
+    bench.now_s += 3_600;
+    check(&mut bench, 2, &["persist", "MANIFEST_APPLIED", "x", "x"]);
+}
+
+#[test]
+fn without_anything_of_the_current_manifest_the_previous_one_plays() {
+    let mut bench = Bench::new(&["x"], &["a"], &["a"]);
+    check(&mut bench, 1, &["FALLBACK_TO_PREVIOUS_MANIFEST", "a", "a"]);
+    bench.step(Event::AssetReady(asset("x")));
+    check(&mut bench, 1, &["x"]);
+}
+
+#[test]
+fn nothing_scheduled_plays_what_was_scheduled_before() {
+    let mut bench = Bench::new(&["a"], &[], &["a"]);
+    let mut nothing = manifest("nothing", &[]);
+    nothing.playlist = None;
+    bench.answer_one();
+    bench.step(Event::Received(nothing.clone()));
+    check(
+        &mut bench,
+        1,
+        &[
+            "a",
+            "MANIFEST_STAGED",
+            "persist",
+            "MANIFEST_APPLIED",
+            "FALLBACK_TO_PREVIOUS_MANIFEST",
+            "a",
+        ],
+    );
+    nothing.manifest_etag = "still nothing".to_owned();
+    bench.step(Event::Received(nothing));
+    bench.item();
+    let previous = bench.screen.manifests().previous().unwrap();
+    assert_eq!(previous.manifest_etag, "current");
+}
+
+#[test]
+fn an_empty_cache_shows_a_card_until_something_comes() {
+    let mut bench = Bench::new(&["a"], &[], &[]);
+    check(
+        &mut bench,
+        2,
+        &["NO_PLAYABLE_CONTENT", "ERROR_SCREEN_ENTERED", "Status"],
+    );
+    assert_eq!(bench.screen.state(), PlayerState::ErrorScreen);
+    bench.step(Event::AssetReady(asset("a")));
+    check(&mut bench, 0, &["a"]);
+    assert_eq!(bench.screen.state(), PlayerState::Playing);
+}
+
+#[test]
+fn a_manifest_of_which_nothing_can_be_shown_is_rejected_once() {
+    let mut bench = Bench::new(&["a"], &[], &["a"]);
+    let mut useless = manifest("useless", &["x"]);
+    let playlist = useless.playlist.as_mut().unwrap();
+    playlist.items.clear();
+    playlist.skipped.push(fleet_protocol::player::SkippedItem {
+        index: 0,
+        asset_id: None,
+        reason: String::new(),
+    });
+    bench.step(Event::Received(useless.clone()));
+    bench.step(Event::Received(useless));
+    check(&mut bench, 1, &["MANIFEST_REJECTED", "a", "a"]);
+}
+
+#[test]
+fn without_a_token_the_pairing_card_is_shown() {
+    let mut bench = Bench::new(&["a"], &[], &["a"]);
+    bench.engine();
+    bench.step(Event::TokenInvalid);
+    check(&mut bench, 1, &["a", "Pairing"]);
+    assert_eq!(bench.screen.state(), PlayerState::Pairing);
+    bench.step(Event::Registered);
+    check(&mut bench, 0, &["a"]);
+}
+
+#[test]
+fn an_engine_that_does_not_answer_costs_the_item_and_not_the_screen() {
+    let mut bench = Bench::new(&["a", "b", "c"], &[], &["a", "b", "c"]);
+    bench.answer_one();
+    bench.now_s += 15;
+    bench.step(Event::Tick);
+    assert_eq!(bench.said(), ["a", "PLAYBACK_FAILED"]);
+    bench.engine();
+    assert_eq!(bench.said(), ["c"]);
+}
+
+#[test]
+fn playback_restarts_from_the_first_item_without_cutting_a_video_off() {
+    let mut bench = Bench::new(&["a", "v1", "b"], &[], &["a", "v1", "b"]);
+    bench.item();
+    bench.step(Event::RestartPlayback);
+    bench.engine();
+    assert_eq!(bench.said(), ["a", "v1"]);
+    check(&mut bench, 2, &["a", "v1"]);
+}
+
+/// What may happen to a screen.
+#[derive(Debug, Clone)]
+enum Happening {
+    Pass(u64),
+    Engine,
+    FailNext,
+    FailShown,
+    End,
+    Ready(usize),
+    Lost(usize),
+    Receive(u8, Vec<usize>),
+    Token(bool),
+    Restart,
+}
+
+const NAMES: [&str; 5] = ["a", "b", "c", "v1", "v2"];
+
+fn happening() -> impl Strategy<Value = Happening> {
+    let name = 0..NAMES.len();
+    prop_oneof![
+        4 => (0u64..40).prop_map(Happening::Pass),
+        4 => Just(Happening::Engine),
+        2 => Just(Happening::FailNext),
+        1 => Just(Happening::FailShown),
+        3 => Just(Happening::End),
+        2 => name.clone().prop_map(Happening::Ready),
+        1 => name.clone().prop_map(Happening::Lost),
+        2 => (any::<u8>(), prop::collection::vec(name, 0..4))
+            .prop_map(|(etag, names)| Happening::Receive(etag, names)),
+        1 => any::<bool>().prop_map(Happening::Token),
+        1 => Just(Happening::Restart),
+    ]
+}
+
+fn happens(bench: &mut Bench, what: Happening) {
+    match what {
+        Happening::Pass(seconds) => {
+            bench.now_s += seconds;
+            bench.step(Event::Tick);
+        }
+        Happening::Engine => bench.engine(),
+        Happening::FailNext => {
+            if !bench.pending.is_empty() {
+                bench.fail_next();
+            }
+        }
+        Happening::FailShown => {
+            if let Some((ticket, ..)) = bench.on_glass() {
+                bench.step(Event::Failed {
+                    ticket,
+                    reason: DecodeFailure::Stalled,
+                    message: String::new(),
+                });
+            }
+        }
+        Happening::End => {
+            if let Some((ticket, ItemKind::Video, _)) = bench.on_glass() {
+                bench.step(Event::Ended { ticket });
+            }
+        }
+        Happening::Ready(name) => bench.step(Event::AssetReady(asset(NAMES[name]))),
+        Happening::Lost(name) => bench.step(Event::AssetLost(asset(NAMES[name]))),
+        Happening::Receive(etag, names) => {
+            let names: Vec<&str> = names.into_iter().map(|name| NAMES[name]).collect();
+            let received = manifest(&etag.to_string(), &names);
+            bench.step(Event::Received(received));
+        }
+        Happening::Token(true) => bench.step(Event::Registered),
+        Happening::Token(false) => bench.step(Event::TokenInvalid),
+        Happening::Restart => bench.step(Event::RestartPlayback),
+    }
+}
+
+fn anything_playable(bench: &Bench) -> bool {
+    let manifests = bench.screen.manifests();
+    let mut items = manifests.wanted();
+    items.any(|item| bench.screen.library().can_play(item, bench.now().mono))
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
+
+    /// The engine itself asserts that only what is prepared is shown.
+    #[test]
+    fn whatever_happens_something_plays_if_one_item_can(
+        present in prop::collection::vec(0..NAMES.len(), 0..5),
+        happenings in prop::collection::vec(happening(), 0..60),
+    ) {
+        let present: Vec<&str> = present.into_iter().map(|name| NAMES[name]).collect();
+        let mut bench = Bench::new(&["a", "v1"], &["b"], &present);
+        let mut over = BTreeSet::new();
+        for what in happenings {
+            let before = bench.on_glass();
+            if let (Happening::End | Happening::FailShown, Some((ticket, ..))) = (&what, &before) {
+                over.insert(*ticket);
+            }
+            happens(&mut bench, what);
+            let after = bench.on_glass();
+            // Nothing takes a video's place before its own end.
+            if let (Some((old, ItemKind::Video, _)), Some((new, ..))) = (&before, &after) {
+                prop_assert!(old == new || over.contains(old));
+            }
+            // A picture goes for a card only when nothing is left that could be played.
+            if before.is_some() && after.is_none() && bench.screen.state() != PlayerState::Pairing {
+                prop_assert!(!anything_playable(&bench));
+            }
+        }
+        bench.step(Event::Registered);
+        for _ in 0..4 {
+            bench.item();
+        }
+        let playing = bench.screen.state() == PlayerState::Playing && bench.on_glass().is_some();
+        prop_assert_eq!(playing, anything_playable(&bench), "{:?}", bench.log);
+        prop_assert!(bench.prepared.len() <= 1, "nothing is left in the engine's hands");
+    }
+}
