@@ -77,13 +77,7 @@ mount --bind /run/grub-editenv.stopping /usr/bin/grub-editenv
 #[test]
 fn a_power_cut_during_the_commit_ends_in_a_committed_update() -> Told {
     stage::tell("cut-during-commit", |stage| {
-        let rollout = stage.roll_out(release::GOOD)?;
-        stage
-            .device()
-            .wait_state("the trial", INSTALL + BOOT, |state| {
-                matches!(state, UpdateState::Trial { .. })
-            })?;
-        stage.vm.shell()?.wait_ready(BOOT)?;
+        let rollout = stage.roll_out_to_trial(release::GOOD)?;
         stage.vm.sh(STOP_AT_MARK_GOOD)?;
         let pid = "systemctl show -P MainPID fleet-agent.service";
         let stopped =

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use fleet_protocol::DeviceId;
+use fleet_protocol::update::UpdateState;
 use fleet_tests::fleet::template::{self, Template};
 use fleet_tests::fleet::{Device, Fleet, page, safe_mode};
 use fleet_tests::kit::Kit;
@@ -195,6 +196,19 @@ impl Stage {
     ) -> Result<fleet_protocol::rollout::RolloutView, Failure> {
         let version = self.fleet.publish(name)?;
         Ok(self.fleet.roll_out(&version)?)
+    }
+
+    /// The same, until the release runs on trial and the guest can be spoken to.
+    pub(crate) fn roll_out_to_trial(
+        &mut self,
+        name: &str,
+    ) -> Result<fleet_protocol::rollout::RolloutView, Failure> {
+        let rollout = self.roll_out(name)?;
+        let on_trial = |state: &UpdateState| matches!(state, UpdateState::Trial { .. });
+        self.device()
+            .wait_state("the trial", INSTALL + BOOT, on_trial)?;
+        self.vm.shell()?.wait_ready(BOOT)?;
+        Ok(rollout)
     }
 
     /// Switches it off and on again, without warning.

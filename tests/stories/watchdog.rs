@@ -5,7 +5,7 @@ use fleet_protocol::update::{Slot, UpdateState};
 
 use fleet_tests::kit::release;
 
-use crate::stage::{self, BOOT, INSTALL, Stage, Told, ensure, same};
+use crate::stage::{self, BOOT, Stage, Told, ensure, same};
 
 /// From outside: PID 1 can't be stopped by a signal.
 const FREEZE_PID_1: &str = "echo 1 >/sys/fs/cgroup/init.scope/cgroup.freeze\n";
@@ -71,13 +71,7 @@ fn a_kernel_panic_restarts_the_device_and_is_named_as_the_reason() -> Told {
 #[test]
 fn a_hang_on_trial_costs_an_attempt_and_not_the_slot() -> Told {
     stage::tell("hung-on-trial", |stage| {
-        let rollout = stage.roll_out(release::GOOD)?;
-        stage
-            .device()
-            .wait_state("the trial", INSTALL + BOOT, |state| {
-                matches!(state, UpdateState::Trial { .. })
-            })?;
-        stage.vm.shell()?.wait_ready(BOOT)?;
+        let rollout = stage.roll_out_to_trial(release::GOOD)?;
         let mark = stage.vm.serial().mark();
         stage.vm.shell()?.send(FREEZE_PID_1)?;
         stage

@@ -67,7 +67,8 @@ pub(crate) fn connect(
     connect_with(paths, identity, floor, request_timeout, certificate_pem)
 }
 
-fn connect_with(
+/// The same with another certificate than the one in use.
+pub(super) fn connect_with(
     paths: &Paths,
     identity: &Identity,
     floor: &TimeFloor,

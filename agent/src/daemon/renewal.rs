@@ -163,7 +163,7 @@ fn use_once(ctx: &Ctx, certificate_pem: String) -> Result<(), RenewalError> {
         return Err(CallError::NotEnrolled.into());
     };
     let timeout = ctx.request_timeout();
-    let client = renewed::connect(paths, &identity, &ctx.floor, timeout, certificate_pem)?;
+    let client = identity::connect_with(paths, &identity, &ctx.floor, timeout, certificate_pem)?;
     client.target(None).map_err(RenewalError::Unproved)?;
     Ok(())
 }

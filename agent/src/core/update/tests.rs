@@ -93,6 +93,18 @@ impl Bench {
     }
 }
 
+/// Slot B is first, and the bootloader has begun to count its attempts.
+fn b_on_trial(tries: u8) -> BootEnv {
+    let mut env = BootEnv::committed_to(Slot::A);
+    env.first = Slot::B;
+    env.b = SlotEnv {
+        ok: true,
+        tries,
+        locked: false,
+    };
+    env
+}
+
 fn reboots(effect: &Effect) -> bool {
     matches!(effect, Effect::Reboot { .. })
 }
@@ -353,13 +365,7 @@ fn a_release_installed_by_hand_raises_the_floor_when_it_is_committed() {
             by_hand: Some(by_hand),
             ..bench.engine.record().clone()
         });
-        let mut env = BootEnv::committed_to(Slot::A);
-        env.first = Slot::B;
-        env.b = SlotEnv {
-            ok: true,
-            tries: 1,
-            locked: false,
-        };
+        let env = b_on_trial(1);
         bench.boot(Slot::B, 2, 2, env);
         assert_eq!(bench.state(), "trial");
         while bench.state() == "trial" {

@@ -8,10 +8,7 @@
 //! Whenever the power is cut, `device.cert.pem` is a certificate that works: the old one until the new
 //! one has been used with success, then the new one. Nothing but this module looks at the other file.
 
-use super::{
-    Access, CERTIFICATE, ControlPlane, Duration, Identity, IdentityError, Paths, TimeFloor,
-    connect_with, file, files, read_text, request_for,
-};
+use super::{Access, CERTIFICATE, IdentityError, Paths, file, files, read_text, request_for};
 
 const NEXT: &str = "device.cert.next.pem";
 
@@ -34,17 +31,6 @@ pub(in crate::daemon) fn waiting(paths: &Paths) -> Option<String> {
     read_text(&file(paths, NEXT)).ok()
 }
 
-/// The way to the control plane with the new certificate.
-pub(in crate::daemon) fn connect(
-    paths: &Paths,
-    identity: &Identity,
-    floor: &TimeFloor,
-    request_timeout: Duration,
-    certificate_pem: String,
-) -> Result<ControlPlane, IdentityError> {
-    connect_with(paths, identity, floor, request_timeout, certificate_pem)
-}
-
 /// The new certificate has been used with success: it takes the old one's place. Can be repeated.
 pub(in crate::daemon) fn take_over(
     paths: &Paths,
@@ -62,6 +48,7 @@ pub(in crate::daemon) fn drop_waiting(paths: &Paths) -> Result<(), IdentityError
 
 #[cfg(test)]
 mod tests {
+    use super::super::{Duration, TimeFloor};
     use super::*;
     use crate::daemon::identity;
 

@@ -1,11 +1,11 @@
 //! A phone with safe mode's page open, on a device in a temporary folder.
 
-use futures_util::StreamExt as _;
 use std::sync::{Arc, Mutex};
 
 use axum::Router;
 use axum::body::Body;
 use axum::http::{HeaderMap, Request, StatusCode, header};
+use futures_util::StreamExt as _;
 use http_body_util::BodyExt as _;
 use tokio::sync::watch;
 use tower::ServiceExt as _;

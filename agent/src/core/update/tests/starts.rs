@@ -4,7 +4,7 @@ use fleet_protocol::heartbeat::ResetReason;
 use fleet_protocol::update::Slot;
 
 use super::super::*;
-use super::{Bench, reboots};
+use super::{Bench, b_on_trial, reboots};
 use crate::core::Monotonic;
 use crate::core::boot::SlotEnv;
 use crate::core::fixtures::{booted, version};
@@ -13,13 +13,7 @@ use crate::core::fixtures::{booted, version};
 fn a_slot_that_used_up_its_attempts_before_the_end_was_noted_is_not_booted_again() {
     let mut bench = Bench::new();
     bench.target(2);
-    let mut env = BootEnv::committed_to(Slot::A);
-    env.first = Slot::B;
-    env.b = SlotEnv {
-        ok: true,
-        tries: 3,
-        locked: false,
-    };
+    let env = b_on_trial(3);
     bench.boot(Slot::A, 1, 2, env);
     assert_eq!(bench.state(), "rolledBack");
     assert!(!bench.has(reboots));
@@ -29,13 +23,7 @@ fn a_slot_that_used_up_its_attempts_before_the_end_was_noted_is_not_booted_again
 fn another_root_hash_than_planned_is_not_kept() {
     let mut bench = Bench::new();
     bench.target(2).finish(Ok(()));
-    let mut env = BootEnv::committed_to(Slot::A);
-    env.first = Slot::B;
-    env.b = SlotEnv {
-        ok: true,
-        tries: 1,
-        locked: false,
-    };
+    let env = b_on_trial(1);
     bench.boot(Slot::B, 3, 2, env);
     assert_eq!(bench.state(), "rolledBack");
     assert!(bench.has(|e| matches!(e, Effect::MarkBad { slot: Slot::B })));
