@@ -9,6 +9,7 @@
 //!   newer ones. Files that a person edits (configuration) refuse unknown fields instead.
 //! - A value of [`trust::VerifiedRelease`] exists only if its signatures were checked.
 
+pub mod backoff;
 pub mod command;
 pub mod config;
 pub mod device;

@@ -12,7 +12,6 @@
 //! - An event that makes no sense in a state is answered, never a panic.
 
 pub mod admission;
-pub mod backoff;
 pub mod boot;
 pub mod certificate;
 pub mod clock;

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use fleet_protocol::CommandId;
+use fleet_protocol::backoff::Backoff;
 use fleet_protocol::command::{Command, CommandOutcome, CommandResult};
 use fleet_protocol::event::{EventKind, Severity};
 use serde_json::Value;
@@ -13,7 +14,6 @@ use tokio::sync::mpsc;
 use super::context::{CallError, Ctx, dice};
 use super::enrol::linked;
 use super::execute::{self, Hands, Outcome};
-use crate::core::backoff::Backoff;
 use crate::core::command_queue::{Effect, Event, Queue};
 use crate::platform::clock;
 use crate::platform::kept::{Hold, Kept, Written};

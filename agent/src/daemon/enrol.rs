@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use fleet_protocol::backoff::Backoff;
 use fleet_protocol::enrolment::{EnrollRequest, ProvisionFile};
 use tokio::sync::mpsc;
 use tokio::time::sleep;
@@ -11,7 +12,6 @@ use super::config;
 use super::context::{Ctx, Link, dice};
 use super::identity::{self, Identity, Provision};
 use crate::client::{ClientError, ControlPlane, Endpoint};
-use crate::core::backoff::Backoff;
 
 /// How often an unprovisioned device looks for a provisioning file.
 const LOOK_INTERVAL: Duration = Duration::from_secs(10);

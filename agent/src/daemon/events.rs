@@ -13,6 +13,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use fleet_protocol::EventId;
+use fleet_protocol::backoff::Backoff;
 use fleet_protocol::event::{Event, EventBatch, EventKind, Severity};
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
@@ -20,7 +21,6 @@ use tokio::sync::mpsc;
 use super::context::{CallError, Ctx, dice};
 use super::enrol::linked;
 use super::status::MAX_RECENT_EVENTS;
-use crate::core::backoff::Backoff;
 use crate::core::spool::{Change, Limits, Spool};
 use crate::platform::files::{self, Access, FileError};
 use crate::platform::{clock, paths::Paths};

@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
+use fleet_protocol::backoff::Backoff;
 use fleet_protocol::event::{EventKind, Severity};
 use fleet_protocol::heartbeat::{Heartbeat, HeartbeatAck, OperatingMode};
 use jiff::Timestamp;
 
 use super::context::{Context, Ctx, dice};
 use super::enrol::linked;
-use crate::core::backoff::Backoff;
 use crate::core::contact::Need;
 use crate::core::interval::next_poll_ms;
 use crate::platform::clock;

@@ -6,6 +6,7 @@
 
 use std::time::Duration;
 
+use fleet_protocol::backoff::Backoff;
 use fleet_protocol::enrolment::RenewCertificate;
 use fleet_protocol::event::{EventKind, Severity};
 use jiff::Timestamp;
@@ -14,7 +15,6 @@ use super::context::{CallError, Ctx, dice};
 use super::enrol::{self, linked};
 use super::identity::{self, IdentityError, renewed};
 use crate::client::ClientError;
-use crate::core::backoff::Backoff;
 use crate::core::certificate::{NoCertificate, Validity};
 
 const DEADLINE: Duration = Duration::from_mins(10);

@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use fleet_protocol::backoff::Backoff;
 use fleet_protocol::update::UpdateReport;
 use tokio::sync::mpsc;
 
 use super::context::{CallError, Ctx, dice};
 use super::enrol::linked;
 use super::update;
-use crate::core::backoff::Backoff;
 use crate::core::update::MAX_REPORTS;
 
 const BACKOFF: Backoff = Backoff {

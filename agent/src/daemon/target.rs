@@ -4,6 +4,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use fleet_protocol::backoff::Backoff;
 use fleet_protocol::target::{Target, TargetRelease};
 use fleet_protocol::trust::{Envelope, VerifiedRelease, VerifyReleaseError};
 use serde::{Deserialize, Serialize};
@@ -13,7 +14,6 @@ use super::context::{Ctx, dice};
 use super::enrol::linked;
 use super::{config, update};
 use crate::client::TargetAnswer;
-use crate::core::backoff::Backoff;
 use crate::core::contact::Need;
 use crate::core::interval::next_poll_ms;
 use crate::core::update::{Candidate, Wanted};

@@ -3,12 +3,12 @@
 //! It carries no content. A wake-up only makes the next poll come now, so that a lost one costs
 //! nothing but time.
 
+use fleet_protocol::backoff::Backoff;
 use std::time::Duration;
 
 use super::context::{Ctx, Link, dice};
 use super::enrol::linked;
 use crate::client::ClientError;
-use crate::core::backoff::Backoff;
 
 /// Fast enough to matter, slow enough that a broken proxy in between is not hammered.
 const BACKOFF: Backoff = Backoff {

@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use fleet_protocol::backoff::Backoff;
 use fleet_protocol::event::{Event, EventBatch, EventKind, Severity};
 use fleet_protocol::heartbeat::{ErrorCounts, Heartbeat, OperatingMode, ResetReason};
 use fleet_protocol::update::UpdateState;
@@ -11,7 +12,6 @@ use jiff::Timestamp;
 
 use super::facts::{self, DataState};
 use crate::client::{ControlPlane, TimeFloor};
-use crate::core::backoff::Backoff;
 use crate::daemon::clock_keeper::{self, ClockKeeper};
 use crate::daemon::identity::{self, Identity};
 use crate::daemon::status::Status;

@@ -1,12 +1,12 @@
 //! One step in progress: collects what changed and puts the effects into their order.
 
 use fleet_protocol::Version;
+use fleet_protocol::backoff::Backoff;
 use fleet_protocol::update::{BootedSystem, FailureReason, UpdateReport};
 
 use super::record::{MAX_FAILURES, MAX_REPORTS};
 use super::{Effect, Engine, Event, Situation, State};
 use crate::core::admission::{Failure, Memory};
-use crate::core::backoff::Backoff;
 use crate::core::{admission, after};
 
 /// Pauses between tries of one version that failed for a passing cause.
