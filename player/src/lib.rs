@@ -1,3 +1,6 @@
 //! The player: keeps pictures on the glass, whatever happens to content, network and control plane.
 
+pub mod app;
+pub mod clock;
 pub mod core;
+pub mod media;

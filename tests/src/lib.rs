@@ -7,6 +7,8 @@
 pub mod fake_rauc;
 pub mod fleet;
 pub mod kit;
+#[cfg(feature = "media")]
+pub mod media;
 pub mod proxy;
 pub mod random;
 pub mod vm;

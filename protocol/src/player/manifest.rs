@@ -62,17 +62,22 @@ pub struct Settings {
     pub cache_budget_bytes: Option<u64>,
 }
 
+impl Settings {
+    /// What a kiosk has that was told nothing.
+    pub const KIOSK: Self = Self {
+        run_mode: RunMode::Kiosk,
+        launch_on_boot: true,
+        auto_relaunch: true,
+        keep_awake: true,
+        watchdog_return_to_foreground: true,
+        orientation: Orientation::Landscape,
+        cache_budget_bytes: None,
+    };
+}
+
 impl Default for Settings {
     fn default() -> Self {
-        Self {
-            run_mode: RunMode::Kiosk,
-            launch_on_boot: true,
-            auto_relaunch: true,
-            keep_awake: true,
-            watchdog_return_to_foreground: true,
-            orientation: Orientation::Landscape,
-            cache_budget_bytes: None,
-        }
+        Self::KIOSK
     }
 }
 

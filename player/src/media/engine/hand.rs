@@ -1,0 +1,134 @@
+//! One item in the engine's hands: its decoder, and the frames that came from it.
+
+use fleet_protocol::player::{DecodeFailure, ItemKind};
+
+use super::Job;
+use super::pace::{Pace, Timed};
+use crate::core::screen::Ticket;
+use crate::media::decoder::{Decoder, Said};
+use crate::media::frame::{Pool, SharedFrame};
+use crate::media::wire::Order;
+
+/// A film that brings no frame for so long while it is shown is cut off.
+const STALLED_NS: u64 = 5_000_000_000;
+
+/// Sound from an item on the glass.
+#[derive(Debug)]
+pub(super) struct Piece {
+    pub(super) samples: Vec<u8>,
+    pub(super) pts_ns: u64,
+}
+
+/// What became of listening to the decoder.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Heard {
+    Nothing,
+    FirstPicture,
+    Failed {
+        reason: DecodeFailure,
+        message: String,
+    },
+}
+
+#[derive(Debug)]
+pub(super) struct Hand {
+    pub(super) ticket: Ticket,
+    pub(super) job: Job,
+    pub(super) decoder: Decoder,
+    pub(super) pace: Pace<SharedFrame>,
+    pub(super) sound: Vec<Piece>,
+    /// A picture came; the item can be shown.
+    prepared: bool,
+    /// When the decoder last brought a frame, or was last waited for.
+    alive_ns: u64,
+}
+
+impl Hand {
+    /// Gives the decoder its order.
+    pub(super) fn new(
+        ticket: Ticket,
+        job: Job,
+        mut decoder: Decoder,
+        pool: &Pool,
+    ) -> std::io::Result<Self> {
+        decoder.open(Order {
+            path: job.path.clone(),
+            kind: job.item.kind,
+            screen: pool.size(),
+            orientation: job.orientation,
+            fit: job.item.fit,
+            sound: job.item.kind == ItemKind::Video && job.item.volume_percent > 0,
+        })?;
+        Ok(Self {
+            ticket,
+            job,
+            decoder,
+            pace: Pace::new(),
+            sound: Vec::new(),
+            prepared: false,
+            alive_ns: 0,
+        })
+    }
+
+    pub(super) const fn is_prepared(&self) -> bool {
+        self.prepared
+    }
+
+    /// It is on the glass from `base_ns` on.
+    pub(super) fn begin(&mut self, base_ns: u64) -> std::io::Result<()> {
+        self.pace.begin(base_ns);
+        self.alive_ns = base_ns;
+        self.decoder.shown()
+    }
+
+    /// Takes all that the decoder has said by now.
+    pub(super) fn listen(&mut self, pool: &Pool, now_ns: u64) -> Heard {
+        let mut heard = Heard::Nothing;
+        while let Some(said) = self.decoder.listen(pool) {
+            match said {
+                Said::Waiting => {}
+                Said::Frame {
+                    frame,
+                    pts_ns,
+                    duration_ns,
+                    slot,
+                } => {
+                    self.alive_ns = now_ns;
+                    self.pace.add(Timed {
+                        frame,
+                        pts_ns,
+                        duration_ns,
+                        slot,
+                    });
+                    if !std::mem::replace(&mut self.prepared, true) {
+                        heard = Heard::FirstPicture;
+                    }
+                }
+                Said::Sound { samples, pts_ns } => self.sound.push(Piece { samples, pts_ns }),
+                Said::Ended if self.prepared => self.pace.complete(),
+                Said::Ended => {
+                    return Heard::Failed {
+                        reason: DecodeFailure::DecodeError,
+                        message: "the file ends before its first picture".to_owned(),
+                    };
+                }
+                Said::Failed { reason, message } => return Heard::Failed { reason, message },
+                Said::Gone(message) => {
+                    return Heard::Failed {
+                        reason: DecodeFailure::DecoderCrashed,
+                        message,
+                    };
+                }
+            }
+        }
+        heard
+    }
+
+    /// Whether it should have brought a frame by now.
+    pub(super) fn is_stalled(&self, now_ns: u64) -> bool {
+        self.job.item.kind == ItemKind::Video
+            && self.pace.base_ns().is_some()
+            && self.pace.is_starved()
+            && now_ns.saturating_sub(self.alive_ns) >= STALLED_NS
+    }
+}

@@ -1,0 +1,24 @@
+//! Pixels: from a file to the glass, and nothing between two pictures.
+//!
+//! ```text
+//!  file ─► decoder process ─► frames in shared memory ─► engine ─► appsrc ─► sink ─► glass
+//!          (one an item, no network,                     (one thread)        (one, PLAYING for ever)
+//!           seccomp, Landlock, memory limit)
+//! ```
+//!
+//! A decoder delivers frames that fit the screen exactly: decoded, turned, scaled and converted. So the
+//! sink sees one format for its whole life and never has a reason to set another mode, and the engine
+//! has nothing to do but to hand on the right frame at the right time.
+//!
+//! Invariants:
+//! - Nothing that a file could influence is parsed outside a decoder process. What a decoder says is
+//!   data of a stranger too: it is checked before it is used.
+//! - The picture on the glass stays until the next one is there. Only the engine's owner decides which
+//!   that is ([`crate::core::screen`]); only [`engine`] puts it there.
+//! - GStreamer is used in this folder alone.
+
+pub mod decoder;
+pub mod engine;
+pub mod frame;
+pub mod output;
+pub mod wire;
