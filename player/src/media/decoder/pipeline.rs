@@ -1,8 +1,8 @@
 //! GStreamer inside a decoder: from a file to frames of the screen's size and format.
 //!
 //! ```text
-//! filesrc ─ typefind ─ decodebin ┬ turn as the file says ─ crop ─ scale, convert ─ turn as the screen hangs ─ frames
-//!                                └ convert ─ resample ─ without gaps ─ sound
+//! filesrc ─ decodebin ┬ turn as the file says ─ crop ─ scale, convert ─ turn as the screen hangs ─ frames
+//!                     └ convert ─ resample ─ without gaps ─ sound
 //! ```
 
 use fleet_protocol::player::{DecodeFailure, Fit, ItemKind, Orientation};
@@ -19,7 +19,6 @@ const MAX_PIXELS: i64 = 8_192 * 8_192;
 /// What is loaded before the order comes, if it is installed: it is what most files need.
 const USUAL: &[&str] = &[
     "filesrc",
-    "typefind",
     "decodebin",
     "qtdemux",
     "h264parse",
@@ -63,14 +62,14 @@ pub(super) fn start(order: &Order, outlet: &Outlet) -> Result<gst::Pipeline, Fai
 }
 
 fn build(order: &Order, outlet: &Outlet) -> Result<gst::Pipeline, gst::glib::Error> {
-    let pipeline =
-        gst::parse::launch("filesrc name=file ! typefind name=type ! decodebin name=decode")?
-            .downcast::<gst::Pipeline>()
-            .map_err(|_| gst::glib::Error::new(gst::CoreError::Failed, "not a pipeline"))?;
-    let (Some(file), Some(kind), Some(decode)) = (
+    let pipeline = gst::parse::launch("filesrc name=file ! decodebin name=decode")?
+        .downcast::<gst::Pipeline>()
+        .map_err(|_| gst::glib::Error::new(gst::CoreError::Failed, "not a pipeline"))?;
+    // `decodebin` finds out the file's type by a `typefind` of its own.
+    let (Some(file), Some(decode), Some(typefind)) = (
         pipeline.by_name("file"),
-        pipeline.by_name("type"),
         pipeline.by_name("decode"),
+        pipeline.by_name("typefind"),
     ) else {
         return Err(gst::glib::Error::new(
             gst::CoreError::Failed,
@@ -78,7 +77,7 @@ fn build(order: &Order, outlet: &Outlet) -> Result<gst::Pipeline, gst::glib::Err
         ));
     };
     file.set_property("location", order.path.display().to_string());
-    check_kind(&kind, order.kind, outlet);
+    check_kind(&typefind, order.kind, outlet);
     let wanted = if order.sound {
         "video/x-raw(ANY);audio/x-raw"
     } else {

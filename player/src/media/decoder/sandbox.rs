@@ -293,7 +293,12 @@ mod tests {
         assert_eq!(unix, ErrorKind::PermissionDenied);
         assert_eq!(thread, 7);
         let called = |call| CALLS.contains(&call);
-        for call in [libc::SYS_execve, libc::SYS_socket, libc::SYS_ptrace, libc::SYS_mount] {
+        for call in [
+            libc::SYS_execve,
+            libc::SYS_socket,
+            libc::SYS_ptrace,
+            libc::SYS_mount,
+        ] {
             assert!(!called(call), "{call}");
         }
     }

@@ -10,7 +10,8 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use fleet_protocol::player::DecodeFailure;
 
 use super::super::wire::{FromDecoder, Link, Order, SLOTS, ToDecoder};
-use super::{pipeline, sandbox};
+use super::pipeline;
+use super::sandbox::{self, SandboxError};
 
 /// Why there is no picture (more).
 #[derive(Debug, Clone)]
@@ -132,7 +133,10 @@ fn serve() -> io::Result<()> {
     }));
     let begun = sandbox::enter(&order.path, frame_bytes * SLOTS as u64)
         .map_err(|error| Failure {
-            reason: DecodeFailure::DecodeError,
+            reason: match error {
+                SandboxError::Path { .. } => DecodeFailure::FileDamaged,
+                _ => DecodeFailure::DecodeError,
+            },
             message: chain(&error),
         })
         .and_then(|()| pipeline::start(&order, &outlet));

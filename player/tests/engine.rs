@@ -1,0 +1,431 @@
+//! The engine with real decoder processes and real files; only the glass is a sink that reads codes.
+
+#![allow(clippy::unwrap_used, reason = "a test may fail anywhere")]
+
+use std::path::{Path, PathBuf};
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
+
+use fleet_player::core::screen::Ticket;
+use fleet_player::media::decoder::Program;
+use fleet_player::media::engine::{Engine, Job, Report};
+use fleet_player::media::frame::Size;
+use fleet_player::media::output::{self, Glass};
+use fleet_protocol::player::{
+    DecodeFailure, Fit, Item, ItemKind, Orientation, Transition, TransitionKind,
+};
+use fleet_protocol::{AssetId, Sha256};
+use fleet_tests::media::{self, Code, Film};
+use gstreamer as gst;
+use gstreamer::prelude::*;
+
+const WIDTH: u32 = 640;
+const HEIGHT: u32 = 360;
+/// Generous: the machine may be busy with others.
+const DEADLINE: Duration = Duration::from_secs(30);
+
+/// What was seen on the glass, and when.
+#[derive(Debug, Clone)]
+struct Seen {
+    code: Option<Code>,
+    screen: Vec<u8>,
+}
+
+struct Cinema {
+    engine: Engine,
+    reports: mpsc::Receiver<Report>,
+    glass: mpsc::Receiver<Seen>,
+    dir: tempfile::TempDir,
+    tickets: u64,
+}
+
+impl Cinema {
+    fn open() -> Self {
+        output::init().unwrap();
+        let (see, glass) = mpsc::channel();
+        let callbacks = gstreamer_app::AppSinkCallbacks::builder()
+            .new_sample(move |sink| {
+                let sample = sink.pull_sample().map_err(|_| gst::FlowError::Eos)?;
+                let buffer = sample.buffer().unwrap();
+                let screen = buffer.map_readable().unwrap().to_vec();
+                let code = media::read(&screen, WIDTH, HEIGHT);
+                // The test is over before the engine.
+                let _ = see.send(Seen { code, screen });
+                Ok(gst::FlowSuccess::Ok)
+            })
+            .build();
+        let sink = gstreamer_app::AppSink::builder()
+            .callbacks(callbacks)
+            .sync(true)
+            .build();
+        let (tell, reports) = mpsc::channel();
+        let engine = Engine::start(
+            Glass::Sink(sink.upcast()),
+            Size::new(WIDTH, HEIGHT).unwrap(),
+            Program {
+                path: PathBuf::from(env!("CARGO_BIN_EXE_fleet-player")),
+            },
+            move |report| {
+                let _ = tell.send(report);
+            },
+        )
+        .unwrap();
+        Self {
+            engine,
+            reports,
+            glass,
+            dir: tempfile::tempdir().unwrap(),
+            tickets: 0,
+        }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    fn film(&self, item: u16, frames: u16) -> Job {
+        let path = self.path(&format!("{item}.mp4"));
+        let film = Film {
+            item,
+            frames,
+            frames_a_second: 25,
+            width: WIDTH,
+            height: HEIGHT,
+            sound: false,
+        };
+        media::write_film(&path, &film).unwrap();
+        job(&path, ItemKind::Video)
+    }
+
+    fn picture(&self, item: u16, width: u32, height: u32) -> Job {
+        let path = self.path(&format!("{item}.png"));
+        media::write_picture(&path, item, width, height).unwrap();
+        job(&path, ItemKind::Image)
+    }
+
+    fn prepare(&mut self, job: Job) -> Ticket {
+        self.tickets += 1;
+        let ticket = Ticket(self.tickets);
+        self.engine.prepare(ticket, job);
+        ticket
+    }
+
+    fn prepared(&mut self, job: Job) -> Ticket {
+        let ticket = self.prepare(job);
+        assert_eq!(self.report(), Report::Prepared(ticket));
+        ticket
+    }
+
+    fn report(&self) -> Report {
+        self.reports.recv_timeout(DEADLINE).expect("a report")
+    }
+
+    fn failure(&self) -> (DecodeFailure, String) {
+        match self.report() {
+            Report::Failed {
+                reason, message, ..
+            } => (reason, message),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// All that is seen until `enough` of it was.
+    fn watch(&self, mut enough: impl FnMut(&Seen) -> bool) -> Vec<Seen> {
+        let until = Instant::now() + DEADLINE;
+        let mut seen = Vec::new();
+        loop {
+            let left = until.saturating_duration_since(Instant::now());
+            let next = self.glass.recv_timeout(left).expect("a picture");
+            let is_enough = enough(&next);
+            seen.push(next);
+            if is_enough {
+                return seen;
+            }
+        }
+    }
+
+    fn watch_for(&self, item: u16) -> Vec<Seen> {
+        self.watch(|seen| seen.code.is_some_and(|code| code.item == item))
+    }
+}
+
+fn job(path: &Path, kind: ItemKind) -> Job {
+    Job {
+        item: Item {
+            asset_id: "ast_1".parse::<AssetId>().unwrap(),
+            kind,
+            url: "https://cdn.example/a".to_owned(),
+            checksum_sha256: Sha256::of("a"),
+            duration_seconds: 10,
+            width_px: WIDTH,
+            height_px: HEIGHT,
+            file_size_bytes: 1,
+            fit: Fit::Letterbox,
+            transition: Transition::default(),
+            volume_percent: 100,
+        },
+        path: path.to_owned(),
+        orientation: Orientation::Landscape,
+    }
+}
+
+fn codes(seen: &[Seen]) -> Vec<Code> {
+    let codes = seen.iter().map(|seen| seen.code.expect("no blank picture"));
+    codes.collect()
+}
+
+#[test]
+fn a_film_is_shown_frame_by_frame_to_its_end() {
+    let mut cinema = Cinema::open();
+    let film = cinema.film(5, 30);
+    let ticket = cinema.prepared(film);
+    cinema.engine.show(ticket);
+    let seen = cinema.watch(|seen| seen.code.is_some_and(|code| code.frame == 29));
+    let codes = codes(&seen);
+    assert!(codes.iter().all(|code| code.item == 5), "{codes:?}");
+    assert!(codes.is_sorted(), "{codes:?}");
+    assert_eq!(codes[0].frame, 0);
+    assert_eq!(cinema.report(), Report::Ended(ticket));
+}
+
+#[test]
+fn between_two_items_nothing_else_is_seen() {
+    let mut cinema = Cinema::open();
+    let (first, second) = (cinema.film(1, 10), cinema.film(2, 10));
+    let picture = cinema.picture(3, WIDTH, HEIGHT);
+    let first = cinema.prepared(first);
+    cinema.engine.show(first);
+    assert_eq!(cinema.report(), Report::Ended(first));
+    // Nothing is ready yet: the last picture stays.
+    let second = cinema.prepared(second);
+    cinema.engine.show(second);
+    let picture = cinema.prepared(picture);
+    assert_eq!(cinema.report(), Report::Ended(second));
+    cinema.engine.show(picture);
+    let seen = cinema.watch_for(3);
+    let items: Vec<u16> = codes(&seen).iter().map(|code| code.item).collect();
+    assert!(items.is_sorted(), "{items:?}");
+    assert!(items.contains(&1) && items.contains(&2), "{items:?}");
+}
+
+#[test]
+fn an_image_is_handed_on_again_while_it_stays() {
+    let mut cinema = Cinema::open();
+    let picture = cinema.picture(9, WIDTH, HEIGHT);
+    let ticket = cinema.prepared(picture);
+    cinema.engine.show(ticket);
+    let mut times = 0;
+    let seen = cinema.watch(|_| {
+        times += 1;
+        times == 3
+    });
+    assert!(codes(&seen).iter().all(|code| code.item == 9));
+    let counts = cinema.engine.counts().unwrap();
+    assert!(counts.presented >= 3, "{counts:?}");
+    let snapshot = cinema.engine.snapshot().unwrap();
+    assert_eq!(snapshot.as_ref(), seen[0].screen);
+}
+
+#[test]
+fn a_file_that_cannot_be_decoded_fails_and_the_picture_stays() {
+    let mut cinema = Cinema::open();
+    let whole = cinema.film(1, 10);
+    let shown = cinema.picture(7, WIDTH, HEIGHT);
+    let shown = cinema.prepared(shown);
+    cinema.engine.show(shown);
+    cinema.watch_for(7);
+    let bytes = std::fs::read(&whole.path).unwrap();
+    let cases: [(&str, ItemKind, &[u8], DecodeFailure); 6] = [
+        (
+            "text.mp4",
+            ItemKind::Video,
+            b"no film at all",
+            DecodeFailure::DecodeError,
+        ),
+        (
+            "cut.mp4",
+            ItemKind::Video,
+            &bytes[..bytes.len() / 2],
+            DecodeFailure::DecodeError,
+        ),
+        (
+            "film.jpg",
+            ItemKind::Image,
+            &bytes,
+            DecodeFailure::DecodeError,
+        ),
+        (
+            "empty.png",
+            ItemKind::Image,
+            b"",
+            DecodeFailure::DecodeError,
+        ),
+        (
+            "bomb.png",
+            ItemKind::Image,
+            &media::png_bomb(20_000),
+            DecodeFailure::LimitExceeded,
+        ),
+        (
+            "noise.png",
+            ItemKind::Image,
+            b"\x89PNG\r\n\x1a\nnoise",
+            DecodeFailure::DecodeError,
+        ),
+    ];
+    for (name, kind, bytes, expected) in cases {
+        let path = cinema.path(name);
+        std::fs::write(&path, bytes).unwrap();
+        cinema.prepare(job(&path, kind));
+        let (reason, message) = cinema.failure();
+        assert_eq!(reason, expected, "{name}: {message}");
+        assert!(!message.is_empty(), "{name}");
+    }
+    cinema.prepare(job(&cinema.path("absent.png"), ItemKind::Image));
+    assert_eq!(cinema.failure().0, DecodeFailure::FileDamaged);
+    // What comes after it plays, and nothing else was seen in the meantime.
+    let after = cinema.picture(8, WIDTH, HEIGHT);
+    let after = cinema.prepared(after);
+    cinema.engine.show(after);
+    let seen = cinema.watch_for(8);
+    assert!(codes(&seen).iter().all(|code| matches!(code.item, 7 | 8)));
+}
+
+#[test]
+fn a_decoder_that_is_killed_costs_its_item_alone() {
+    let mut cinema = Cinema::open();
+    let film = cinema.film(1, 500);
+    let picture = cinema.picture(2, WIDTH, HEIGHT);
+    let film = cinema.prepared(film);
+    cinema.engine.show(film);
+    cinema.watch(|seen| seen.code.is_some_and(|code| code.frame > 5));
+    let path = cinema.path("1.mp4");
+    let decoder = decoder_of(&path).expect("a decoder that has the film open");
+    nix::sys::signal::kill(decoder, nix::sys::signal::Signal::SIGKILL).unwrap();
+    let (reason, message) = cinema.failure();
+    assert_eq!(reason, DecodeFailure::DecoderCrashed, "{message}");
+    let picture = cinema.prepared(picture);
+    cinema.engine.show(picture);
+    let seen = cinema.watch_for(2);
+    let codes = codes(&seen);
+    assert!(
+        codes.iter().all(|code| matches!(code.item, 1 | 2)),
+        "{codes:?}"
+    );
+}
+
+/// The process that has `path` open, among all of this machine.
+fn decoder_of(path: &Path) -> Option<nix::unistd::Pid> {
+    let path = path.canonicalize().ok()?;
+    let processes = std::fs::read_dir("/proc").ok()?.flatten();
+    let mut decoders = processes.filter_map(|process| {
+        let pid: i32 = process.file_name().to_str()?.parse().ok()?;
+        let files = std::fs::read_dir(process.path().join("fd")).ok()?.flatten();
+        let mut links = files.filter_map(|file| std::fs::read_link(file.path()).ok());
+        links.any(|link| link == path).then_some(pid)
+    });
+    decoders.next().map(nix::unistd::Pid::from_raw)
+}
+
+#[test]
+fn a_crossfade_goes_through_mixed_pictures_and_never_through_black() {
+    let mut cinema = Cinema::open();
+    let from = cinema.picture(0, WIDTH, HEIGHT);
+    let mut to = cinema.picture(63, WIDTH, HEIGHT);
+    to.item.transition = Transition {
+        kind: TransitionKind::Crossfade,
+        duration_ms: 1_000,
+    };
+    let from = cinema.prepared(from);
+    cinema.engine.show(from);
+    let before = cinema.watch_for(0).pop().unwrap();
+    let to = cinema.prepared(to);
+    cinema.engine.show(to);
+    // The picture has settled when it is handed on unchanged.
+    let mut last = Vec::new();
+    let mut seen = cinema.watch(|seen| {
+        let settled = seen.screen == last && seen.code.is_some_and(|code| code.item == 63);
+        last.clone_from(&seen.screen);
+        settled
+    });
+    let after = seen.pop().unwrap();
+    let mut mixed = 0;
+    for seen in &seen {
+        let pixels = before.screen.iter().zip(&after.screen).zip(&seen.screen);
+        for ((a, b), pixel) in pixels.step_by(997) {
+            let (low, high) = (a.min(b), a.max(b));
+            assert!((low.saturating_sub(1)..=high.saturating_add(1)).contains(pixel));
+        }
+        mixed += usize::from(seen.screen != before.screen && seen.screen != after.screen);
+    }
+    assert!(mixed > 0, "{} pictures", seen.len());
+}
+
+#[test]
+fn a_picture_is_fitted_and_turned_as_asked() {
+    let mut cinema = Cinema::open();
+    let mut tried = 0u16;
+    let mut check =
+        |fit, orientation, size: (u32, u32), area: (u32, u32, u32, u32), turned: bool| {
+            tried += 1;
+            let mut job = cinema.picture(tried, size.0, size.1);
+            job.item.fit = fit;
+            job.orientation = orientation;
+            let ticket = cinema.prepared(job);
+            cinema.engine.show(ticket);
+            let screen = cinema.watch(|_| true).pop().unwrap().screen;
+            let upright = if turned { rotated(&screen) } else { screen };
+            let stride = if turned { HEIGHT } else { WIDTH };
+            let code = media::read_within(&upright, stride, area);
+            let expected = Code {
+                item: tried,
+                frame: 0,
+            };
+            assert_eq!(code, Some(expected), "{fit:?} {orientation:?}");
+        };
+    let whole = (0, 0, WIDTH, HEIGHT);
+    check(
+        Fit::Letterbox,
+        Orientation::Landscape,
+        (1280, 720),
+        whole,
+        false,
+    );
+    // A square in the middle, black beside it.
+    check(
+        Fit::Letterbox,
+        Orientation::Landscape,
+        (320, 320),
+        (140, 0, 360, 360),
+        false,
+    );
+    check(
+        Fit::Stretch,
+        Orientation::Landscape,
+        (320, 320),
+        whole,
+        false,
+    );
+    // Seen by somebody whose screen was turned clockwise, the picture is upright.
+    let tall = (0, 0, HEIGHT, WIDTH);
+    check(
+        Fit::Letterbox,
+        Orientation::Portrait,
+        (360, 640),
+        tall,
+        true,
+    );
+}
+
+/// As seen on a screen that was turned clockwise by 90 degrees.
+fn rotated(screen: &[u8]) -> Vec<u8> {
+    let (width, height) = (WIDTH as usize, HEIGHT as usize);
+    let mut turned = vec![0; screen.len()];
+    for y in 0..height {
+        for x in 0..width {
+            let (from, to) = ((y * width + x) * 4, (x * height + (height - 1 - y)) * 4);
+            turned[to..to + 4].copy_from_slice(&screen[from..from + 4]);
+        }
+    }
+    turned
+}
