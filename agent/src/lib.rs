@@ -5,7 +5,6 @@ pub mod core;
 pub mod daemon;
 pub mod platform;
 
-pub mod card;
 pub mod page;
 pub mod safe_mode;
 pub mod support_bundle;

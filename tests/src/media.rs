@@ -61,7 +61,11 @@ pub fn pixels(code: Code, width: u32, height: u32) -> Vec<u8> {
         for x in 0..width {
             let column = x * COLUMNS / width;
             let one = bits & (1 << (COLUMNS - 1 - column)) != 0;
-            let pixel = if one == lower { [16, 16, 16, 255] } else { light };
+            let pixel = if one == lower {
+                [16, 16, 16, 255]
+            } else {
+                light
+            };
             bytes.extend_from_slice(&pixel);
         }
     }
@@ -245,8 +249,14 @@ mod tests {
     fn a_code_is_read_back_and_a_blank_screen_is_none() {
         for code in [
             Code { item: 0, frame: 0 },
-            Code { item: 63, frame: 1023 },
-            Code { item: 21, frame: 682 },
+            Code {
+                item: 63,
+                frame: 1023,
+            },
+            Code {
+                item: 21,
+                frame: 682,
+            },
         ] {
             let screen = pixels(code, 160, 90);
             assert_eq!(read(&screen, 160, 90), Some(code));

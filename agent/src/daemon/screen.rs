@@ -4,12 +4,13 @@
 use std::path::Path;
 use std::time::Duration;
 
+use fleet_cards::Card;
 use fleet_protocol::update::UpdateState;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use super::context::Ctx;
-use crate::card::{Card, Screen, fingerprint};
+use crate::platform::framebuffer::{Screen, fingerprint};
 use crate::platform::metrics;
 
 const DEADLINE: Duration = Duration::from_mins(2);

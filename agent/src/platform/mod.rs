@@ -10,6 +10,7 @@ pub mod bus;
 pub mod clock;
 pub mod cmdline;
 pub mod files;
+pub mod framebuffer;
 pub mod kept;
 pub mod key_chain;
 pub mod logging;

@@ -16,13 +16,14 @@ use super::facts::Facts;
 use super::gate::Gate;
 use super::presence::Keyboards;
 use super::{network, pin, sign_of_life};
-use crate::card::{Card, SafeModeCard, Screen};
 use crate::core::Monotonic;
 use crate::core::safe_mode::{self, Event, Watch};
 use crate::page;
 use crate::platform::files::{self, Access};
+use crate::platform::framebuffer::Screen;
 use crate::platform::paths::Paths;
 use crate::platform::{booted, clock, logging, reset, systemd};
+use fleet_cards::{Card, SafeModeCard};
 
 const TICK: Duration = Duration::from_millis(300);
 /// The console or a driver may have painted over the card; addresses may have changed.

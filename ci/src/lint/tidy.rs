@@ -24,8 +24,12 @@ const APART: &[&str] = &[
 const MAY_USE: &[(&str, &[&str])] = &[
     ("fleet-protocol", &[]),
     ("fleet-schedule", &["fleet-protocol"]),
-    ("fleet-agent", &["fleet-protocol"]),
-    ("fleet-player", &["fleet-protocol", "fleet-schedule"]),
+    ("fleet-cards", &[]),
+    ("fleet-agent", &["fleet-cards", "fleet-protocol"]),
+    (
+        "fleet-player",
+        &["fleet-cards", "fleet-protocol", "fleet-schedule"],
+    ),
     ("fleet-venue", &["fleet-protocol", "fleet-schedule"]),
     ("fleet-control", &["fleet-protocol", "fleet-schedule"]),
     ("fleet", &["fleet-protocol", "fleet-schedule"]),

@@ -12,6 +12,7 @@ use fleet_protocol::player::{
 };
 use fleet_protocol::{AssetId, PlaylistId, Sha256};
 
+use super::card;
 use super::show::Surroundings;
 use crate::clock;
 use crate::core::screen::{AssetRef, Card, Event};
@@ -183,8 +184,16 @@ impl Surroundings for Folder {
         self.files.get(&item.asset_id).cloned()
     }
 
-    fn card(&self, _: Card, _: &Engine) -> Option<SharedFrame> {
-        None
+    fn card(&self, _: Card, engine: &Engine) -> Option<SharedFrame> {
+        let card = fleet_cards::Card::Status {
+            device: self.path.display().to_string(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            online: false,
+            activity: Some("There is nothing to play in this folder".to_owned()),
+            addresses: Vec::new(),
+            url: None,
+        };
+        Some(card::picture(&card, engine.size()))
     }
 
     fn news(&mut self) -> Vec<Event> {

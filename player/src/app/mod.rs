@@ -3,6 +3,7 @@
 //! One thread takes one event after the other from one channel. What the machine wants done is done in
 //! its order: what must be on disk is there before the picture changes.
 
+pub mod card;
 pub mod folder;
 mod logging;
 mod show;

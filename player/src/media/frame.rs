@@ -128,7 +128,7 @@ impl Pool {
         self.size
     }
 
-    /// A frame that `fill` writes all of. `None` if it could not.
+    /// A frame that `fill` writes all of.
     pub fn frame<E>(
         &self,
         fill: impl FnOnce(&mut [u8]) -> Result<(), E>,

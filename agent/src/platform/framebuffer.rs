@@ -10,7 +10,7 @@
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 
-use super::{Band, Card, render_band};
+use fleet_cards::{Band, Card, render_band};
 
 /// Rows drawn at a time: 64 rows of a 4K picture are 1 MB.
 const BAND_ROWS: u32 = 64;
@@ -179,4 +179,55 @@ fn visible(sysfs: &Path) -> Option<(u32, u32)> {
     let mode = modes.lines().next()?.split_once(':')?.1;
     let end = mode.find(|c: char| !c.is_ascii_digit() && c != 'x')?;
     split(&mode[..end], 'x')
+}
+
+#[cfg(test)]
+mod tests {
+    use fleet_cards::SafeModeCard;
+
+    use super::*;
+
+    #[test]
+    fn a_card_goes_to_the_device_with_its_stride_and_depth() {
+        let card = Card::SafeMode(SafeModeCard::default());
+        let check = |bits: u32, stride: usize| {
+            let folder = tempfile::tempdir().unwrap();
+            let write = |name: &str, text: &str| {
+                std::fs::write(folder.path().join(name), text).unwrap();
+            };
+            write("virtual_size", "320,480\n");
+            write("modes", "U:320x240p-60\n");
+            write("bits_per_pixel", &format!("{bits}\n"));
+            write("stride", &format!("{stride}\n"));
+            let device = folder.path().join("fb0");
+            std::fs::write(&device, b"").unwrap();
+            let screen = Screen::open_at(folder.path(), &device).unwrap();
+            assert_eq!(screen.size(), (320, 240));
+            screen.show(&card).unwrap();
+            let pixels = std::fs::read(&device).unwrap();
+            let bytes = bits as usize / 8;
+            assert_eq!(pixels.len(), 239 * stride + 320 * bytes);
+            // The coloured edge, on every row.
+            let amber: &[u8] = match bits {
+                16 => &[0x24, 0xf5],
+                _ => &[0x24, 0xa5, 0xf5],
+            };
+            for row in [0, 120, 239] {
+                assert_eq!(&pixels[row * stride..row * stride + amber.len()], amber);
+            }
+        };
+        check(32, 1280);
+        check(32, 1536);
+        check(24, 960);
+        check(16, 640);
+    }
+
+    #[test]
+    fn a_device_with_an_unknown_depth_is_refused_by_name() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("virtual_size"), "320,240").unwrap();
+        std::fs::write(folder.path().join("bits_per_pixel"), "8").unwrap();
+        let error = Screen::open_at(folder.path(), &folder.path().join("fb0")).unwrap_err();
+        assert!(error.to_string().contains("8 bits"), "{error}");
+    }
 }

@@ -1,8 +1,8 @@
-//! Cards as pixels: same in bands as in one piece, written as the device's geometry says.
+//! Cards as pixels: the same in bands as in one piece.
 
 use proptest::prelude::*;
 
-use super::{Card, SafeModeCard, Screen, render, render_band};
+use super::{Card, SafeModeCard, render, render_band};
 
 fn safe_mode() -> Card {
     Card::SafeMode(SafeModeCard {
@@ -93,49 +93,6 @@ fn the_qr_code_on_the_card_has_its_finder_pattern() {
         .map(|p| p[0] > 127)
         .collect();
     assert!(row.iter().any(|white| *white) && row.iter().any(|white| !*white));
-}
-
-#[test]
-fn a_card_goes_to_the_device_with_its_stride_and_depth() {
-    let check = |bits: u32, stride: usize| {
-        let folder = tempfile::tempdir().unwrap();
-        let write = |name: &str, text: &str| {
-            std::fs::write(folder.path().join(name), text).unwrap();
-        };
-        write("virtual_size", "320,480\n");
-        write("modes", "U:320x240p-60\n");
-        write("bits_per_pixel", &format!("{bits}\n"));
-        write("stride", &format!("{stride}\n"));
-        let device = folder.path().join("fb0");
-        std::fs::write(&device, b"").unwrap();
-        let screen = Screen::open_at(folder.path(), &device).unwrap();
-        assert_eq!(screen.size(), (320, 240));
-        screen.show(&safe_mode()).unwrap();
-        let pixels = std::fs::read(&device).unwrap();
-        let bytes = bits as usize / 8;
-        assert_eq!(pixels.len(), 239 * stride + 320 * bytes);
-        // The coloured edge, on every row.
-        let amber: &[u8] = match bits {
-            16 => &[0x24, 0xf5],
-            _ => &[0x24, 0xa5, 0xf5],
-        };
-        for row in [0, 120, 239] {
-            assert_eq!(&pixels[row * stride..row * stride + amber.len()], amber);
-        }
-    };
-    check(32, 1280);
-    check(32, 1536);
-    check(24, 960);
-    check(16, 640);
-}
-
-#[test]
-fn a_device_with_an_unknown_depth_is_refused_by_name() {
-    let folder = tempfile::tempdir().unwrap();
-    std::fs::write(folder.path().join("virtual_size"), "320,240").unwrap();
-    std::fs::write(folder.path().join("bits_per_pixel"), "8").unwrap();
-    let error = Screen::open_at(folder.path(), &folder.path().join("fb0")).unwrap_err();
-    assert!(error.to_string().contains("8 bits"), "{error}");
 }
 
 proptest! {

@@ -1,7 +1,7 @@
-//! Cards: full-screen messages in large type, drawn by the agent itself.
+//! Cards: full-screen messages in large type, as pixels.
 //!
-//! A card is what the screen shows when there is no player to show anything: at boot, while a device
-//! joins its fleet, when an operator asks "which one is it?", and in safe mode. It is readable at
+//! A card is what a screen shows when there is no content: at boot, while a device joins its fleet, when nothing
+//! is scheduled, when an operator asks "which one is it?", and in safe mode. It is readable at
 //! three metres and carries a QR code with the address of the device's local page.
 //!
 //! Invariants:
@@ -12,11 +12,9 @@
 
 mod canvas;
 mod layout;
-mod screen;
 mod text;
 
 pub use canvas::Band;
-pub use screen::{Screen, ScreenError, fingerprint};
 
 /// What to say.
 #[derive(Debug, Clone, PartialEq, Eq)]
