@@ -4,4 +4,5 @@
 //! disk, network or screen, or logs: a driver performs the effects in order and feeds results back. An
 //! event that makes no sense in a state changes nothing.
 
+pub mod cache;
 pub mod screen;
