@@ -1,6 +1,7 @@
 //! The player: keeps pictures on the glass, whatever happens to content, network and control plane.
 
 pub mod app;
+pub mod cache;
 pub mod clock;
 pub mod core;
 pub mod media;

@@ -178,6 +178,7 @@ pub struct Policy {
     on_glass: Option<Sha256>,
     checks: Checks,
     failures: u64,
+    stepped_at: Monotonic,
 }
 
 impl Policy {
@@ -203,17 +204,19 @@ impl Policy {
         };
         step.take(event);
         step.go_on();
+        step.policy.stepped_at = now.mono;
         (step.policy, step.effects)
     }
 
-    /// When [`Event::Tick`] is due; `None` if only an event changes anything.
-    pub fn next_tick(&self, now: Now) -> Option<Monotonic> {
+    /// When [`Event::Tick`] is due, which may have passed by now; `None` if only an event changes anything.
+    pub fn next_tick(&self) -> Option<Monotonic> {
         if self.paused_until.is_some() {
             return self.paused_until;
         }
         let lacking = self.wanted.iter().filter(|item| self.lacks(item));
         let resting = lacking.filter_map(|item| self.resting_until(item));
-        resting.filter(|until| now.mono < *until).min()
+        // What rested no more at the last step waits for something else.
+        resting.filter(|until| self.stepped_at < *until).min()
     }
 
     /// What can be played, by the names under which it was asked for.
@@ -221,9 +224,9 @@ impl Policy {
         self.stock.present()
     }
 
-    /// Its size, if it is here.
-    pub fn size_of(&self, sha256: &Sha256) -> Option<u64> {
-        self.stock.stored(sha256).map(|file| file.size_bytes)
+    /// `None` if it is not here.
+    pub fn file(&self, sha256: &Sha256) -> Option<&StoredFile> {
+        self.stock.stored(sha256)
     }
 
     pub fn files(&self) -> impl Iterator<Item = (&Sha256, &StoredFile)> {

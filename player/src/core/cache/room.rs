@@ -122,7 +122,7 @@ impl Step {
         while freed < size_bytes
             && let Some(sha256) = self.policy.evictable()
         {
-            freed += self.policy.size_of(&sha256).unwrap_or(0);
+            freed += self.policy.file(&sha256).map_or(0, |file| file.size_bytes);
             self.remove(sha256, Reason::FullMedium);
         }
     }

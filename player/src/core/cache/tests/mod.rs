@@ -15,7 +15,7 @@ fn the_most_urgent_are_fetched_first_and_a_few_at_a_time() {
     world.finish(sha("a"));
     world.finish(sha("c"));
     assert_eq!(world.policy.status().asset_count, 3);
-    assert_eq!(world.policy.next_tick(world.now()), None);
+    assert_eq!(world.policy.next_tick(), None);
 }
 
 #[test]
@@ -52,7 +52,7 @@ fn a_failure_pauses_its_asset_alone_and_for_longer_each_time() {
     let mut pauses = Vec::new();
     for _ in 0..4 {
         world.fail(sha("a"), 0, Fault::Http(503), u64::MAX / 2);
-        let next = world.policy.next_tick(world.now()).unwrap();
+        let next = world.policy.next_tick().unwrap();
         pauses.push(next.since(world.now().mono));
         world.pass(60);
     }
@@ -159,7 +159,7 @@ fn a_full_medium_pauses_all_downloads_and_gives_up_what_is_not_needed() {
     assert_eq!(world.said(), expected);
     world.pass(299);
     assert_eq!(world.said(), [""; 0]);
-    assert!(world.policy.size_of(&sha("kept")).is_some());
+    assert!(world.policy.file(&sha("kept")).is_some());
     world.pass(1);
     assert_eq!(world.said(), ["begin a", "begin b"]);
 }

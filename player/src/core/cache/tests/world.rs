@@ -283,7 +283,7 @@ impl World {
                 self.fail(sha256, 0, Fault::Cancelled, 0);
             } else if let Some(sha256) = self.under_way.keys().next().copied() {
                 self.finish(sha256);
-            } else if let Some(next) = self.policy.next_tick(self.now()) {
+            } else if let Some(next) = self.policy.next_tick() {
                 self.pass(next.0.div_ceil(1_000).saturating_sub(self.now_s));
             } else {
                 return;
