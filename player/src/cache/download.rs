@@ -270,6 +270,31 @@ mod tests {
     use super::*;
 
     #[test]
+    fn nothing_is_written_beyond_the_limit() {
+        let folder = tempfile::tempdir().unwrap();
+        let files = Files::open(folder.path()).unwrap();
+        let limit = 100_000;
+        let item = serde_json::json!({
+            "assetId": "a", "type": "VIDEO", "url": "http://cdn.example/a",
+            "checksumSha256": Sha256::of("a"), "widthPx": 640, "heightPx": 360,
+            "fileSizeBytes": limit
+        });
+        let download = Download {
+            item: serde_json::from_value(item).unwrap(),
+            files: files.clone(),
+            agent: Agent::new_with_defaults(),
+            timeouts: Timeouts::default(),
+            limiter: Limiter::default(),
+            cancelled: Arc::default(),
+        };
+        let mut partial = Partial::open(&files, Sha256::of("a")).unwrap();
+        let endless = io::repeat(7).take(10 * limit);
+        let ended = download.receive(endless, &mut partial);
+        assert!(matches!(ended, Err(Cause::TooLong { .. })), "{ended:?}");
+        assert!(partial.length() <= limit);
+    }
+
+    #[test]
     fn a_range_counts_only_from_where_it_was_asked_for() {
         let check = |range: &str, expected| assert_eq!(total_of(range, 100), expected, "{range}");
         check("bytes 100-199/200", Ok(Some(200)));

@@ -327,3 +327,23 @@ fn outcome(download: &Download, result: Result<u64, DownloadError>) -> Event {
 fn dice() -> u64 {
     RandomState::new().build_hasher().finish()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::sync_channel;
+
+    use super::*;
+
+    #[test]
+    fn a_job_that_panics_is_reported_all_the_same() {
+        let (input, inputs) = sync_channel(1);
+        let job = thread::spawn(move || {
+            let event = Event::Tick;
+            let _report = Report { input, event };
+            panic!("as told");
+        });
+        assert!(job.join().is_err());
+        let reported = inputs.try_recv();
+        assert!(matches!(reported, Ok(Input::Event(Event::Tick))));
+    }
+}

@@ -50,7 +50,7 @@ const MAX_WAITING: usize = 256;
 /// How to fetch and what to keep.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// Carries which servers are trusted. Deadlines and redirects are the cache's own.
+    /// Carries which servers are trusted, and by which proxy. Deadlines and redirects are the cache's own.
     pub agent: ureq::Agent,
     pub limits: Limits,
     pub timeouts: Timeouts,

@@ -72,7 +72,22 @@ fn another_range_than_asked_for_is_not_taken() {
 }
 
 #[test]
-fn wrong_bytes_are_thrown_away() {
+fn wrong_bytes_are_thrown_away_at_once() {
+    let mut settings = settings();
+    settings.limits.retry.base_ms = 3_600_000;
+    settings.limits.retry.max_ms = 3_600_000;
+    let bench = Bench::with(settings);
+    let item = bench.item("a", &content("a", LENGTH));
+    let wrong = content("wrong", LENGTH);
+    bench.server.answer("/a", [Answer::Whole(wrong)]);
+    bench.want(&[&item]);
+    assert_eq!(bench.until("failed a"), ["failed a"]);
+    assert_eq!(bench.files("partial"), 0);
+    assert_eq!(bench.files("assets"), 0);
+}
+
+#[test]
+fn after_wrong_bytes_it_begins_anew() {
     let wrong = Answer::Whole(content("wrong", LENGTH));
     let bench = check("a", &[wrong, whole("a")], &["failed a"]);
     assert_eq!(bench.server.requests()[1].header("range"), None);

@@ -158,6 +158,8 @@ impl Step {
     /// would take its room.
     pub(super) fn begin_downloads(&mut self) {
         let at_once = self.policy.limits.max_downloads.max(1);
+        // No download that begins changes it.
+        let kept_bytes = self.policy.kept_bytes();
         let mut after = 0;
         while self.policy.under_way.len() < at_once {
             let mut rest = self.policy.wanted.iter().enumerate().skip(after);
@@ -166,7 +168,7 @@ impl Step {
                 return;
             };
             after = index + 1;
-            match self.policy.room_for(&item) {
+            match self.policy.room_for(&item, kept_bytes) {
                 Room::Enough => self.begin(item),
                 Room::Later => return,
                 Room::Never(refusal) => self.refuse(&item, refusal),

@@ -68,13 +68,20 @@ impl Policy {
         self.stock.least_recently_played(self.kept.as_ref()?)
     }
 
-    pub(super) fn room_for(&self, item: &Item) -> Room {
+    fn least_urgent_partial(&self) -> Option<Sha256> {
+        let mut wanted = self.wanted.iter().rev().map(|item| item.checksum_sha256);
+        wanted.find(|sha256| self.stock.has_partial(sha256))
+    }
+
+    /// Of whole files.
+    pub(super) fn kept_bytes(&self) -> u64 {
+        let kept = self.kept.as_ref();
+        kept.map_or(0, |kept| self.stock.bytes_of(kept))
+    }
+
+    pub(super) fn room_for(&self, item: &Item, kept_bytes: u64) -> Room {
         let size_bytes = item.file_size_bytes;
         let budget_bytes = self.limits.budget_bytes;
-        let kept_bytes = self
-            .kept
-            .as_ref()
-            .map_or(0, |kept| self.stock.bytes_of(kept));
         let passing = self.under_way_bytes() + self.stock.stuck_bytes();
         if kept_bytes.saturating_add(size_bytes) > budget_bytes {
             Room::Never(Refusal {
@@ -101,17 +108,9 @@ impl Step {
         {
             self.remove(sha256, Reason::Budget);
         }
-        let wanted: Vec<Sha256> = self
-            .policy
-            .wanted
-            .iter()
-            .rev()
-            .map(|item| item.checksum_sha256)
-            .collect();
-        for sha256 in wanted {
-            if self.policy.in_use().saturating_add(size_bytes) <= budget {
-                break;
-            }
+        while self.policy.in_use().saturating_add(size_bytes) > budget
+            && let Some(sha256) = self.policy.least_urgent_partial()
+        {
             self.drop_partial(sha256);
         }
     }

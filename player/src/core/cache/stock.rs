@@ -127,6 +127,10 @@ impl Stock {
         self.partials.remove(sha256)
     }
 
+    pub(super) fn has_partial(&self, sha256: &Sha256) -> bool {
+        self.partials.contains_key(sha256)
+    }
+
     pub(super) fn partials(&self) -> impl Iterator<Item = &Sha256> {
         self.partials.keys()
     }

@@ -1,3 +1,5 @@
+//! The policy, story by story; whatever else may happen is in `any_order`.
+
 mod any_order;
 mod world;
 
