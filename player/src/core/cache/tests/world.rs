@@ -217,6 +217,9 @@ impl World {
     fn watch(&self) {
         let present: BTreeSet<AssetRef> = self.policy.present().into_iter().collect();
         assert_eq!(present, self.ready, "the screen knows what is here");
+        let useless = |sha256: &Sha256| !self.policy.wants(sha256);
+        let mut useless = self.under_way.keys().filter(|sha256| useless(sha256));
+        assert!(useless.all(|sha256| self.cancelled.contains(sha256)));
         let stuck: u64 = self.stuck.values().sum();
         assert_eq!(self.policy.status().used_bytes, self.in_use() + stuck);
         if self.policy.paused_until.is_some() || self.kept.is_none() {
