@@ -51,6 +51,7 @@ const UNHEALTHY: Wanted = (release::UNHEALTHY, "3.0.0", Variant::Unhealthy);
 const BAD: &[Wanted] = &[
     (release::NO_INIT, "3.1.0", Variant::NoInit),
     (release::DAMAGED, "3.2.0", Variant::DamagedRoot),
+    (release::HUNG_INITRD, "3.4.0", Variant::HungInitrd),
     (release::BROKEN_AGENT, "3.3.0", Variant::BrokenAgent),
 ];
 

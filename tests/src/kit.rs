@@ -23,6 +23,8 @@ pub mod release {
     pub const NO_INIT: &str = "no-init";
     /// The root does not fit its hash: three panics.
     pub const DAMAGED: &str = "damaged-root";
+    /// The initrd hangs: three resets by the watchdog.
+    pub const HUNG_INITRD: &str = "hung-initrd";
     /// A required unit fails.
     pub const UNHEALTHY: &str = "unhealthy";
     /// The agent's program can't be run.

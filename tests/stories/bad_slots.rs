@@ -96,6 +96,21 @@ fn a_slot_whose_root_is_damaged_is_given_up_after_three_attempts() -> Told {
 }
 
 #[test]
+fn a_slot_that_hangs_before_systemd_is_reset_by_the_watchdog_and_given_up() -> Told {
+    stage::tell("hung-initrd", |stage| {
+        let mark = stage.vm.serial().mark();
+        let why = falls_back(stage, release::HUNG_INITRD)?;
+        same(
+            "the reason",
+            &why,
+            &FailureReason::DidNotBoot { attempts: 3 },
+        )?;
+        let tries = stage.vm.serial().count_since(mark, "fleet: booting slot B");
+        same("attempts at slot B", &tries, &3)
+    })
+}
+
+#[test]
 fn a_slot_that_boots_but_is_unhealthy_is_rolled_back_by_the_agent() -> Told {
     stage::tell("unhealthy", |stage| {
         let mark = stage.vm.serial().mark();

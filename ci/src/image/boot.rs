@@ -9,6 +9,7 @@ use super::ImageBuilder;
 use super::initrd::verity_archive;
 use super::kernel::Kernel;
 use super::release::Verity;
+use super::variant::Variant;
 use crate::process;
 
 impl ImageBuilder {
@@ -28,6 +29,7 @@ impl ImageBuilder {
         &self,
         kernel: &Kernel,
         verity: &Verity,
+        variant: Variant,
         command_line: &str,
         to: &Path,
     ) -> Result<()> {
@@ -36,7 +38,8 @@ impl ImageBuilder {
         for (from, name) in [(&kernel.vmlinuz, "vmlinuz"), (&kernel.initrd, "initrd.img")] {
             fs::copy(from, staging.join(name)).with_context(|| format!("copying {name}"))?;
         }
-        fs::write(staging.join("verity.img"), verity_archive(&verity.config()))?;
+        let config = variant.verity_config(verity.config());
+        fs::write(staging.join("verity.img"), verity_archive(&config))?;
         let arguments = format!("{command_line} fleet.roothash={}", verity.root_hash);
         fs::write(
             staging.join("boot.cfg"),

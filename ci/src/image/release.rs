@@ -138,7 +138,7 @@ impl ImageBuilder {
         }
         step.update("boot image");
         let boot_image = dir.join("boot.img");
-        self.build_boot_image(&kernel, &verity, &command_line, &boot_image)?;
+        self.build_boot_image(&kernel, &verity, inputs.variant, &command_line, &boot_image)?;
         let release = Release {
             version: inputs.version.clone(),
             compatible: COMPATIBLE.to_owned(),

@@ -16,6 +16,8 @@ pub enum Variant {
     NoInit,
     /// The root does not fit its hash: opening it fails, an attempt is lost.
     DamagedRoot,
+    /// The initrd hangs before it hands over: the hardware watchdog ends it, an attempt is lost.
+    HungInitrd,
     /// Boots, but a unit that the role requires fails: for the health gate to find.
     Unhealthy,
     /// The agent's program is no program.
@@ -28,15 +30,24 @@ impl Variant {
             Self::Good => "good",
             Self::NoInit => "no-init",
             Self::DamagedRoot => "damaged-root",
+            Self::HungInitrd => "hung-initrd",
             Self::Unhealthy => "unhealthy",
             Self::BrokenAgent => "broken-agent",
         }
     }
 
-    /// What differs in the files. A damaged root differs in its image only.
+    /// What the initrd reads of the release, given what it should.
+    pub(super) fn verity_config(self, config: String) -> String {
+        match self {
+            Self::HungInitrd => format!("{config}while :; do sleep 60; done\n"),
+            _ => config,
+        }
+    }
+
+    /// What differs in the files. A damaged root differs in its image only, and a hung initrd in what it reads.
     pub(super) fn apply(self, overlay: &mut Overlay) -> Result<()> {
         match self {
-            Self::Good | Self::DamagedRoot => Ok(()),
+            Self::Good | Self::DamagedRoot | Self::HungInitrd => Ok(()),
             Self::NoInit => {
                 overlay.add_link("usr/lib/systemd/systemd", "/nonexistent");
                 Ok(())
