@@ -108,6 +108,10 @@ text_id!(
     EventId, "event id", "`evt_` and up to 60 of a-z, 0-9, - and _", |t| prefixed(t, "evt_")
 );
 text_id!(
+    /// One batch of rows from a player: `bat_…`; the receiver drops one that it already has.
+    BatchId, "batch id", "`bat_` and up to 60 of a-z, 0-9, - and _", |t| prefixed(t, "bat_")
+);
+text_id!(
     /// An enrolment token's public name: `tok_…`; the secret itself is never shown again.
     TokenId, "token id", "`tok_` and up to 60 of a-z, 0-9, - and _", |t| prefixed(t, "tok_")
 );

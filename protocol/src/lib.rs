@@ -33,7 +33,7 @@ pub mod why;
 
 pub use digest::{ParseDigestError, Sha256};
 pub use id::{
-    AssetId, CommandId, Compatible, DeviceId, EventId, ParseIdError, PlaylistId, RoleName,
+    AssetId, BatchId, CommandId, Compatible, DeviceId, EventId, ParseIdError, PlaylistId, RoleName,
     RolloutId, SlotId, TargetId, TenantId, TokenId, UnitName,
 };
 pub use percent::{ParsePercentError, Percent};

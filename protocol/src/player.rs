@@ -1,13 +1,17 @@
-//! What a player and its control plane say to one another: manifests down, heartbeats and events up.
+//! What a player and its control plane say to one another: manifests and commands down, heartbeats,
+//! events, results and proofs of play up.
 //!
 //! The fields and their names are the signage contract's (seed 003, §§27.8.1–27.8.3); what Fleet adds is
 //! optional, so that either side may be older. A manifest is read item by item: one that is not understood
 //! costs itself, never the playlist.
 
+mod command;
 mod event;
 mod heartbeat;
 mod manifest;
+mod proof_of_play;
 
+pub use command::{PlayerCommand, PlayerCommandKind};
 pub use event::{DecodeFailure, PlayerEvent, PlayerEventBatch, PlayerEventKind};
 pub use heartbeat::{
     CacheStatus, FrameCounts, Playback, PlayerErrors, PlayerHeartbeat, PlayerState,
@@ -16,3 +20,4 @@ pub use manifest::{
     Fit, Item, ItemKind, MAX_ITEMS, MAX_MANIFEST_BYTES, Manifest, ManifestError, Orientation,
     Playlist, RunMode, Settings, SkippedItem, Transition, TransitionKind,
 };
+pub use proof_of_play::{MAX_PROOFS_PER_BATCH, PlayOutcome, ProofOfPlay, ProofOfPlayBatch};
