@@ -6,3 +6,4 @@
 
 pub mod cache;
 pub mod screen;
+pub mod sync;
