@@ -5,5 +5,6 @@
 //! event that makes no sense in a state changes nothing.
 
 pub mod cache;
+pub mod commands;
 pub mod screen;
 pub mod sync;
