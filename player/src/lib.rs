@@ -4,4 +4,5 @@ pub mod app;
 pub mod cache;
 pub mod clock;
 pub mod core;
+pub mod journal;
 pub mod media;
