@@ -93,6 +93,8 @@ pub enum Event {
         result: Result<Success, Failure>,
         dice: u64,
     },
+    /// There was nothing of this to send after all; no request was made.
+    NothingToSend(Upload),
     /// An operator's command: ask for the manifest now.
     Refresh,
     /// Rows wait for delivery.
@@ -260,6 +262,10 @@ impl Step {
                         Err(failure) => self.failed(lane, &failure, dice),
                     }
                 }
+            }
+            Event::NothingToSend(upload) => {
+                let lane = upload.lane();
+                self.sync.in_flight.take_if(|asked| *asked == lane);
             }
             Event::Refresh => {
                 self.sync.lanes.set(Lane::Manifest, self.now.mono);

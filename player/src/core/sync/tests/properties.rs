@@ -41,14 +41,22 @@ fn any_failure() -> impl Strategy<Value = Failure> {
     })
 }
 
+fn uploads() -> impl Strategy<Value = Upload> {
+    prop_oneof![
+        Just(Upload::Results),
+        Just(Upload::Events),
+        Just(Upload::Proofs)
+    ]
+}
+
 fn event() -> impl Strategy<Value = Event> {
     let lane = (0..Lane::ALL.len()).prop_map(|index| Lane::ALL[index]);
     prop_oneof![
         2 => Just(Event::Tick),
         1 => Just(Event::Refresh),
         1 => Just(Event::Registered),
-        1 => prop_oneof![Just(Upload::Results), Just(Upload::Events), Just(Upload::Proofs)]
-            .prop_map(Event::Waiting),
+        1 => uploads().prop_map(Event::NothingToSend),
+        1 => uploads().prop_map(Event::Waiting),
         6 => (lane, prop_oneof![success().prop_map(Ok), any_failure().prop_map(Err)], any::<u64>())
             .prop_map(|(lane, result, dice)| Event::Answered { lane, result, dice }),
     ]
@@ -77,9 +85,12 @@ impl Watched {
 
     /// The kinds that were received or asked for.
     fn step(&mut self, event: Event) -> Result<Vec<Effect>, TestCaseError> {
-        if let Event::Answered { lane, .. } = &event {
-            self.in_flight.take_if(|asked| asked == lane);
-        }
+        let ended = match &event {
+            Event::Answered { lane, .. } => Some(*lane),
+            Event::NothingToSend(upload) => Some(upload.lane()),
+            _ => None,
+        };
+        self.in_flight.take_if(|asked| Some(*asked) == ended);
         let now = now_at(self.now_ms);
         let (sync, effects) = std::mem::take(&mut self.sync).step(event, now);
         self.sync = sync;
