@@ -135,3 +135,6 @@ impl Conversation {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

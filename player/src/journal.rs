@@ -150,6 +150,14 @@ impl Journal {
         })
     }
 
+    /// As on a disk that takes nothing any more.
+    #[cfg(test)]
+    pub(crate) fn take_nothing(&self) {
+        self.db
+            .pragma_update(None, "query_only", "ON")
+            .expect("it is known to SQLite");
+    }
+
     /// Gone with the player; for a device whose disk takes nothing.
     pub fn in_memory(limits: Limits) -> Self {
         Self {

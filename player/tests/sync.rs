@@ -4,99 +4,14 @@
 
 mod support;
 
-use std::time::Duration;
-
-use fleet_player::control_plane::{CallError, Deadlines};
 use fleet_player::conversation::{Happening, Wish};
-use fleet_player::core::sync::{Phase, Success};
+use fleet_player::core::sync::Phase;
 use fleet_protocol::command::CommandOutcome;
 use fleet_protocol::player::{PlayOutcome, PlayerEventKind, ProofOfPlay};
 use fleet_tests::fake_control_plane::{FakeControlPlane, Fault, TOKEN};
 use serde_json::{Value, json};
-use tempfile::TempDir;
 
-use support::{Player, at, control_plane, events, manifest};
-
-const MANIFEST: &str = "/v1/player/manifest";
-
-fn server() -> (FakeControlPlane, TempDir) {
-    let folder = tempfile::tempdir().unwrap();
-    let server = FakeControlPlane::start(folder.path()).unwrap();
-    server.set_manifest(manifest("one"));
-    (server, folder)
-}
-
-#[test]
-fn what_a_call_comes_to_is_told_by_its_kind() {
-    let (server, _folder) = server();
-    let deadlines = Deadlines {
-        connect: Duration::from_secs(5),
-        request: Duration::from_millis(400),
-    };
-    let control_plane = control_plane(&server, deadlines);
-    let check = |fault: Fault, expected: &dyn Fn(&CallError) -> bool| {
-        server.fail_next(MANIFEST, fault.clone());
-        let error = control_plane.manifest(None).unwrap_err();
-        assert!(expected(&error), "{fault:?}: {error:?}");
-        assert!(!error.hint().is_empty());
-        assert!(!format!("{error} {error:?}").contains(TOKEN));
-    };
-    for status in [401, 403, 404, 429, 500, 503] {
-        check(Fault::Status(status), &|e| e.status() == Some(status));
-    }
-    let retry_after = |expected| move |e: &CallError| e.failure().retry_after_s == expected;
-    check(
-        Fault::RetryAfter(429, "17".to_owned()),
-        &retry_after(Some(17)),
-    );
-    check(
-        Fault::RetryAfter(503, "soon".to_owned()),
-        &retry_after(None),
-    );
-    check(Fault::Redirect("http://127.0.0.1:1/".to_owned()), &|e| {
-        e.status() == Some(302)
-    });
-    check(Fault::Hang, &|e| matches!(e, CallError::TimedOut { .. }));
-    check(Fault::Close, &|e| {
-        matches!(e, CallError::Unreachable { .. })
-    });
-    check(Fault::CutAfter(10), &|e| e.status().is_none());
-    check(Fault::ContentType("text/html".to_owned()), &|e| {
-        e.status() == Some(200) && e.to_string().contains("text/html")
-    });
-    let large = vec![b' '; 5 * 1024 * 1024];
-    check(Fault::Body(large), &|e| {
-        matches!(e, CallError::Unexpected { .. })
-    });
-
-    let unreadable = |fault: Fault, expected: &str| {
-        server.fail_next(MANIFEST, fault);
-        match control_plane.manifest(None).unwrap() {
-            Success::Unreadable { etag, reason } => {
-                assert_eq!(etag.as_deref(), Some("\"one\""));
-                assert!(reason.contains(expected), "{reason}");
-            }
-            other => panic!("{other:?}"),
-        }
-    };
-    unreadable(Fault::TruncatedTo(20), "EOF");
-    unreadable(Fault::Body(b"{}".to_vec()), "manifestEtag");
-    assert_eq!(
-        control_plane.manifest(Some("\"one\"")).unwrap(),
-        Success::NotModified
-    );
-}
-
-#[test]
-fn a_refusal_says_what_the_control_plane_said_and_what_to_do() {
-    let (server, _folder) = server();
-    server.set_token("another");
-    let error = control_plane(&server, Deadlines::default())
-        .commands()
-        .unwrap_err();
-    assert!(error.to_string().contains("UNAUTHORIZED"), "{error}");
-    assert_eq!(error.hint(), "pair the device again");
-}
+use support::{MANIFEST, Player, at, events, manifest, server};
 
 #[test]
 fn a_player_fetches_its_manifest_once_and_then_asks_whether_it_changed() {
@@ -383,31 +298,4 @@ fn a_batch_that_will_never_be_taken_holds_up_nothing() {
     player.take(Happening::Played(played(2)));
     player.go_on_until("the next", |_| server.proofs().len() == 1);
     assert_eq!(server.proofs()[0]["assetId"], "ast_2");
-}
-
-#[test]
-fn the_fake_serves_files_with_ranges_and_spoils_them_on_demand() {
-    let (server, folder) = server();
-    let file: Vec<u8> = (0..=255).collect();
-    std::fs::write(folder.path().join("a.jpg"), &file).unwrap();
-    let get = |range: Option<&str>| {
-        let mut request = ureq::get(server.asset_url("a.jpg"));
-        if let Some(range) = range {
-            request = request.header("range", range);
-        }
-        let mut response = request.call().unwrap();
-        let body = response.body_mut().read_to_vec();
-        (response.status().as_u16(), body)
-    };
-    assert_eq!(get(None).1.unwrap(), file);
-    let (status, body) = get(Some("bytes=250-"));
-    assert_eq!((status, body.unwrap()), (206, file[250..].to_vec()));
-    server.fail_next("/assets/", Fault::FlippedBit);
-    assert_ne!(get(None).1.unwrap(), file);
-    server.fail_next("/assets/", Fault::TruncatedTo(9));
-    assert_eq!(get(None).1.unwrap(), file[..9]);
-    server.fail_next("/assets/", Fault::CutAfter(9));
-    assert!(get(None).1.is_err());
-    let missing = ureq::get(server.asset_url("..%2fsecret")).call();
-    assert!(missing.is_err());
 }

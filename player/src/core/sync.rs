@@ -8,7 +8,7 @@
 //! ```
 //!
 //! Each kind of request has a lane: when it is due next, and how often it has failed. A lane that is
-//! refused backs off alone; without any answer all of them wait together. The manifest sets the pace:
+//! refused backs off alone, or as long as it is told to; without any answer all of them wait together. The manifest sets the pace:
 //! commands and heartbeats follow its requests (seed 003, §§27.8 and 28.6).
 //!
 //! Invariants:
@@ -27,8 +27,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 pub use answer::{Failure, More, Success};
-pub use lane::{Lane, Upload};
-pub use link::MAX_RETRY_AFTER_S;
+pub use lane::{Lane, MAX_RETRY_AFTER_S, Upload};
 
 use lane::Lanes;
 use link::Link;
@@ -269,12 +268,12 @@ impl Step {
             }
             Event::Refresh => {
                 self.sync.lanes.set(Lane::Manifest, self.now.mono);
-                self.sync.link.end_backoff();
+                self.sync.link.release();
             }
             Event::Waiting(upload) => self.sync.lanes.gather(upload, self.now.mono),
             Event::Registered => {
                 self.sync.unauthorized = 0;
-                self.sync.link.end_backoff();
+                self.sync.link.release();
                 self.register();
             }
         }

@@ -23,7 +23,9 @@ use fleet_protocol::player::{CacheStatus, Playback, PlayerErrors, PlayerHeartbea
 use fleet_tests::fake_control_plane::{FakeControlPlane, TOKEN};
 use jiff::Timestamp;
 use serde_json::{Value, json};
+use tempfile::TempDir;
 
+pub const MANIFEST: &str = "/v1/player/manifest";
 pub const NOON: i64 = 1_800_000_000;
 /// Far more than any request to this very machine takes.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -37,6 +39,13 @@ pub fn manifest(etag: &str) -> Value {
         "manifestEtag": etag, "validToUtc": at(86_400), "nextCheckSeconds": 60,
         "settings": {}, "playlist": null,
     })
+}
+
+pub fn server() -> (FakeControlPlane, TempDir) {
+    let folder = tempfile::tempdir().unwrap();
+    let server = FakeControlPlane::start(folder.path()).unwrap();
+    server.set_manifest(manifest("one"));
+    (server, folder)
 }
 
 pub fn control_plane(server: &FakeControlPlane, deadlines: Deadlines) -> ControlPlane {

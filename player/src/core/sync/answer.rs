@@ -159,7 +159,7 @@ impl Step {
             Some(_) | None => {}
         }
         if let Some(seconds) = failure.retry_after_s {
-            self.sync.link.retry_after(seconds, now, dice);
+            self.sync.lanes.retry_after(lane, seconds, now, dice);
         }
     }
 
@@ -180,7 +180,7 @@ impl Step {
         if self.sync.unauthorized < REFUSALS {
             let pause_ms = REFUSED_PAUSE_MS + dice % REFUSED_PAUSE_MS;
             let until = self.now.mono.plus_ms(pause_ms);
-            self.sync.link.back_off(until);
+            self.sync.link.hold(until);
         } else {
             if self.sync.mode == Mode::Registered {
                 self.sync.mode = Mode::Unregistered;

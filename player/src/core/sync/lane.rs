@@ -1,7 +1,8 @@
 //! When each kind of request is due.
 //!
 //! The contract allows a device two requests a minute for manifest, commands and heartbeat, and six for
-//! events (§27.4): pauses here keep below that unless the manifest itself asks for more.
+//! events (§27.4): pauses here keep below that unless the manifest itself asks for more. A `Retry-After` is
+//! for the lane that got it, as the limits are, and nothing cuts it short.
 
 use fleet_protocol::backoff::Backoff;
 use fleet_protocol::instant::Monotonic;
@@ -11,6 +12,8 @@ pub(super) const BACKOFF: Backoff = Backoff {
     base_ms: 5_000,
     max_ms: 300_000,
 };
+/// A `Retry-After` of more is taken for this.
+pub const MAX_RETRY_AFTER_S: u64 = 3_600;
 /// Rows that come together are sent together.
 const GATHER_MS: u64 = 10_000;
 
@@ -68,6 +71,8 @@ impl Upload {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 struct State {
     due: Option<Monotonic>,
+    /// By the control plane's word, whenever it is due.
+    not_before: Monotonic,
     asked_at: Option<Monotonic>,
     /// In a row.
     failures: u32,
@@ -77,6 +82,12 @@ struct State {
 
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(super) struct Lanes([State; Lane::ALL.len()]);
+
+impl State {
+    fn due(&self) -> Option<Monotonic> {
+        self.due.map(|due| due.max(self.not_before))
+    }
+}
 
 impl Lanes {
     fn of(&mut self, lane: Lane) -> &mut State {
@@ -92,7 +103,7 @@ impl Lanes {
         Lane::ALL
             .into_iter()
             .filter(|lane| may_ask(*lane))
-            .filter_map(|lane| Some((self.0[lane as usize].due?, lane)))
+            .filter_map(|lane| Some((self.0[lane as usize].due()?, lane)))
             .min()
     }
 
@@ -143,7 +154,13 @@ impl Lanes {
         state.failures
     }
 
-    /// Not before `at`.
+    /// Spread by up to a tenth, since others were told the same.
+    pub(super) fn retry_after(&mut self, lane: Lane, seconds: u64, now: Monotonic, dice: u64) {
+        let told_ms = seconds.min(MAX_RETRY_AFTER_S) * 1_000;
+        self.of(lane).not_before = now.plus_ms(told_ms + dice % (told_ms / 10 + 1));
+    }
+
+    /// Due at `at`, or later if it already is.
     pub(super) fn put_off(&mut self, lane: Lane, at: Monotonic) {
         let state = self.of(lane);
         state.due = Some(state.due.map_or(at, |due| due.max(at)));

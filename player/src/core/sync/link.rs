@@ -6,21 +6,8 @@ use jiff::Timestamp;
 
 use super::lane::BACKOFF;
 
-/// A `Retry-After` of more is taken for this.
-pub const MAX_RETRY_AFTER_S: u64 = 3_600;
 /// One lost request is no outage.
 const OFFLINE_AFTER: u32 = 2;
-
-/// Why nothing is asked for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-enum Hold {
-    #[default]
-    None,
-    /// By the player's own choice.
-    Backoff(Monotonic),
-    /// By the control plane's word.
-    RetryAfter(Monotonic),
-}
 
 /// Requests that got no answer since this instant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,21 +18,19 @@ struct Silence {
 
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(super) struct Link {
-    hold: Hold,
+    /// Nothing is asked for before.
+    held_until: Option<Monotonic>,
     silence: Option<Silence>,
     last_success_at: Option<Timestamp>,
 }
 
 impl Link {
     pub(super) fn held_until(&self) -> Monotonic {
-        match self.hold {
-            Hold::None => Monotonic(0),
-            Hold::Backoff(until) | Hold::RetryAfter(until) => until,
-        }
+        self.held_until.unwrap_or_default()
     }
 
     pub(super) fn is_held(&self) -> bool {
-        self.hold != Hold::None
+        self.held_until.is_some()
     }
 
     pub(super) fn is_online(&self) -> bool {
@@ -56,28 +41,13 @@ impl Link {
         self.last_success_at
     }
 
-    /// The pause is over.
+    /// The pause is over, or somebody cannot wait.
     pub(super) fn release(&mut self) {
-        self.hold = Hold::None;
+        self.held_until = None;
     }
 
-    /// Somebody cannot wait. What the control plane said still holds.
-    pub(super) fn end_backoff(&mut self) {
-        if matches!(self.hold, Hold::Backoff(_)) {
-            self.hold = Hold::None;
-        }
-    }
-
-    /// Nothing is asked for before `until`.
-    pub(super) fn back_off(&mut self, until: Monotonic) {
-        self.hold = Hold::Backoff(until);
-    }
-
-    /// Spread by up to a tenth, since others were told the same.
-    pub(super) fn retry_after(&mut self, seconds: u64, now: Monotonic, dice: u64) {
-        let told_ms = seconds.min(MAX_RETRY_AFTER_S) * 1_000;
-        let until = now.plus_ms(told_ms + dice % (told_ms / 10 + 1));
-        self.hold = Hold::RetryAfter(until.max(self.held_until()));
+    pub(super) fn hold(&mut self, until: Monotonic) {
+        self.held_until = Some(until);
     }
 
     /// A request got no answer. Gives what there is to tell.
@@ -88,7 +58,7 @@ impl Link {
         });
         silence.requests = silence.requests.saturating_add(1);
         let requests = silence.requests;
-        self.back_off(now.mono.plus_ms(BACKOFF.pause_ms(requests, dice)));
+        self.hold(now.mono.plus_ms(BACKOFF.pause_ms(requests, dice)));
         (requests == OFFLINE_AFTER).then_some(PlayerEventKind::OfflineEntered {
             last_online_at_utc: self.last_success_at,
         })

@@ -1,6 +1,7 @@
 //! A conversation with a control plane that answers as it is told, on a clock that the test moves.
 
 mod properties;
+mod token;
 
 use serde_json::json;
 
@@ -236,16 +237,15 @@ fn the_lane_that_is_refused_backs_off_and_the_others_go_on() {
 }
 
 #[test]
-fn a_retry_after_holds_up_everything_also_a_refresh() {
+fn a_retry_after_is_kept_by_its_lane_also_against_a_refresh() {
     let check = |seconds: u64, expected_s: std::ops::RangeInclusive<u64>| {
         let mut bench = Bench::new();
         let mut busy = failure(429);
         busy.retry_after_s = Some(seconds);
         bench.answer(Err(busy));
         bench.step(Event::Refresh);
-        bench.step(Event::Waiting(Upload::Results));
-        assert_eq!(bench.sync.in_flight, None);
-        bench.wait();
+        assert_eq!(bench.sync.in_flight, Some(Lane::Commands), "others go on");
+        bench.run_until_manifest();
         assert!(expected_s.contains(&(bench.now_ms / 1_000)), "{seconds}");
     };
     check(120, 120..=132);
@@ -270,63 +270,6 @@ fn a_refresh_asks_at_once_whatever_was_due_when() {
     bench.answer(Err(failure(0)));
     bench.step(Event::Refresh);
     assert_eq!(bench.take().last().unwrap(), "5 manifest \"one\"");
-}
-
-#[test]
-fn two_refusals_in_a_row_make_the_token_invalid_and_a_success_valid() {
-    let mut bench = Bench::new();
-    bench.answer(Err(failure(401)));
-    bench.run_until_manifest();
-    bench.answer(Ok(Success::NotModified));
-    bench.run_until_manifest();
-    bench.answer(Err(failure(401)));
-    assert!(!bench.take().join("\n").contains("TOKEN"));
-    let before = bench.now_ms;
-    bench.wait();
-    assert!(bench.now_ms - before >= 30_000, "a glitch has time to pass");
-    // On whichever lane.
-    bench.answer(Err(failure(401)));
-    let told = bench.take().join("\n");
-    assert!(
-        told.contains("DEVICE_TOKEN_INVALID") && told.contains("TokenInvalid"),
-        "{told}"
-    );
-    assert_eq!(bench.sync.phase(), Phase::Unregistered);
-
-    for _ in 0..3 {
-        let before = bench.now_ms;
-        bench.step(Event::Waiting(Upload::Events));
-        bench.wait();
-        assert!(bench.now_ms - before >= 15 * 60_000, "asks seldom");
-        assert_eq!(
-            bench.sync.in_flight,
-            Some(Lane::Manifest),
-            "and for nothing else"
-        );
-        bench.answer(Err(failure(401)));
-        let told = bench.take().join("\n");
-        assert!(!told.contains("TOKEN_INVALID"), "{told}");
-    }
-    bench.wait();
-    bench.answer(Ok(Success::NotModified));
-    assert!(bench.take().join("\n").contains("Registered"));
-    assert_ne!(bench.sync.phase(), Phase::Unregistered);
-}
-
-#[test]
-fn a_new_token_is_tried_at_once() {
-    let mut bench = Bench::new();
-    bench.answer(Err(failure(401)));
-    bench.wait();
-    bench.answer(Err(failure(401)));
-    bench.take();
-    bench.step(Event::Registered);
-    let second = bench.now_ms / 1_000;
-    let expected = ["Registered", "manifest "];
-    assert_eq!(
-        bench.take(),
-        expected.map(|what| format!("{second} {what}"))
-    );
 }
 
 #[test]

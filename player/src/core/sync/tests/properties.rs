@@ -197,6 +197,7 @@ proptest! {
     fn a_lane_that_always_fails_does_not_starve_another(
         failing in 0..Lane::ALL.len(),
         status in prop_oneof![Just(0u16), Just(429), Just(503), Just(404)],
+        retry_after_s in prop::option::of(any::<u64>()),
         dice in prop::collection::vec(any::<u64>(), 600),
     ) {
         let failing = Lane::ALL[failing];
@@ -205,7 +206,10 @@ proptest! {
         for dice in dice {
             watched.step(Event::Waiting(Upload::Events))?;
             let result = match watched.in_flight {
-                Some(lane) if lane == failing => Err(failure(status)),
+                Some(lane) if lane == failing => Err(Failure {
+                    retry_after_s,
+                    ..failure(status)
+                }),
                 lane => {
                     succeeded += u32::from(lane.is_some());
                     Ok(Success::Done { more: More::None })
