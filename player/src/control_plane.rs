@@ -2,7 +2,8 @@
 //!
 //! Over https with TLS 1.3 alone, to servers under the fleet's own CA and no other; plain http only to this
 //! very device, unless it was told otherwise (a test bench, a venue's own network). The token goes nowhere
-//! else: redirects and proxies are not followed.
+//! else: redirects and proxies are not followed. Until when a server's certificate is valid is judged by
+//! the device's clock, which the agent keeps.
 
 mod error;
 mod identity;

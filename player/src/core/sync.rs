@@ -7,9 +7,10 @@
 //!    └─ pause over ─ OfflineBackoff              Unregistered ─ any success, a new token ─► Waiting
 //! ```
 //!
-//! Each kind of request has a lane: when it is due next, and how often it has failed. A lane that is
-//! refused backs off alone, or as long as it is told to; without any answer all of them wait together. The manifest sets the pace:
-//! commands and heartbeats follow its requests (seed 003, §§27.8 and 28.6).
+//! Each kind of request has a lane: when it is due next, and how often it has failed. A lane without
+//! success backs off by its own count, or as long as it is told to; after a request without any answer the
+//! others wait for a moment too. The manifest sets the pace: commands and heartbeats follow its requests
+//! (seed 003, §§27.8 and 28.6).
 //!
 //! Invariants:
 //! - One request at most is in flight.

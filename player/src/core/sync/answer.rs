@@ -51,11 +51,13 @@ pub struct Failure {
 
 impl Step {
     pub(super) fn succeeded(&mut self, lane: Lane, success: Success, dice: u64) {
+        self.sync.lanes.succeeded(lane);
+        if self.sync.link.is_in_doubt() {
+            self.sync.lanes.reached(self.now.mono);
+        }
         let told = self.sync.link.succeeded(self.now);
         self.effects.extend(told.map(Effect::Tell));
         self.sync.unauthorized = 0;
-        self.sync.lanes.succeeded(lane);
-        self.sync.lanes.reached(self.now.mono);
         if self.sync.mode == Mode::Unregistered {
             self.register();
         }
@@ -147,7 +149,7 @@ impl Step {
         let unanswered = failure.status.is_none();
         let failures = self.sync.lanes.failed(lane, unanswered, now, dice);
         if unanswered {
-            let told = self.sync.link.silent(self.now, dice);
+            let told = self.sync.link.silent(lane, self.now, dice);
             self.effects.extend(told.map(Effect::Tell));
         }
         if lane == Lane::Manifest {

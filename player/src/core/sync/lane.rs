@@ -7,7 +7,7 @@
 use fleet_protocol::backoff::Backoff;
 use fleet_protocol::instant::Monotonic;
 
-/// Of a lane that is refused, and of all without an answer.
+/// Of a lane that gets no success.
 pub(super) const BACKOFF: Backoff = Backoff {
     base_ms: 5_000,
     max_ms: 300_000,
@@ -38,7 +38,7 @@ impl Lane {
         Self::Proofs,
     ];
     /// Asked for again and again by the clock.
-    const REGULAR: [Self; 3] = [Self::Manifest, Self::Commands, Self::Heartbeat];
+    pub(super) const REGULAR: [Self; 3] = [Self::Manifest, Self::Commands, Self::Heartbeat];
 }
 
 /// What is sent when there is something to send.
@@ -170,7 +170,6 @@ impl Lanes {
     pub(super) fn reached(&mut self, now: Monotonic) {
         for state in &mut self.0 {
             if std::mem::take(&mut state.unanswered) {
-                state.failures = 0;
                 state.due = state.due.map(|due| due.min(now));
             }
         }

@@ -4,16 +4,18 @@ use fleet_protocol::instant::{Monotonic, Now};
 use fleet_protocol::player::PlayerEventKind;
 use jiff::Timestamp;
 
-use super::lane::BACKOFF;
+use super::lane::{BACKOFF, Lane};
 
 /// One lost request is no outage.
 const OFFLINE_AFTER: u32 = 2;
 
-/// Requests that got no answer since this instant.
+/// Nothing was answered since this instant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Silence {
     since: Monotonic,
-    requests: u32,
+    /// Requests for the manifest, the smallest there are. Where only large ones get lost, that is no
+    /// outage.
+    manifests: u32,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -34,7 +36,7 @@ impl Link {
     }
 
     pub(super) fn is_online(&self) -> bool {
-        self.silence.is_none_or(|s| s.requests < OFFLINE_AFTER)
+        self.silence.is_none_or(|s| s.manifests < OFFLINE_AFTER)
     }
 
     pub(super) fn last_success_at(&self) -> Option<Timestamp> {
@@ -50,16 +52,24 @@ impl Link {
         self.held_until = Some(until);
     }
 
-    /// A request got no answer. Gives what there is to tell.
-    pub(super) fn silent(&mut self, now: Now, dice: u64) -> Option<PlayerEventKind> {
+    /// Whether it may be more than one lane that gets no answer.
+    pub(super) fn is_in_doubt(&self) -> bool {
+        self.silence.is_some_and(|s| s.manifests > 0)
+    }
+
+    /// A request got no answer. The others wait a moment too, each lane then by its own count. Gives what
+    /// there is to tell.
+    pub(super) fn silent(&mut self, lane: Lane, now: Now, dice: u64) -> Option<PlayerEventKind> {
+        self.hold(now.mono.plus_ms(BACKOFF.pause_ms(1, dice)));
         let silence = self.silence.get_or_insert(Silence {
             since: now.mono,
-            requests: 0,
+            manifests: 0,
         });
-        silence.requests = silence.requests.saturating_add(1);
-        let requests = silence.requests;
-        self.hold(now.mono.plus_ms(BACKOFF.pause_ms(requests, dice)));
-        (requests == OFFLINE_AFTER).then_some(PlayerEventKind::OfflineEntered {
+        if lane != Lane::Manifest {
+            return None;
+        }
+        silence.manifests = silence.manifests.saturating_add(1);
+        (silence.manifests == OFFLINE_AFTER).then_some(PlayerEventKind::OfflineEntered {
             last_online_at_utc: self.last_success_at,
         })
     }

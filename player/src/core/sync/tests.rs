@@ -1,5 +1,6 @@
 //! A conversation with a control plane that answers as it is told, on a clock that the test moves.
 
+mod lanes;
 mod properties;
 mod token;
 
@@ -198,6 +199,30 @@ fn failures_are_told_at_their_doublings_and_an_outage_once() {
 }
 
 #[test]
+fn when_an_outage_is_over_everything_is_asked_for_at_once() {
+    let mut bench = Bench::new();
+    for _ in 0..60 {
+        bench.answer(Err(failure(0)));
+        bench.wait();
+    }
+    bench.take();
+    let second = bench.now_ms / 1_000;
+    for _ in Lane::REGULAR {
+        bench.answer(Ok(Success::Done { more: More::None }));
+    }
+    let asked = bench.take().join("\n");
+    for lane in ["manifest", "Commands", "Heartbeat"] {
+        let was_first = !asked.contains(lane);
+        assert!(
+            was_first || asked.contains(&format!("{second} {lane}")),
+            "{asked}"
+        );
+    }
+    assert_eq!(bench.now_ms / 1_000, second);
+    assert_eq!(bench.sync.phase(), Phase::Waiting, "{asked}");
+}
+
+#[test]
 fn one_lost_request_is_no_outage() {
     let mut bench = Bench::new();
     bench.answer(Err(failure(0)));
@@ -208,32 +233,6 @@ fn one_lost_request_is_no_outage() {
         !told.contains("OFFLINE") && !told.contains("ONLINE"),
         "{told}"
     );
-}
-
-#[test]
-fn the_lane_that_is_refused_backs_off_and_the_others_go_on() {
-    for status in [403, 404, 500, 503] {
-        let mut bench = Bench::new();
-        let mut heartbeats = 0;
-        let mut manifests = 0;
-        while bench.now_ms < 3_600_000 {
-            match bench.sync.in_flight {
-                None => bench.wait(),
-                Some(Lane::Manifest) => {
-                    manifests += 1;
-                    bench.answer(Err(failure(status)));
-                }
-                Some(lane) => {
-                    heartbeats += u32::from(lane == Lane::Heartbeat);
-                    bench.answer(Ok(Success::Done { more: More::None }));
-                }
-            }
-        }
-        assert!(heartbeats >= 45, "{status}: {heartbeats} in an hour");
-        assert!(manifests >= 12, "{status}: {manifests} in an hour");
-        let fetched = bench.take().join("\n");
-        assert!(!fetched.contains("OFFLINE_ENTERED"), "{status}");
-    }
 }
 
 #[test]

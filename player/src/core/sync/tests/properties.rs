@@ -201,22 +201,27 @@ proptest! {
         dice in prop::collection::vec(any::<u64>(), 600),
     ) {
         let failing = Lane::ALL[failing];
+        let regular = if failing == Lane::Manifest { Lane::Heartbeat } else { Lane::Manifest };
         let mut watched = Watched::started()?;
-        let mut succeeded = 0;
+        let mut succeeded_ms = 0;
         for dice in dice {
             watched.step(Event::Waiting(Upload::Events))?;
-            let result = match watched.in_flight {
-                Some(lane) if lane == failing => Err(Failure {
+            let asked = watched.in_flight;
+            let result = if asked == Some(failing) {
+                Err(Failure {
                     retry_after_s,
                     ..failure(status)
-                }),
-                lane => {
-                    succeeded += u32::from(lane.is_some());
-                    Ok(Success::Done { more: More::None })
-                }
+                })
+            } else {
+                Ok(Success::Done { more: More::None })
             };
             watched.go_on(result, dice)?;
+            if asked == Some(regular) {
+                succeeded_ms = watched.now_ms;
+            }
+            let pause_ms = watched.now_ms - succeeded_ms;
+            prop_assert!(pause_ms <= 2 * DEFAULT_CHECK_MS, "{regular:?} for {pause_ms} ms");
         }
-        prop_assert!(succeeded >= 100, "{succeeded} others");
+        prop_assert!(watched.now_ms > 10 * DEFAULT_CHECK_MS);
     }
 }
