@@ -58,8 +58,8 @@ impl Shared {
         let mut stream = BufReader::new(stream);
         while let Some(request) = read_request(&mut stream)? {
             let fault = self.fault_for(&request.path);
+            self.note(request.clone());
             if matches!(fault, Some(Fault::Hang | Fault::Close)) {
-                self.note(request);
                 if fault == Some(Fault::Hang) {
                     // Until the device or the test gives up.
                     io::copy(&mut stream, &mut io::sink())?;
@@ -67,7 +67,6 @@ impl Shared {
                 return Ok(());
             }
             let response = self.answer(&request, fault.as_ref());
-            self.note(request);
             match fault {
                 Some(Fault::LoseAnswer) => return Ok(()),
                 Some(Fault::CutAfter(bytes)) => {

@@ -71,7 +71,7 @@ struct State {
 #[derive(Debug)]
 struct Shared {
     state: Mutex<State>,
-    /// A request has been answered, or the server ends.
+    /// A request has come.
     changed: Condvar,
     folder: PathBuf,
     tls: Option<Arc<ServerConfig>>,
