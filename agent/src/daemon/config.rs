@@ -17,9 +17,9 @@ use super::context::{Ctx, InForce};
 use crate::core::config::{Configuration, Effect, Event};
 use crate::core::gate::{Gate, Sample, Settings, Verdict};
 use crate::platform::booted::read_state;
+use crate::platform::clock;
 use crate::platform::files::{self, Access, FileError};
 use crate::platform::paths::Paths;
-use crate::platform::{clock, logging};
 
 const DEADLINE: Duration = Duration::from_mins(2);
 const MAX_LAYER_BYTES: u64 = 256 * 1024;
@@ -233,7 +233,7 @@ impl Driver {
     }
 
     fn apply(&mut self, config: DeviceConfig, version: u64, on_trial: bool) {
-        logging::set_level(config.log_level);
+        fleet_logging::set_level(config.log_level);
         self.ctx
             .limiter
             .set(config.updates.bandwidth_limit_bytes_per_s);

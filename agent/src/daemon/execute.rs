@@ -11,7 +11,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::context::{CallError, Ctx};
 use super::{config, screen, update};
 use crate::core::update::OperatorCommand;
-use crate::platform::{clock, logging};
+use crate::platform::clock;
 use crate::support_bundle::{self, BundleLimits, Contents};
 
 /// A reboot that did not come after this long has failed.
@@ -88,7 +88,7 @@ pub(super) async fn run(ctx: &Ctx, hands: &Hands, command: Command) -> Outcome {
             succeeded("everything is polled now")
         }
         CommandKind::LogLevel { level } => {
-            logging::set_level(level);
+            fleet_logging::set_level(level);
             succeeded(format!(
                 "{level:?} until the next start or change of configuration"
             ))

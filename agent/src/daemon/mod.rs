@@ -55,7 +55,7 @@ use crate::platform::boot_env::BootEnvFile;
 use crate::platform::metrics::Meter;
 use crate::platform::paths::Paths;
 use crate::platform::reset::FirstOfBoot;
-use crate::platform::{booted, logging, reset, sysfs, systemd};
+use crate::platform::{booted, reset, sysfs, systemd};
 use args::PageAddress;
 use clock_keeper::ClockKeeper;
 use context::{Context, Ctx, Device};
@@ -73,7 +73,7 @@ const WATCHDOG: Duration = Duration::from_secs(10);
 /// Only for what makes the agent useless: no runtime, no signals, an image that does not say what it
 /// is, or a loop that ended.
 pub fn run(paths: &Paths, page: PageAddress) -> anyhow::Result<()> {
-    logging::start(LogLevel::Info);
+    fleet_logging::start("fleet-agent", LogLevel::Info);
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .max_blocking_threads(6)

@@ -13,7 +13,6 @@ pub mod files;
 pub mod framebuffer;
 pub mod kept;
 pub mod key_chain;
-pub mod logging;
 pub mod metrics;
 pub mod paths;
 pub mod rauc;

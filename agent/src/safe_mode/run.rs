@@ -22,7 +22,7 @@ use crate::page;
 use crate::platform::files::{self, Access};
 use crate::platform::framebuffer::Screen;
 use crate::platform::paths::Paths;
-use crate::platform::{booted, clock, logging, reset, systemd};
+use crate::platform::{booted, clock, reset, systemd};
 use fleet_cards::{Card, SafeModeCard};
 
 const TICK: Duration = Duration::from_millis(300);
@@ -36,7 +36,7 @@ const PIN_SHOWN_S: u64 = 120;
 /// # Errors
 /// Only when there is no runtime, no random numbers, or no signals: everything else is worked around.
 pub fn run(paths: &Paths, address: SocketAddr) -> anyhow::Result<()> {
-    logging::start(LogLevel::Info);
+    fleet_logging::start("fleet-agent", LogLevel::Info);
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .max_blocking_threads(8)

@@ -25,10 +25,19 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("fleet-protocol", &[]),
     ("fleet-schedule", &["fleet-protocol"]),
     ("fleet-cards", &[]),
-    ("fleet-agent", &["fleet-cards", "fleet-protocol"]),
+    ("fleet-logging", &["fleet-protocol"]),
+    (
+        "fleet-agent",
+        &["fleet-cards", "fleet-logging", "fleet-protocol"],
+    ),
     (
         "fleet-player",
-        &["fleet-cards", "fleet-protocol", "fleet-schedule"],
+        &[
+            "fleet-cards",
+            "fleet-logging",
+            "fleet-protocol",
+            "fleet-schedule",
+        ],
     ),
     ("fleet-venue", &["fleet-protocol", "fleet-schedule"]),
     ("fleet-control", &["fleet-protocol", "fleet-schedule"]),

@@ -1,4 +1,5 @@
-//! Where log records go: the journal with their fields when systemd started the agent, else stderr.
+//! Where the log records of a device's programs go: the journal with their fields when systemd started the
+//! program, else stderr.
 
 use std::io::Write as _;
 
@@ -6,13 +7,13 @@ use fleet_protocol::command::LogLevel;
 use log::kv::{Key, Value, VisitSource};
 use log::{Level, LevelFilter, Log, Metadata, Record};
 
-/// Installs the logger. Called once, at the start of the program.
-pub fn start(level: LogLevel) {
+/// Installs the logger of the program `name`. Called once, at its start.
+pub fn start(name: &str, level: LogLevel) {
     set_level(level);
     if systemd_journal_logger::connected_to_journal()
         && let Ok(journal) = systemd_journal_logger::JournalLog::new()
     {
-        let journal = journal.with_syslog_identifier("fleet-agent".to_owned());
+        let journal = journal.with_syslog_identifier(name.to_owned());
         let _ = log::set_boxed_logger(Box::new(Journal(journal)));
         return;
     }
