@@ -6,12 +6,15 @@ use std::sync::mpsc;
 
 use anyhow::Context as _;
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use fleet_player::app::device::{Device, Facts, Places, Setting};
 use fleet_player::app::folder::{Folder, Manner};
 use fleet_player::app::{self, Happening, Show};
+use fleet_player::control_plane::PlainHttp;
 use fleet_player::media::decoder::{self, Program};
 use fleet_player::media::engine::Engine;
 use fleet_player::media::frame::Size;
 use fleet_player::media::output::Glass;
+use fleet_protocol::command::LogLevel;
 use fleet_protocol::player::{Fit, Orientation, Settings, Transition, TransitionKind};
 use signal_hook::consts::{SIGINT, SIGTERM};
 
@@ -27,6 +30,8 @@ struct Arguments {
 enum Verb {
     /// Loop the pictures and films of a folder.
     Play(PlayArguments),
+    /// Show what the control plane wants shown: the device's own service.
+    Run(RunArguments),
     /// What the player starts for each item; not for people.
     #[command(hide = true)]
     Decode,
@@ -56,6 +61,25 @@ struct PlayArguments {
     volume: u8,
 }
 
+#[derive(Debug, Args)]
+struct RunArguments {
+    /// The agent's folder: address and certificate of the control plane, the device's token.
+    #[arg(long, value_name = "FOLDER", default_value = "/data/fleet/identity")]
+    identity: PathBuf,
+    /// The player's folder: manifests and what is still to be told.
+    #[arg(long, value_name = "FOLDER", default_value = "/data/fleet/player")]
+    state: PathBuf,
+    /// The player's folder for media.
+    #[arg(long, value_name = "FOLDER", default_value = "/data/fleet/cache")]
+    cache: PathBuf,
+    /// In a window of this size, on somebody's desktop.
+    #[arg(long, value_name = "SIZE", default_value = "1280x720")]
+    window: Size,
+    /// Let the token go over plain http beyond this machine. For trying things out.
+    #[arg(long)]
+    insecure_http: bool,
+}
+
 #[derive(Debug, Clone, Copy, ValueEnum)]
 enum FitName {
     Letterbox,
@@ -79,19 +103,50 @@ enum Turn {
 const EX_UNAVAILABLE: u8 = 69;
 
 fn main() -> ExitCode {
-    match Arguments::parse().verb {
-        Verb::Decode => decoder::run(),
+    let result = match Arguments::parse().verb {
+        Verb::Decode => return decoder::run(),
         Verb::Play(arguments) => {
-            app::log_to_stderr();
-            match play(&arguments) {
-                Ok(()) => ExitCode::SUCCESS,
-                Err(error) => {
-                    eprintln!("fleet-player: {error:#}");
-                    ExitCode::from(EX_UNAVAILABLE)
-                }
-            }
+            fleet_logging::start("fleet-player", LogLevel::Info);
+            play(&arguments)
+        }
+        Verb::Run(arguments) => {
+            fleet_logging::start("fleet-player", LogLevel::Info);
+            run(arguments)
+        }
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("fleet-player: {error:#}");
+            ExitCode::from(EX_UNAVAILABLE)
         }
     }
+}
+
+fn run(arguments: RunArguments) -> anyhow::Result<()> {
+    let setting = Setting {
+        places: Places {
+            identity: arguments.identity,
+            state: arguments.state,
+            cache: arguments.cache,
+        },
+        facts: Facts::of_this_machine(),
+        plain_http: if arguments.insecure_http {
+            PlainHttp::Anywhere
+        } else {
+            PlainHttp::LoopbackOnly
+        },
+    };
+    let (engine, happen, happenings) = open(arguments.window)?;
+    let (device, events) = Device::open(setting)?;
+    stop_at_signals(happen)?;
+    let mut show = Show::new(engine, device);
+    for event in events {
+        show.take(event);
+    }
+    let played = app::play(&mut show, &happenings);
+    show.end();
+    Ok(played?)
 }
 
 fn play(arguments: &PlayArguments) -> anyhow::Result<()> {
@@ -102,20 +157,28 @@ fn play(arguments: &PlayArguments) -> anyhow::Result<()> {
             arguments.folder.display()
         );
     }
-    let (happen, happenings) = mpsc::channel();
-    let program = Program {
-        path: std::env::current_exe().context("finding this program's file")?,
-    };
-    let reports = happen.clone();
-    let engine = Engine::start(Glass::Window, arguments.size, program, move |report| {
-        // The loop has ended: so will the engine.
-        let _ = reports.send(Happening::Engine(report));
-    })?;
+    let (engine, happen, happenings) = open(arguments.size)?;
     stop_at_signals(happen)?;
     let mut show = Show::new(engine, folder);
     show.take(loaded);
     app::play(&mut show, &happenings)?;
     Ok(())
+}
+
+type Opened = (Engine, mpsc::Sender<Happening>, mpsc::Receiver<Happening>);
+
+/// A window, and the channel of the main loop.
+fn open(size: Size) -> anyhow::Result<Opened> {
+    let (happen, happenings) = mpsc::channel();
+    let program = Program {
+        path: std::env::current_exe().context("finding this program's file")?,
+    };
+    let reports = happen.clone();
+    let engine = Engine::start(Glass::Window, size, program, move |report| {
+        // The loop has ended: so will the engine.
+        let _ = reports.send(Happening::Engine(report));
+    })?;
+    Ok((engine, happen, happenings))
 }
 
 fn stop_at_signals(happen: mpsc::Sender<Happening>) -> anyhow::Result<()> {

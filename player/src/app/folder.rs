@@ -8,14 +8,14 @@ use std::path::{Path, PathBuf};
 
 use fleet_protocol::instant::Monotonic;
 use fleet_protocol::player::{
-    Fit, Item, ItemKind, Manifest, PlayerEventKind, Playlist, Settings, Transition,
+    Fit, Item, ItemKind, Manifest, PlayerEventKind, Playlist, ProofOfPlay, Settings, Transition,
 };
 use fleet_protocol::{AssetId, PlaylistId, Sha256};
 
 use super::card;
-use super::show::Surroundings;
+use super::show::{News, Seen, Surroundings};
 use crate::clock;
-use crate::core::screen::{AssetRef, Card, Event};
+use crate::core::screen::{AssetRef, Card, Event, Screen};
 use crate::media::engine::Engine;
 use crate::media::frame::SharedFrame;
 
@@ -163,7 +163,7 @@ impl Surroundings for Folder {
         Ok(())
     }
 
-    fn fetch(&mut self, _: Vec<Item>) {}
+    fn fetch(&mut self, _: Vec<Item>, _: &Screen) {}
 
     fn tell(&mut self, kind: PlayerEventKind) {
         match kind {
@@ -184,7 +184,7 @@ impl Surroundings for Folder {
         self.files.get(&item.asset_id).cloned()
     }
 
-    fn card(&self, _: Card, engine: &Engine) -> Option<SharedFrame> {
+    fn card(&self, _: Card, engine: &Engine) -> SharedFrame {
         let card = fleet_cards::Card::Status {
             device: self.path.display().to_string(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -193,16 +193,22 @@ impl Surroundings for Folder {
             addresses: Vec::new(),
             url: None,
         };
-        Some(card::picture(&card, engine.size()))
+        card::picture(&card, engine.size())
     }
 
-    fn news(&mut self) -> Vec<Event> {
+    fn shown(&mut self, _: Option<ProofOfPlay>, shown: Option<&Item>) {
+        if let Some(path) = shown.and_then(|item| self.file(item)) {
+            log::debug!("{} is on the glass", path.display());
+        }
+    }
+
+    fn news(&mut self, _: &Seen<'_>) -> News {
         let now = clock::monotonic();
         if now.since(self.looked) < LOOKED_AT_EVERY_MS {
-            return Vec::new();
+            return News::Events(Vec::new());
         }
         self.looked = now;
-        match self.look() {
+        News::Events(match self.look() {
             Ok(Some(manifest)) => {
                 let ready = manifest.items().iter().map(AssetRef::from);
                 let mut news: Vec<_> = ready.map(Event::AssetReady).collect();
@@ -214,7 +220,7 @@ impl Surroundings for Folder {
                 log::warn!("reading {}: {error}", self.path.display());
                 Vec::new()
             }
-        }
+        })
     }
 }
 

@@ -4,12 +4,11 @@
 //! its order: what must be on disk is there before the picture changes.
 
 pub mod card;
+pub mod device;
 pub mod folder;
-mod logging;
 mod show;
 
-pub use logging::log_to_stderr;
-pub use show::{Show, Surroundings};
+pub use show::{News, Seen, Show, Surroundings};
 
 use std::sync::mpsc;
 use std::time::Duration;
@@ -64,8 +63,8 @@ pub fn play(
             Err(mpsc::RecvTimeoutError::Timeout) => Event::Tick,
         };
         show.take(event);
-        for event in show.news() {
-            show.take(event);
+        if !show.go_on() {
+            return Ok(());
         }
     }
 }

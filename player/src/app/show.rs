@@ -2,14 +2,30 @@
 
 use std::path::PathBuf;
 
-use fleet_protocol::player::{Item, Manifest, PlayerEventKind};
+use fleet_protocol::player::{Item, Manifest, PlayerEventKind, ProofOfPlay};
 
 use crate::clock;
 use crate::core::screen::{Card, Effect, Event, Screen};
+use crate::core::witness::Witness;
 use crate::media::engine::{Engine, Job};
 use crate::media::frame::SharedFrame;
 
-/// Where manifests and files come from, and who is told what happens.
+/// What the surroundings may look at.
+#[derive(Debug, Clone, Copy)]
+pub struct Seen<'a> {
+    pub screen: &'a Screen,
+    pub engine: &'a Engine,
+}
+
+/// What has happened around the screen.
+#[derive(Debug)]
+pub enum News {
+    Events(Vec<Event>),
+    /// The program is to end.
+    Stop,
+}
+
+/// Where manifests and files come from, and who is told what happens. Nothing in here waits.
 pub trait Surroundings {
     /// Both are on disk when this returns.
     fn persist(
@@ -19,7 +35,7 @@ pub trait Surroundings {
     ) -> std::io::Result<()>;
 
     /// These are missing, the most urgent first.
-    fn fetch(&mut self, missing: Vec<Item>);
+    fn fetch(&mut self, missing: Vec<Item>, screen: &Screen);
 
     fn tell(&mut self, kind: PlayerEventKind);
 
@@ -27,16 +43,20 @@ pub trait Surroundings {
     fn file(&self, item: &Item) -> Option<PathBuf>;
 
     /// The picture for when there is nothing else, of the engine's size.
-    fn card(&self, card: Card, engine: &Engine) -> Option<SharedFrame>;
+    fn card(&self, card: Card, engine: &Engine) -> SharedFrame;
 
-    /// What has happened since it was last asked. Never waits.
-    fn news(&mut self) -> Vec<Event>;
+    /// Something else is on the glass: `shown`, or a card. `proof` is of what was there before.
+    fn shown(&mut self, proof: Option<ProofOfPlay>, shown: Option<&Item>);
+
+    /// What has happened since it was last asked.
+    fn news(&mut self, seen: &Seen<'_>) -> News;
 }
 
 /// The machine, the engine, and what is around them.
 #[derive(Debug)]
 pub struct Show<S> {
     screen: Screen,
+    witness: Witness,
     engine: Engine,
     surroundings: S,
 }
@@ -45,37 +65,62 @@ impl<S: Surroundings> Show<S> {
     pub fn new(engine: Engine, surroundings: S) -> Self {
         Self {
             screen: Screen::default(),
+            witness: Witness::default(),
             engine,
             surroundings,
         }
     }
 
-    pub const fn screen(&self) -> &Screen {
-        &self.screen
-    }
-
-    pub const fn engine(&self) -> &Engine {
-        &self.engine
-    }
-
-    /// What has happened around.
-    pub fn news(&mut self) -> Vec<Event> {
-        self.surroundings.news()
+    /// Takes what has happened around. `false` when the program is to end.
+    pub fn go_on(&mut self) -> bool {
+        let seen = Seen {
+            screen: &self.screen,
+            engine: &self.engine,
+        };
+        match self.surroundings.news(&seen) {
+            News::Events(events) => {
+                for event in events {
+                    self.take(event);
+                }
+                true
+            }
+            News::Stop => false,
+        }
     }
 
     /// One step of the machine, and all that follows from it.
     pub fn take(&mut self, event: Event) {
-        let before = self.screen.clone();
-        let (screen, effects) = std::mem::take(&mut self.screen).step(event, clock::now());
+        let now = clock::now();
+        let before = (self.screen.clone(), self.witness.clone());
+        self.witness.hear(&event);
+        let (screen, effects) = std::mem::take(&mut self.screen).step(event, now);
         self.screen = screen;
         for effect in effects {
             if let Err(error) = self.perform(effect) {
                 // As if it had not happened: the same is tried again at the next event.
                 log::error!("keeping the manifest: {error}");
-                self.screen = before;
+                (self.screen, self.witness) = before;
                 return;
             }
         }
+        let on_glass = |screen: &Screen| screen.on_glass().map(|shown| shown.ticket);
+        if on_glass(&before.0) != on_glass(&self.screen) {
+            let proof = self.witness.see(&self.screen, now);
+            let shown = self.screen.on_glass().map(|shown| &*shown.item);
+            self.surroundings.shown(proof, shown);
+        }
+    }
+
+    /// The player ends: what is on the glass has been seen until now.
+    pub fn end(&mut self) {
+        let proof = self.witness.stop(clock::now());
+        self.surroundings.shown(proof, None);
+        let seen = Seen {
+            screen: &self.screen,
+            engine: &self.engine,
+        };
+        // What comes of it is written down; nothing is done about it any more.
+        let _ = self.surroundings.news(&seen);
     }
 
     fn perform(&mut self, effect: Effect) -> std::io::Result<()> {
@@ -97,18 +142,12 @@ impl<S: Surroundings> Show<S> {
                 self.engine.prepare(ticket, job);
             }
             Effect::Discard { ticket } => self.engine.discard(ticket),
-            Effect::Show { ticket } => {
-                if let Some(shown) = self.screen.on_glass() {
-                    log::debug!("showing {} as {ticket:?}", shown.item.asset_id);
-                }
-                self.engine.show(ticket);
-            }
+            Effect::Show { ticket } => self.engine.show(ticket),
             Effect::ShowCard(card) => {
-                if let Some(picture) = self.surroundings.card(card, &self.engine) {
-                    self.engine.show_picture(picture);
-                }
+                let picture = self.surroundings.card(card, &self.engine);
+                self.engine.show_picture(picture);
             }
-            Effect::Fetch(missing) => self.surroundings.fetch(missing),
+            Effect::Fetch(missing) => self.surroundings.fetch(missing, &self.screen),
             Effect::Tell(kind) => self.surroundings.tell(kind),
         }
         Ok(())

@@ -8,10 +8,12 @@ use std::sync::Arc;
 use serde::Deserialize;
 use ureq::tls::{Certificate, ClientCert, PemItem, PrivateKey, RootCerts, TlsConfig, parse_pem};
 
-const MAX_FILE_BYTES: u64 = 256 * 1024;
+const MAX_FILE_BYTES: u64 = 1024 * 1024;
 const CA: &str = "ca.pem";
 const CERTIFICATE: &str = "device.cert.pem";
 const KEY: &str = "device.key.pem";
+/// Where Debian and Yocto alike keep the public CAs.
+const SYSTEM_CAS: &str = "/etc/ssl/certs/ca-certificates.crt";
 
 /// The device's own secret, never shown.
 #[derive(Clone, PartialEq, Eq)]
@@ -117,13 +119,25 @@ impl Identity {
 
     /// TLS 1.3 to servers under the device's CA.
     pub(super) fn tls(&self) -> Result<TlsConfig, IdentityError> {
+        self.tls_under(Vec::new())
+    }
+
+    /// For media, which may come from anybody's CDN: the system's CAs count too.
+    pub fn download_tls(&self) -> Result<TlsConfig, IdentityError> {
+        let system = read_text(Path::new(SYSTEM_CAS))?.unwrap_or_default();
+        // A system without any leaves the device's own.
+        self.tls_under(certificates(&system).unwrap_or_default())
+    }
+
+    fn tls_under(&self, others: Vec<Certificate<'static>>) -> Result<TlsConfig, IdentityError> {
         let damaged = |name: &str, detail: String| IdentityError::Damaged {
             path: self.folder.join(name),
             detail,
         };
         let missing = || IdentityError::Missing(self.folder.join(CA));
-        let ca = certificates(self.ca_pem.as_ref().ok_or_else(missing)?)
+        let mut ca = certificates(self.ca_pem.as_ref().ok_or_else(missing)?)
             .map_err(|detail| damaged(CA, detail))?;
+        ca.extend(others);
         let mut builder = TlsConfig::builder()
             .root_certs(RootCerts::Specific(Arc::new(ca)))
             .unversioned_rustls_crypto_provider(tls13_only());

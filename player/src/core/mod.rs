@@ -8,3 +8,4 @@ pub mod cache;
 pub mod commands;
 pub mod screen;
 pub mod sync;
+pub mod witness;

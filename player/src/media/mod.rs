@@ -21,4 +21,5 @@ pub mod decoder;
 pub mod engine;
 pub mod frame;
 pub mod output;
+pub mod still;
 pub mod wire;

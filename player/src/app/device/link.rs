@@ -1,0 +1,167 @@
+//! The device's identity and its conversation: from the moment that there is an identity.
+//!
+//! The agent enrols the device and renews its identity; the player reads what the agent left. Until there is
+//! something to read, what there is to tell waits here, up to a bound.
+
+use std::path::Path;
+use std::sync::mpsc;
+use std::time::SystemTime;
+
+use fleet_protocol::instant::Monotonic;
+use fleet_protocol::player::PlayerHeartbeat;
+
+use super::Setting;
+use crate::clock;
+use crate::control_plane::{ControlPlane, Deadlines, Identity, Report, Worker};
+use crate::conversation::{Conversation, Happening, Wish};
+use crate::core::sync::{Known, Sync};
+use crate::journal::{self, Journal};
+
+/// The identity is looked at so often.
+const LOOKED_AT_EVERY_MS: u64 = 5_000;
+/// What waits for an identity.
+const MOST_WAITING: usize = 256;
+const JOURNAL: &str = "journal.sqlite3";
+
+#[derive(Debug)]
+pub(super) struct Link {
+    conversation: Option<Conversation>,
+    /// Taken by the conversation when it begins.
+    journal: Option<Journal>,
+    reports: mpsc::Receiver<Report>,
+    report: mpsc::Sender<Report>,
+    queue: Vec<Happening>,
+    known: Option<Known>,
+    /// When the identity that is in use was written.
+    identity_of: Option<SystemTime>,
+    looked: Option<Monotonic>,
+}
+
+impl Link {
+    pub(super) fn open(setting: &Setting) -> Self {
+        let path = setting.places.state.join(JOURNAL);
+        let journal = Journal::open(&path, journal::Limits::default()).unwrap_or_else(|error| {
+            let hint = error.hint();
+            log::warn!("{error}; what there is to tell is kept in memory: {hint}");
+            Journal::in_memory(journal::Limits::default())
+        });
+        let (report, reports) = mpsc::channel();
+        Self {
+            conversation: None,
+            journal: Some(journal),
+            reports,
+            report,
+            queue: Vec::new(),
+            known: None,
+            identity_of: None,
+            looked: None,
+        }
+    }
+
+    /// Media come over plain http, or from servers under the device's CA or a public one.
+    pub(super) fn download_agent(setting: &Setting) -> ureq::Agent {
+        let identity = Identity::read(&setting.places.identity);
+        let tls = identity
+            .ok()
+            .and_then(|identity| identity.download_tls().ok());
+        let config = ureq::Agent::config_builder();
+        match tls {
+            Some(tls) => config.tls_config(tls).build().new_agent(),
+            None => config.build().new_agent(),
+        }
+    }
+
+    /// Looks for an identity for the first time. `known`: the manifest in force.
+    pub(super) fn begin(&mut self, setting: &Setting, known: Option<Known>) {
+        self.known = known;
+        self.look_for_identity(setting);
+    }
+
+    pub(super) const fn is_paired(&self) -> bool {
+        self.identity_of.is_some()
+    }
+
+    pub(super) fn is_online(&self) -> bool {
+        let conversation = self.conversation.as_ref();
+        conversation.is_some_and(|conversation| conversation.sync().is_online())
+    }
+
+    pub(super) fn queue(&mut self, happening: Happening) {
+        if self.queue.len() < MOST_WAITING {
+            self.queue.push(happening);
+        }
+    }
+
+    /// Speaks and listens; gives what the conversation wants done.
+    pub(super) fn turn(
+        &mut self,
+        setting: &Setting,
+        heartbeat: &dyn Fn(&Sync) -> PlayerHeartbeat,
+    ) -> Vec<Wish> {
+        let mut wishes = Vec::new();
+        if self.look_for_identity(setting) {
+            wishes.push(Wish::Registered);
+        }
+        let Some(conversation) = &mut self.conversation else {
+            return wishes;
+        };
+        let now = clock::now();
+        let reports = self.reports.try_iter().map(Happening::Report);
+        let happenings = self.queue.drain(..).chain(reports).chain([Happening::Tick]);
+        for happening in happenings {
+            wishes.extend(conversation.take(happening, heartbeat, now));
+        }
+        wishes
+    }
+
+    /// Whether there is one that was not there before.
+    fn look_for_identity(&mut self, setting: &Setting) -> bool {
+        let now = clock::monotonic();
+        let lately = |looked: Monotonic| now.since(looked) < LOOKED_AT_EVERY_MS;
+        if self.looked.is_some_and(lately) {
+            return false;
+        }
+        self.looked = Some(now);
+        let folder = &setting.places.identity;
+        let Some(written) = written(folder).filter(|w| Some(*w) != self.identity_of) else {
+            return false;
+        };
+        let worker = match self.speaker(setting) {
+            Ok(worker) => worker,
+            Err(error) => {
+                log::warn!("the identity in {} is no use: {error:#}", folder.display());
+                return false;
+            }
+        };
+        let is_first = self.identity_of.replace(written).is_none();
+        self.speak(worker);
+        is_first
+    }
+
+    fn speaker(&self, setting: &Setting) -> anyhow::Result<Worker> {
+        let identity = Identity::read(&setting.places.identity)?;
+        let control_plane = ControlPlane::new(&identity, setting.plain_http, Deadlines::default())?;
+        Ok(Worker::spawn(control_plane, self.report.clone())?)
+    }
+
+    fn speak(&mut self, worker: Worker) {
+        if self.conversation.is_some() {
+            self.queue(Happening::Registered(worker));
+        } else if let Some(journal) = self.journal.take() {
+            self.conversation = Some(Conversation::new(journal, worker));
+            let started = Happening::Started {
+                known: self.known.take(),
+                dice: clock::monotonic().0,
+            };
+            self.queue.insert(0, started);
+        }
+    }
+}
+
+/// When the token, which is written last, was.
+fn written(folder: &Path) -> Option<SystemTime> {
+    std::fs::metadata(folder.join("token"))
+        .ok()?
+        .modified()
+        .ok()
+}

@@ -1,0 +1,353 @@
+//! The player on a device: content from the control plane, kept on disk, played whether it can be reached or not.
+//!
+//! Everything here lives on the main loop's thread and never waits: downloads, checks and requests have threads
+//! of their own and report by channels.
+
+mod kept;
+mod link;
+mod reports;
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::mpsc;
+
+use base64::Engine as _;
+use fleet_protocol::Version;
+use fleet_protocol::command::CommandOutcome;
+use fleet_protocol::instant::Monotonic;
+use fleet_protocol::player::{
+    Item, Manifest, PlayerCommand, PlayerCommandKind, PlayerEventKind, ProofOfPlay,
+};
+use serde_json::{Value, json};
+
+use super::card;
+use super::show::{News, Seen, Surroundings};
+use crate::cache::{self, Cache, CacheEvent};
+use crate::clock;
+use crate::control_plane::PlainHttp;
+use crate::conversation::{Happening, Wish};
+use crate::core::screen::{AssetRef, Card, Event, Screen};
+use crate::core::sync::{Known, Sync};
+use crate::media::engine::Engine;
+use crate::media::frame::SharedFrame;
+use crate::media::still;
+
+use kept::Kept;
+use link::Link;
+use reports::Counted;
+
+/// A player that is to start anew waits so long for its answer to arrive.
+const LAST_WORDS_MS: u64 = 5_000;
+
+/// Where a device has what.
+#[derive(Debug, Clone)]
+pub struct Places {
+    /// Of the agent: address, token, certificates.
+    pub identity: PathBuf,
+    /// Of the player: manifests and journal.
+    pub state: PathBuf,
+    /// Of the player: media.
+    pub cache: PathBuf,
+}
+
+/// What the device is, for telemetry and cards.
+#[derive(Debug, Clone)]
+pub struct Facts {
+    pub app_version: Version,
+    pub device_model: String,
+    pub os_version: String,
+    pub name: String,
+}
+
+impl Facts {
+    /// From os-release(5), the firmware's tables and the host's name; what is not there is said so.
+    pub fn of_this_machine() -> Self {
+        let read = |path: &str| {
+            let text = std::fs::read_to_string(path).ok()?;
+            let text = text.trim_matches(['\0', '\n', ' ']).to_owned();
+            Some(text).filter(|text| !text.is_empty())
+        };
+        let unknown = || "unknown".to_owned();
+        let os_release = read("/etc/os-release").unwrap_or_default();
+        let named = |key: &str| {
+            let mut lines = os_release.lines().filter_map(|line| line.split_once('='));
+            let (_, value) = lines.find(|(name, _)| *name == key)?;
+            Some(value.trim_matches('"').to_owned())
+        };
+        Self {
+            app_version: env!("CARGO_PKG_VERSION")
+                .parse()
+                .expect("cargo's versions are versions"),
+            device_model: read("/proc/device-tree/model")
+                .or_else(|| read("/sys/class/dmi/id/product_name"))
+                .unwrap_or_else(unknown),
+            os_version: named("PRETTY_NAME").unwrap_or_else(unknown),
+            name: read("/proc/sys/kernel/hostname").unwrap_or_else(unknown),
+        }
+    }
+}
+
+/// Why the player cannot begin.
+#[derive(Debug, thiserror::Error)]
+pub enum DeviceError {
+    #[error("making the folder {path}")]
+    Folder {
+        path: PathBuf,
+        #[source]
+        source: io::Error,
+    },
+    #[error("opening the cache {path}")]
+    Cache {
+        path: PathBuf,
+        #[source]
+        source: Box<cache::OpenError>,
+    },
+}
+
+/// The device around a screen.
+#[derive(Debug)]
+pub struct Device {
+    setting: Setting,
+    kept: Kept,
+    cache: Cache,
+    cache_events: mpsc::Receiver<CacheEvent>,
+    link: Link,
+    counted: Counted,
+    stage: Stage,
+}
+
+/// What does not change while the player runs.
+#[derive(Debug, Clone)]
+pub struct Setting {
+    pub places: Places,
+    pub facts: Facts,
+    pub plain_http: PlainHttp,
+}
+
+/// How far the program is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    Running,
+    /// Told to start anew; what there is to answer has until then.
+    Ending {
+        at: Monotonic,
+    },
+}
+
+impl Device {
+    /// Opens all that is kept on disk; gives the first events of a screen.
+    pub fn open(setting: Setting) -> Result<(Self, Vec<Event>), DeviceError> {
+        let places = &setting.places;
+        let folder = |path: &Path| {
+            let path = path.to_owned();
+            |source| DeviceError::Folder { path, source }
+        };
+        let kept = Kept::open(&places.state).map_err(folder(&places.state))?;
+        let found = kept.load();
+        let (send, cache_events) = mpsc::channel();
+        let link = Link::open(&setting);
+        let agent = Link::download_agent(&setting);
+        let cache =
+            Cache::open(&places.cache, cache::Settings::new(agent), send).map_err(|source| {
+                DeviceError::Cache {
+                    path: places.cache.clone(),
+                    source: Box::new(source),
+                }
+            })?;
+        let present = match cache_events.try_recv() {
+            Ok(CacheEvent::Present(present)) => present,
+            _ => Vec::new(),
+        };
+        let known = found.current.as_deref().map(Known::from);
+        let has_manifest = found.current.is_some() || found.previous.is_some();
+        let mut device = Self {
+            setting,
+            kept,
+            cache,
+            cache_events,
+            link,
+            counted: Counted::default(),
+            stage: Stage::Running,
+        };
+        device.link.begin(&device.setting, known);
+        device.tell(device.started());
+        for complaint in found.complaints {
+            device.tell(complaint);
+        }
+        let loaded = Event::Loaded {
+            current: found.current,
+            previous: found.previous,
+            present,
+        };
+        // A device that was never paired says so; one that plays goes on, whatever became of its identity.
+        let unpaired = !device.link.is_paired() && !has_manifest;
+        let events = std::iter::once(loaded).chain(unpaired.then_some(Event::TokenInvalid));
+        Ok((device, events.collect()))
+    }
+
+    fn started(&self) -> PlayerEventKind {
+        let facts = self.setting.facts.clone();
+        PlayerEventKind::AppStarted {
+            app_version: facts.app_version,
+            device_model: facts.device_model,
+            os_version: facts.os_version,
+        }
+    }
+
+    /// From the cache, for the screen.
+    fn cached(&mut self, events: &mut Vec<Event>) {
+        while let Ok(event) = self.cache_events.try_recv() {
+            match event {
+                CacheEvent::Present(present) => {
+                    events.extend(present.into_iter().map(Event::AssetReady));
+                }
+                CacheEvent::Ready(asset) => events.push(Event::AssetReady(asset)),
+                CacheEvent::Lost(asset) => events.push(Event::AssetLost(asset)),
+                CacheEvent::Tell(kind) => self.tell(kind),
+            }
+        }
+    }
+
+    fn grant(&mut self, wish: Wish, seen: &Seen<'_>, events: &mut Vec<Event>) {
+        match wish {
+            Wish::Received(manifest) => events.push(Event::Received(manifest)),
+            Wish::TokenInvalid => events.push(Event::TokenInvalid),
+            Wish::Registered => events.push(Event::Registered),
+            Wish::HeartbeatAcknowledged => self.counted.acknowledged(),
+            Wish::Run(command) => {
+                let done = self.run(&command, seen, events);
+                let (outcome, detail, output) = match done {
+                    Ok((detail, output)) => (CommandOutcome::Succeeded, detail, output),
+                    Err(detail) => (CommandOutcome::Failed, detail, None),
+                };
+                self.link.queue(Happening::CommandEnded {
+                    id: command.command_id.clone(),
+                    outcome,
+                    detail,
+                    output,
+                });
+            }
+        }
+    }
+
+    fn run(
+        &mut self,
+        command: &PlayerCommand,
+        seen: &Seen<'_>,
+        events: &mut Vec<Event>,
+    ) -> Result<(String, Option<Value>), String> {
+        let said = |text: &str| Ok((text.to_owned(), None));
+        match command.kind {
+            PlayerCommandKind::RequestManifestRefresh => said("the manifest is being asked for"),
+            PlayerCommandKind::RestartPlaybackLoop => {
+                events.push(Event::RestartPlayback);
+                said("the playlist begins anew")
+            }
+            PlayerCommandKind::ClearCacheUnused => {
+                self.cache.clear_unused();
+                said("files that no manifest names are removed")
+            }
+            PlayerCommandKind::ClearCacheAll => {
+                self.cache.clear_all();
+                said("all files but the one on the screen are removed, and fetched anew")
+            }
+            PlayerCommandKind::RebootApp => {
+                let at = clock::monotonic().plus_ms(LAST_WORDS_MS);
+                self.stage = Stage::Ending { at };
+                said("the player starts anew within 5 s; the picture stays")
+            }
+            PlayerCommandKind::SetLogLevel { level } => {
+                fleet_logging::set_level(level);
+                said("set until the player starts anew")
+            }
+            PlayerCommandKind::TakeScreenshot => {
+                let picture = seen.engine.snapshot();
+                let picture = picture.ok_or("there is nothing on the screen yet")?;
+                let size = seen.engine.size();
+                let jpeg = still::jpeg(&picture, size).map_err(|error| error.to_string())?;
+                let data = base64::engine::general_purpose::STANDARD.encode(jpeg);
+                let output = json!({"mediaType": "image/jpeg", "base64": data});
+                Ok(("what is on the screen".to_owned(), Some(output)))
+            }
+        }
+    }
+}
+
+impl Surroundings for Device {
+    fn persist(
+        &mut self,
+        current: Option<&Manifest>,
+        previous: Option<&Manifest>,
+    ) -> io::Result<()> {
+        self.kept.keep(current, previous)?;
+        let budget = current.and_then(|manifest| manifest.settings.cache_budget_bytes);
+        if let Some(budget_bytes) = budget {
+            self.cache.set_budget(budget_bytes);
+        }
+        Ok(())
+    }
+
+    fn fetch(&mut self, missing: Vec<Item>, screen: &Screen) {
+        let protected = screen.manifests().wanted().map(AssetRef::from);
+        self.cache.want(missing, protected);
+    }
+
+    fn tell(&mut self, kind: PlayerEventKind) {
+        self.counted.count(&kind);
+        log::info!("{kind:?}");
+        self.link.queue(Happening::Event(kind));
+    }
+
+    fn file(&self, item: &Item) -> Option<PathBuf> {
+        self.cache.path(&AssetRef::from(item))
+    }
+
+    fn card(&self, which: Card, engine: &Engine) -> SharedFrame {
+        let facts = &self.setting.facts;
+        let card = match which {
+            Card::Pairing => fleet_cards::Card::Pairing {
+                status: "This screen waits to be enrolled".to_owned(),
+                url: None,
+                device: facts.name.clone(),
+            },
+            Card::Status => fleet_cards::Card::Status {
+                device: facts.name.clone(),
+                version: facts.os_version.clone(),
+                online: self.link.is_online(),
+                activity: Some("There is no content for this screen yet".to_owned()),
+                addresses: Vec::new(),
+                url: None,
+            },
+        };
+        card::picture(&card, engine.size())
+    }
+
+    fn shown(&mut self, proof: Option<ProofOfPlay>, shown: Option<&Item>) {
+        if let Some(item) = shown {
+            self.cache.played(&AssetRef::from(item));
+        }
+        if let Some(proof) = proof {
+            self.link.queue(Happening::Played(proof));
+        }
+        self.link.queue(Happening::Boundary);
+    }
+
+    fn news(&mut self, seen: &Seen<'_>) -> News {
+        let mut events = Vec::new();
+        self.cached(&mut events);
+        let facts = self.setting.facts.clone();
+        let (cache, errors) = (self.cache.status(), self.counted.fresh());
+        if seen.screen.on_glass().is_none() {
+            // Nothing is interrupted by anything.
+            self.link.queue(Happening::Boundary);
+        }
+        let heartbeat = |sync: &Sync| reports::heartbeat(seen, sync, &facts, cache, errors);
+        for wish in self.link.turn(&self.setting, &heartbeat) {
+            self.grant(wish, seen, &mut events);
+        }
+        match self.stage {
+            Stage::Ending { at } if clock::monotonic() >= at => News::Stop,
+            Stage::Ending { .. } | Stage::Running => News::Events(events),
+        }
+    }
+}

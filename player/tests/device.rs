@@ -1,0 +1,306 @@
+//! A whole player against a control plane that can misbehave: real requests, files, decoders; only the glass
+//! is a sink that reads codes.
+
+#![allow(clippy::unwrap_used, reason = "a test may fail anywhere")]
+
+mod cinema;
+
+use std::path::Path;
+use std::sync::mpsc;
+use std::thread::JoinHandle;
+use std::time::Instant;
+
+use cinema::{DEADLINE, Eyes, HEIGHT, WIDTH, codes, glass, program, size};
+use fleet_player::app::device::{Device, Facts, Places, Setting};
+use fleet_player::app::{self, Happening, Show};
+use fleet_player::control_plane::PlainHttp;
+use fleet_player::media::engine::Engine;
+use fleet_protocol::Sha256;
+use fleet_tests::fake_control_plane::{FakeControlPlane, Fault, TOKEN};
+use fleet_tests::media::{self, Film};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+/// A control plane with files, and the device's own folders.
+struct Venue {
+    server: FakeControlPlane,
+    files: TempDir,
+    device: TempDir,
+}
+
+impl Venue {
+    fn new() -> Self {
+        let files = tempfile::tempdir().unwrap();
+        let server = FakeControlPlane::start(files.path()).unwrap();
+        Self {
+            server,
+            files,
+            device: tempfile::tempdir().unwrap(),
+        }
+    }
+
+    fn pair(&self) {
+        let identity = self.device.path().join("identity");
+        std::fs::create_dir_all(&identity).unwrap();
+        let url = json!({"serverUrl": self.server.url()}).to_string();
+        std::fs::write(identity.join("identity.json"), url).unwrap();
+        std::fs::write(identity.join("token"), TOKEN).unwrap();
+    }
+
+    fn item(&self, name: &str, kind: &str) -> Value {
+        let bytes = std::fs::read(self.files.path().join(name)).unwrap();
+        json!({
+            "assetId": format!("ast_{}", name.replace('.', "_")),
+            "type": kind,
+            "url": self.server.asset_url(name),
+            "checksumSha256": Sha256::of(&bytes).to_string(),
+            "durationSeconds": 1, "widthPx": WIDTH, "heightPx": HEIGHT,
+            "fileSizeBytes": bytes.len(),
+        })
+    }
+
+    fn picture(&self, item: u16) -> Value {
+        let name = format!("{item}.png");
+        media::write_picture(&self.files.path().join(&name), item, WIDTH, HEIGHT).unwrap();
+        self.item(&name, "IMAGE")
+    }
+
+    fn film(&self, item: u16) -> Value {
+        let name = format!("{item}.mp4");
+        let film = Film {
+            item,
+            frames: 25,
+            frames_a_second: 25,
+            width: WIDTH,
+            height: HEIGHT,
+            sound: true,
+        };
+        media::write_film(&self.files.path().join(&name), &film).unwrap();
+        self.item(&name, "VIDEO")
+    }
+
+    fn file(&self, name: &str, kind: &str, bytes: &[u8]) -> Value {
+        std::fs::write(self.files.path().join(name), bytes).unwrap();
+        self.item(name, kind)
+    }
+
+    fn publish(&self, etag: &str, items: &[Value]) {
+        self.server.set_manifest(json!({
+            "manifestEtag": etag, "validToUtc": "2099-01-01T00:00:00Z", "nextCheckSeconds": 5,
+            "settings": {},
+            "playlist": {"playlistId": "pl_1", "publishedVersion": 1, "items": items},
+        }));
+    }
+
+    fn play(&self) -> Player {
+        Player::start(self.device.path())
+    }
+
+    /// Asks until `what` gives something.
+    fn wait<T>(&self, mut what: impl FnMut(&FakeControlPlane) -> Option<T>) -> T {
+        let until = Instant::now() + DEADLINE;
+        loop {
+            let before = self.server.requests().len();
+            if let Some(found) = what(&self.server) {
+                return found;
+            }
+            let left = until.saturating_duration_since(Instant::now());
+            assert!(
+                self.server.wait_for_requests(before + 1, left),
+                "not seen; the events are {:?}",
+                self.server.events()
+            );
+        }
+    }
+
+    fn wait_for_event(&self, kind: &str) -> Value {
+        self.wait(|server| {
+            let events = server.events();
+            events.into_iter().find(|event| event["eventType"] == kind)
+        })
+    }
+}
+
+struct Player {
+    eyes: Eyes,
+    happen: mpsc::Sender<Happening>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Player {
+    fn start(device: &Path) -> Self {
+        let (glass, eyes) = glass();
+        let (happen, happenings) = mpsc::channel();
+        let tell = happen.clone();
+        let engine = Engine::start(glass, size(), program(), move |report| {
+            let _ = tell.send(Happening::Engine(report));
+        })
+        .unwrap();
+        let setting = Setting {
+            places: Places {
+                identity: device.join("identity"),
+                state: device.join("state"),
+                cache: device.join("cache"),
+            },
+            facts: Facts::of_this_machine(),
+            plain_http: PlainHttp::LoopbackOnly,
+        };
+        let thread = std::thread::spawn(move || {
+            let (device, events) = Device::open(setting).unwrap();
+            let mut show = Show::new(engine, device);
+            for event in events {
+                show.take(event);
+            }
+            app::play(&mut show, &happenings).unwrap();
+            show.end();
+        });
+        Self {
+            eyes,
+            happen,
+            thread: Some(thread),
+        }
+    }
+}
+
+impl Drop for Player {
+    fn drop(&mut self) {
+        let _ = self.happen.send(Happening::Stop);
+        if let Some(thread) = self.thread.take() {
+            let outcome = thread.join();
+            assert!(std::thread::panicking() || outcome.is_ok());
+        }
+    }
+}
+
+#[test]
+fn content_is_fetched_played_in_order_and_told() {
+    let venue = Venue::new();
+    venue.pair();
+    venue.publish("one", &[venue.film(1), venue.picture(2)]);
+    let player = venue.play();
+    // Before there is content there is a card, which has no code.
+    player.eyes.watch_for(1);
+    let mut rounds = 0;
+    let mut last = 1;
+    let seen = player.eyes.watch(|seen| {
+        let item = seen.code.map_or(0, |code| code.item);
+        rounds += usize::from(last == 2 && item == 1);
+        last = item;
+        rounds == 2
+    });
+    let mut items: Vec<u16> = codes(&seen).iter().map(|code| code.item).collect();
+    items.dedup();
+    assert_eq!(items, [1, 2, 1, 2, 1]);
+    let proofs = venue.wait(|server| {
+        let proofs = server.proofs();
+        (proofs.len() >= 2).then_some(proofs)
+    });
+    assert_eq!(proofs[0]["assetId"], "ast_1_mp4");
+    assert_eq!(proofs[1]["assetId"], "ast_2_png");
+    let completed = |proof: &Value| proof["outcome"] == "COMPLETED";
+    assert!(proofs.iter().all(completed), "{proofs:?}");
+    let heartbeat = venue.wait(|server| {
+        let mut heartbeats = server.heartbeats().into_iter();
+        heartbeats.find(|heartbeat| heartbeat["state"] == "PLAYING")
+    });
+    assert_eq!(heartbeat["manifestEtag"], "one");
+    let presented = heartbeat["frames"]["presented"].as_u64();
+    assert!(presented > Some(0), "{heartbeat}");
+    venue.wait_for_event("MANIFEST_APPLIED");
+}
+
+#[test]
+fn a_restart_plays_from_the_disk_when_nobody_can_be_reached() {
+    let venue = Venue::new();
+    venue.pair();
+    venue.publish("one", &[venue.picture(1)]);
+    let first = venue.play();
+    first.eyes.watch_for(1);
+    drop(first);
+    let Venue { server, device, .. } = venue;
+    drop(server);
+    let second = Player::start(device.path());
+    let seen = second.eyes.watch_for(1);
+    // The very first picture: no card before it.
+    assert_eq!(codes(&seen).len(), 1);
+}
+
+#[test]
+fn a_newer_manifest_takes_over_at_the_end_of_an_item() {
+    let venue = Venue::new();
+    venue.pair();
+    venue.publish("one", &[venue.film(1)]);
+    let player = venue.play();
+    player.eyes.watch_for(1);
+    venue.publish("two", &[venue.film(2)]);
+    let seen = player.eyes.watch_for(2);
+    let codes = codes(&seen);
+    let last = codes[codes.len() - 2];
+    assert_eq!((last.item, last.frame), (1, 24), "{codes:?}");
+}
+
+#[test]
+fn what_cannot_be_fetched_or_decoded_costs_itself_alone() {
+    let venue = Venue::new();
+    venue.pair();
+    let mut wrong = venue.picture(3);
+    wrong["checksumSha256"] = json!("ab".repeat(32));
+    let mut missing = venue.picture(4);
+    missing["url"] = json!(venue.server.asset_url("nowhere.png"));
+    missing["checksumSha256"] = json!("cd".repeat(32));
+    let items = [
+        venue.picture(1),
+        venue.file("bomb.png", "IMAGE", &media::png_bomb(20_000)),
+        venue.file("text.mp4", "VIDEO", b"no film at all"),
+        wrong,
+        missing,
+        venue.film(2),
+    ];
+    let fail_next = |path, fault| venue.server.fail_next(path, fault);
+    fail_next("/assets/1.png", Fault::Status(503));
+    fail_next("/assets/2.mp4", Fault::CutAfter(1_000));
+    venue.publish("one", &items);
+    // What came so far is shown, although not everything will ever come.
+    let player = venue.play();
+    player.eyes.watch(|seen| seen.code.is_some());
+    let mut both = (false, false);
+    let seen = player.eyes.watch(|seen| {
+        both = (both.0 || seen.is_of(1), both.1 || seen.is_of(2));
+        both.0 && both.1
+    });
+    assert!(codes(&seen).iter().all(|code| matches!(code.item, 1 | 2)));
+    venue.wait_for_event("PLAYBACK_FAILED");
+    venue.wait_for_event("DOWNLOAD_FAILED");
+}
+
+#[test]
+fn a_command_is_run_and_answered_with_the_picture_on_the_glass() {
+    let venue = Venue::new();
+    venue.pair();
+    venue.publish("one", &[venue.picture(1)]);
+    let player = venue.play();
+    player.eyes.watch_for(1);
+    venue.server.set_commands(vec![json!({
+        "commandId": "cmd_1", "type": "TAKE_SCREENSHOT",
+        "createdAt": "2026-01-01T00:00:00Z", "expiresAt": "2099-01-01T00:00:00Z",
+    })]);
+    let result = venue.wait(|server| server.results("cmd_1").pop());
+    assert_eq!(result["outcome"], "SUCCEEDED", "{result}");
+    assert_eq!(result["output"]["mediaType"], "image/jpeg");
+    let picture = result["output"]["base64"].as_str().unwrap();
+    assert!(picture.starts_with("/9j/"));
+}
+
+#[test]
+fn a_device_that_is_not_paired_says_so_and_plays_once_it_is() {
+    let venue = Venue::new();
+    venue.publish("one", &[venue.picture(1)]);
+    let player = venue.play();
+    let seen = player.eyes.watch(|_| true);
+    let card = &seen[0];
+    assert_eq!(card.code, None);
+    let drawn = card.screen.iter().any(|byte| *byte != card.screen[0]);
+    assert!(drawn, "an empty screen is no card");
+    venue.pair();
+    player.eyes.watch_for(1);
+}
