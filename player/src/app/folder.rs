@@ -159,9 +159,7 @@ fn kind_of(path: &Path) -> Option<ItemKind> {
 }
 
 impl Surroundings for Folder {
-    fn persist(&mut self, _: Option<&Manifest>, _: Option<&Manifest>) -> io::Result<()> {
-        Ok(())
-    }
+    fn persist(&mut self, _: Option<Box<Manifest>>, _: Option<Box<Manifest>>) {}
 
     fn fetch(&mut self, _: Vec<Item>, _: &Screen) {}
 

@@ -66,5 +66,9 @@ pub fn play(
         if !show.go_on() {
             return Ok(());
         }
+        if !show.is_lit() {
+            let message = "the engine has stopped without a word".to_owned();
+            return Err(PlayerError::Output { message });
+        }
     }
 }

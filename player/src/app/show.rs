@@ -27,12 +27,8 @@ pub enum News {
 
 /// Where manifests and files come from, and who is told what happens. Nothing in here waits.
 pub trait Surroundings {
-    /// Both are on disk when this returns.
-    fn persist(
-        &mut self,
-        current: Option<&Manifest>,
-        previous: Option<&Manifest>,
-    ) -> std::io::Result<()>;
+    /// Both are on disk when this returns, or will be as soon as the disk takes them.
+    fn persist(&mut self, current: Option<Box<Manifest>>, previous: Option<Box<Manifest>>);
 
     /// These are missing, the most urgent first.
     fn fetch(&mut self, missing: Vec<Item>, screen: &Screen);
@@ -71,6 +67,11 @@ impl<S: Surroundings> Show<S> {
         }
     }
 
+    /// Whether pictures can still be shown.
+    pub fn is_lit(&self) -> bool {
+        self.engine.is_running()
+    }
+
     /// Takes what has happened around. `false` when the program is to end.
     pub fn go_on(&mut self) -> bool {
         let seen = Seen {
@@ -91,20 +92,15 @@ impl<S: Surroundings> Show<S> {
     /// One step of the machine, and all that follows from it.
     pub fn take(&mut self, event: Event) {
         let now = clock::now();
-        let before = (self.screen.clone(), self.witness.clone());
+        let on_glass = |screen: &Screen| screen.on_glass().map(|shown| shown.ticket);
+        let before = on_glass(&self.screen);
         self.witness.hear(&event);
         let (screen, effects) = std::mem::take(&mut self.screen).step(event, now);
         self.screen = screen;
         for effect in effects {
-            if let Err(error) = self.perform(effect) {
-                // As if it had not happened: the same is tried again at the next event.
-                log::error!("keeping the manifest: {error}");
-                (self.screen, self.witness) = before;
-                return;
-            }
+            self.perform(effect);
         }
-        let on_glass = |screen: &Screen| screen.on_glass().map(|shown| shown.ticket);
-        if on_glass(&before.0) != on_glass(&self.screen) {
+        if before != on_glass(&self.screen) {
             let proof = self.witness.see(&self.screen, now);
             let shown = self.screen.on_glass().map(|shown| &*shown.item);
             self.surroundings.shown(proof, shown);
@@ -123,13 +119,9 @@ impl<S: Surroundings> Show<S> {
         let _ = self.surroundings.news(&seen);
     }
 
-    fn perform(&mut self, effect: Effect) -> std::io::Result<()> {
+    fn perform(&mut self, effect: Effect) {
         match effect {
-            Effect::Persist { current, previous } => {
-                return self
-                    .surroundings
-                    .persist(current.as_deref(), previous.as_deref());
-            }
+            Effect::Persist { current, previous } => self.surroundings.persist(current, previous),
             Effect::Prepare { ticket, item } => {
                 // A file that is gone by now fails in the decoder, which is where failures are told.
                 let path = self.surroundings.file(&item).unwrap_or_default();
@@ -150,6 +142,5 @@ impl<S: Surroundings> Show<S> {
             Effect::Fetch(missing) => self.surroundings.fetch(missing, &self.screen),
             Effect::Tell(kind) => self.surroundings.tell(kind),
         }
-        Ok(())
     }
 }

@@ -15,7 +15,7 @@
 //! - If an item of the current, the previous or a ready staged manifest can be played, one is played.
 //! - Nothing is shown that was not prepared; nothing interrupts a video but its own end or failure.
 //! - Without faults, items are shown in the playlist's order, over and over.
-//! - What is decided is persisted before it is shown.
+//! - What is decided is persisted before it is shown, by a disk that can.
 
 mod library;
 mod playing;
@@ -100,7 +100,8 @@ pub enum Event {
 /// What the driver has to do, in this order.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Effect {
-    /// Write `previousManifest.json` and `currentManifest.json`; the rest only if that worked.
+    /// Write `previousManifest.json` and `currentManifest.json`. A disk that takes nothing keeps no screen
+    /// from its content: the rest is done all the same, and this again later.
     Persist {
         current: Option<Box<Manifest>>,
         previous: Option<Box<Manifest>>,

@@ -2,11 +2,13 @@
 //!
 //! Each is replaced as a whole (written beside, flushed, renamed), so after a power cut there is the old one or
 //! the new one. One that can't be understood is set aside for whoever looks into it, and the other one plays.
+//! What the disk does not take now is tried again; the screen does not wait for it.
 
 use std::fs::{self, File};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
+use fleet_protocol::instant::Monotonic;
 use fleet_protocol::player::{Manifest, PlayerEventKind};
 
 const CURRENT: &str = "currentManifest.json";
@@ -21,10 +23,22 @@ pub(super) struct Found {
     pub(super) complaints: Vec<PlayerEventKind>,
 }
 
+/// A disk that took nothing is asked again after so long.
+const TRIED_AGAIN_MS: u64 = 10_000;
+
+/// What is to be on disk and is not.
+#[derive(Debug)]
+struct Unkept {
+    current: Option<Box<Manifest>>,
+    previous: Option<Box<Manifest>>,
+    tried: Monotonic,
+}
+
 /// The folder.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(super) struct Kept {
     folder: PathBuf,
+    unkept: Option<Unkept>,
 }
 
 impl Kept {
@@ -33,6 +47,7 @@ impl Kept {
         fs::create_dir_all(folder)?;
         Ok(Self {
             folder: folder.to_owned(),
+            unkept: None,
         })
     }
 
@@ -43,14 +58,45 @@ impl Kept {
         found
     }
 
-    /// Both are on the medium when this returns.
+    /// Both are on the medium when this returns, unless that takes nothing; then they will be.
     pub(super) fn keep(
-        &self,
-        current: Option<&Manifest>,
-        previous: Option<&Manifest>,
-    ) -> io::Result<()> {
+        &mut self,
+        current: Option<Box<Manifest>>,
+        previous: Option<Box<Manifest>>,
+        now: Monotonic,
+    ) {
+        let unkept = Unkept {
+            current,
+            previous,
+            tried: now,
+        };
+        match self.write(&unkept) {
+            Ok(()) => self.unkept = None,
+            Err(error) => {
+                let folder = self.folder.display();
+                log::error!(
+                    "the manifest cannot be kept in {folder} and plays from memory: {error}; \
+                     free space on the data partition, or check it with fsck"
+                );
+                self.unkept = Some(unkept);
+            }
+        }
+    }
+
+    /// Time has passed.
+    pub(super) fn try_again(&mut self, now: Monotonic) {
+        let due = |unkept: &mut Unkept| now.since(unkept.tried) >= TRIED_AGAIN_MS;
+        if let Some(mut unkept) = self.unkept.take_if(due) {
+            unkept.tried = now;
+            if self.write(&unkept).is_err() {
+                self.unkept = Some(unkept);
+            }
+        }
+    }
+
+    fn write(&self, unkept: &Unkept) -> io::Result<()> {
         // First the fallback: cut off in between, there are two of the old one.
-        for (name, manifest) in [(PREVIOUS, previous), (CURRENT, current)] {
+        for (name, manifest) in [(PREVIOUS, &unkept.previous), (CURRENT, &unkept.current)] {
             if let Some(manifest) = manifest {
                 self.replace(name, &serde_json::to_vec_pretty(manifest)?)?;
             }
@@ -92,33 +138,36 @@ impl Kept {
 mod tests {
     use super::*;
 
-    fn manifest(etag: &str) -> Manifest {
+    fn manifest(etag: &str) -> Box<Manifest> {
         let json = serde_json::json!({
             "manifestEtag": etag, "validToUtc": "2030-01-01T00:00:00Z", "nextCheckSeconds": 60,
             "playlist": null
         });
-        Manifest::parse(json.to_string().as_bytes()).unwrap()
+        Box::new(Manifest::parse(json.to_string().as_bytes()).unwrap())
+    }
+
+    fn keep_two(kept: &mut Kept) {
+        let (current, previous) = (manifest("e:2"), manifest("e:1"));
+        kept.keep(Some(current), Some(previous), Monotonic(0));
     }
 
     #[test]
     fn what_was_kept_is_found_again() {
         let dir = tempfile::tempdir().unwrap();
-        let kept = Kept::open(&dir.path().join("player")).unwrap();
+        let mut kept = Kept::open(&dir.path().join("player")).unwrap();
         assert!(kept.load().current.is_none());
-        kept.keep(Some(&manifest("e:2")), Some(&manifest("e:1")))
-            .unwrap();
+        keep_two(&mut kept);
         let found = kept.load();
-        assert_eq!(*found.current.unwrap(), manifest("e:2"));
-        assert_eq!(*found.previous.unwrap(), manifest("e:1"));
+        assert_eq!(found.current.unwrap(), manifest("e:2"));
+        assert_eq!(found.previous.unwrap(), manifest("e:1"));
         assert_eq!(found.complaints, []);
     }
 
     #[test]
     fn a_damaged_manifest_is_named_and_set_aside_and_the_other_one_counts() {
         let dir = tempfile::tempdir().unwrap();
-        let kept = Kept::open(dir.path()).unwrap();
-        kept.keep(Some(&manifest("e:2")), Some(&manifest("e:1")))
-            .unwrap();
+        let mut kept = Kept::open(dir.path()).unwrap();
+        keep_two(&mut kept);
         fs::write(dir.path().join(CURRENT), b"{\"manifestEtag\": \"e:2\"").unwrap();
         let found = kept.load();
         assert!(found.current.is_none());
@@ -128,5 +177,18 @@ mod tests {
             [PlayerEventKind::LocalManifestCorrupt { file_name, .. }] if file_name == CURRENT
         ));
         assert_eq!(kept.load().complaints, []);
+    }
+    #[test]
+    fn what_the_disk_does_not_take_is_kept_once_it_does() {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = dir.path().join("player");
+        let mut kept = Kept::open(&folder).unwrap();
+        fs::remove_dir(&folder).unwrap();
+        keep_two(&mut kept);
+        fs::create_dir(&folder).unwrap();
+        kept.try_again(Monotonic(TRIED_AGAIN_MS - 1));
+        assert!(kept.load().current.is_none());
+        kept.try_again(Monotonic(TRIED_AGAIN_MS));
+        assert_eq!(kept.load().current.unwrap(), manifest("e:2"));
     }
 }

@@ -274,17 +274,12 @@ impl Device {
 }
 
 impl Surroundings for Device {
-    fn persist(
-        &mut self,
-        current: Option<&Manifest>,
-        previous: Option<&Manifest>,
-    ) -> io::Result<()> {
-        self.kept.keep(current, previous)?;
-        let budget = current.and_then(|manifest| manifest.settings.cache_budget_bytes);
-        if let Some(budget_bytes) = budget {
+    fn persist(&mut self, current: Option<Box<Manifest>>, previous: Option<Box<Manifest>>) {
+        let settings = current.as_deref().map(|manifest| manifest.settings);
+        if let Some(budget_bytes) = settings.and_then(|settings| settings.cache_budget_bytes) {
             self.cache.set_budget(budget_bytes);
         }
-        Ok(())
+        self.kept.keep(current, previous, clock::monotonic());
     }
 
     fn fetch(&mut self, missing: Vec<Item>, screen: &Screen) {
@@ -334,6 +329,7 @@ impl Surroundings for Device {
 
     fn news(&mut self, seen: &Seen<'_>) -> News {
         let mut events = Vec::new();
+        self.kept.try_again(clock::monotonic());
         self.cached(&mut events);
         let facts = self.setting.facts.clone();
         let (cache, errors) = (self.cache.status(), self.counted.fresh());

@@ -118,6 +118,12 @@ impl Engine {
         self.size
     }
 
+    /// Whether the thread is still there.
+    pub fn is_running(&self) -> bool {
+        let thread = self.thread.as_ref();
+        thread.is_some_and(|thread| !thread.is_finished())
+    }
+
     /// Ends in [`Report::Prepared`] or [`Report::Failed`].
     pub fn prepare(&self, ticket: Ticket, job: Job) {
         let job = Box::new(job);
