@@ -139,7 +139,9 @@ fn manifest(data: &[u8]) {
         return;
     };
     let text = serde_json::to_vec(&manifest).expect("what was read can be written");
-    if let Some(playlist) = &mut manifest.playlist {
+    let ahead = manifest.look_ahead.iter_mut();
+    let ahead = ahead.flat_map(|ahead| &mut ahead.playlists);
+    for playlist in manifest.playlist.iter_mut().chain(ahead) {
         playlist.skipped.clear();
     }
     assert_eq!(Manifest::parse(&text).expect("just written"), manifest);

@@ -2,6 +2,10 @@
 //! is a sink that reads codes.
 
 #![allow(clippy::unwrap_used, reason = "a test may fail anywhere")]
+#![allow(
+    clippy::disallowed_methods,
+    reason = "a manifest ends at some real instant"
+)]
 
 mod cinema;
 
@@ -271,6 +275,36 @@ fn what_cannot_be_fetched_or_decoded_costs_itself_alone() {
     assert!(codes(&seen).iter().all(|code| matches!(code.item, 1 | 2)));
     venue.wait_for_event("PLAYBACK_FAILED");
     venue.wait_for_event("DOWNLOAD_FAILED");
+}
+
+#[test]
+fn when_the_manifest_has_ended_the_schedule_in_it_goes_on() {
+    let venue = Venue::new();
+    venue.pair();
+    let playlist = |id: &str, items: &[Value]| json!({"playlistId": id, "publishedVersion": 1, "items": items});
+    let ends = jiff::Timestamp::now() + jiff::SignedDuration::from_secs(4);
+    venue.server.set_manifest(json!({
+        "manifestEtag": "one", "validToUtc": ends, "nextCheckSeconds": 3600,
+        "playlist": playlist("pl_now", &[venue.picture(1)]),
+        "lookAhead": {
+            "untilUtc": "2099-01-01T00:00:00Z",
+            "schedule": {
+                "timezone": "Europe/Berlin", "slots": [], "fallbackPlaylistId": "pl_later",
+                "devices": [{"deviceId": "screen", "groupIds": []}],
+            },
+            "playlists": [playlist("pl_later", &[venue.picture(2)])],
+        },
+    }));
+    let player = venue.play();
+    player.eyes.watch_for(1);
+    let Venue { server, device, .. } = venue;
+    drop(server);
+    let seen = player.eyes.watch_for(2);
+    assert!(codes(&seen).iter().all(|code| matches!(code.item, 1 | 2)));
+    // And after a restart, with nobody to ask.
+    drop(player);
+    let seen = Player::start(device.path()).eyes.watch_for(2);
+    assert_eq!(codes(&seen).len(), 1);
 }
 
 #[test]

@@ -8,6 +8,7 @@
 mod command;
 mod event;
 mod heartbeat;
+mod item;
 mod manifest;
 mod proof_of_play;
 
@@ -16,8 +17,9 @@ pub use event::{DecodeFailure, PlayerEvent, PlayerEventBatch, PlayerEventKind};
 pub use heartbeat::{
     CacheStatus, FrameCounts, Playback, PlayerErrors, PlayerHeartbeat, PlayerState,
 };
+pub use item::{Fit, Item, ItemKind, Transition, TransitionKind};
 pub use manifest::{
-    Fit, Item, ItemKind, MAX_ITEMS, MAX_MANIFEST_BYTES, Manifest, ManifestError, Orientation,
-    Playlist, RunMode, Settings, SkippedItem, Transition, TransitionKind,
+    LookAhead, MAX_ITEMS, MAX_MANIFEST_BYTES, Manifest, ManifestError, Orientation, Playlist,
+    RunMode, Settings, SkippedItem,
 };
 pub use proof_of_play::{MAX_PROOFS_PER_BATCH, PlayOutcome, ProofOfPlay, ProofOfPlayBatch};

@@ -144,6 +144,7 @@ impl Folder {
             next_check_seconds: 60,
             settings: self.manner.settings,
             playlist: Some(playlist),
+            look_ahead: None,
         }))
     }
 }

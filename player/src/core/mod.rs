@@ -6,6 +6,7 @@
 
 pub mod cache;
 pub mod commands;
+pub mod look_ahead;
 pub mod screen;
 pub mod sync;
 pub mod witness;

@@ -4,7 +4,8 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::{AssetId, PlaylistId, Sha256};
+use super::item::{Item, read_item};
+use crate::{AssetId, PlaylistId};
 
 /// A manifest of more than this is refused unread.
 pub const MAX_MANIFEST_BYTES: usize = 4 * 1024 * 1024;
@@ -81,154 +82,6 @@ impl Default for Settings {
     }
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
-pub enum ItemKind {
-    Image,
-    Video,
-}
-
-/// How a picture of another shape is fitted into the screen.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
-pub enum Fit {
-    /// Whole, with bars.
-    #[default]
-    Letterbox,
-    /// Fills the screen; what does not fit is cut off.
-    Cover,
-    /// Fills the screen; its shape changes.
-    Stretch,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
-pub enum TransitionKind {
-    #[default]
-    Cut,
-    Crossfade,
-}
-
-/// From the item before to this one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Transition {
-    pub kind: TransitionKind,
-    #[serde(default)]
-    pub duration_ms: u32,
-}
-
-/// One thing to show.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", try_from = "ItemShape", into = "ItemShape")]
-pub struct Item {
-    pub asset_id: AssetId,
-    pub kind: ItemKind,
-    /// `http` or `https`.
-    pub url: String,
-    pub checksum_sha256: Sha256,
-    /// How long an image stays; a video plays to its end.
-    pub duration_seconds: u32,
-    pub width_px: u32,
-    pub height_px: u32,
-    pub file_size_bytes: u64,
-    pub fit: Fit,
-    pub transition: Transition,
-    /// 0 to 100; 0 is silent.
-    pub volume_percent: u8,
-}
-
-/// The fields by their names on the wire.
-#[derive(Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct ItemShape {
-    asset_id: AssetId,
-    #[serde(rename = "type")]
-    kind: ItemKind,
-    url: String,
-    checksum_sha256: Sha256,
-    #[serde(default)]
-    duration_seconds: u32,
-    width_px: u32,
-    height_px: u32,
-    file_size_bytes: u64,
-    #[serde(default)]
-    fit: Fit,
-    #[serde(default)]
-    transition: Transition,
-    #[serde(default = "full_volume")]
-    volume_percent: u8,
-}
-
-const fn full_volume() -> u8 {
-    100
-}
-
-impl TryFrom<ItemShape> for Item {
-    type Error = String;
-
-    fn try_from(shape: ItemShape) -> Result<Self, Self::Error> {
-        let within = |field: &str, value: u64, low: u64, high: u64| {
-            if (low..=high).contains(&value) {
-                Ok(())
-            } else {
-                Err(format!("`{field}` is {value}, not within {low} and {high}"))
-            }
-        };
-        if !(shape.url.starts_with("https://") || shape.url.starts_with("http://")) {
-            return Err("`url` is neither http nor https".to_owned());
-        }
-        within("widthPx", shape.width_px.into(), 1, 16_384)?;
-        within("heightPx", shape.height_px.into(), 1, 16_384)?;
-        within("fileSizeBytes", shape.file_size_bytes, 1, 1 << 40)?;
-        within("volumePercent", shape.volume_percent.into(), 0, 100)?;
-        within(
-            "transition.durationMs",
-            shape.transition.duration_ms.into(),
-            0,
-            10_000,
-        )?;
-        let shortest = u64::from(shape.kind == ItemKind::Image);
-        within(
-            "durationSeconds",
-            shape.duration_seconds.into(),
-            shortest,
-            86_400,
-        )?;
-        Ok(Self {
-            asset_id: shape.asset_id,
-            kind: shape.kind,
-            url: shape.url,
-            checksum_sha256: shape.checksum_sha256,
-            duration_seconds: shape.duration_seconds,
-            width_px: shape.width_px,
-            height_px: shape.height_px,
-            file_size_bytes: shape.file_size_bytes,
-            fit: shape.fit,
-            transition: shape.transition,
-            volume_percent: shape.volume_percent,
-        })
-    }
-}
-
-impl From<Item> for ItemShape {
-    fn from(item: Item) -> Self {
-        Self {
-            asset_id: item.asset_id,
-            kind: item.kind,
-            url: item.url,
-            checksum_sha256: item.checksum_sha256,
-            duration_seconds: item.duration_seconds,
-            width_px: item.width_px,
-            height_px: item.height_px,
-            file_size_bytes: item.file_size_bytes,
-            fit: item.fit,
-            transition: item.transition,
-            volume_percent: item.volume_percent,
-        }
-    }
-}
-
 /// An item that this player can't show, whatever becomes of its file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SkippedItem {
@@ -261,6 +114,20 @@ pub struct Manifest {
     pub settings: Settings,
     /// `None`: nothing is scheduled, and there is no fallback.
     pub playlist: Option<Playlist>,
+    /// What comes after `valid_to_utc` when the control plane cannot be reached. Beyond the contract.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub look_ahead: Option<LookAhead>,
+}
+
+/// The venue's schedule and the playlists that it may lead to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct LookAhead {
+    /// Beyond it the schedule says nothing.
+    pub until_utc: Timestamp,
+    /// A schedule file with this screen as its first device; `fleet-schedule` reads it.
+    pub schedule: Value,
+    pub playlists: Vec<Playlist>,
 }
 
 #[derive(Deserialize)]
@@ -272,6 +139,16 @@ struct ManifestShape {
     #[serde(default)]
     settings: Settings,
     playlist: Option<PlaylistShape>,
+    #[serde(default)]
+    look_ahead: Option<LookAheadShape>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct LookAheadShape {
+    until_utc: Timestamp,
+    schedule: Value,
+    playlists: Vec<PlaylistShape>,
 }
 
 #[derive(Deserialize)]
@@ -324,6 +201,11 @@ impl Manifest {
             next_check_seconds: interval.clamp(*CHECK_SECONDS.start(), *CHECK_SECONDS.end()),
             settings: shape.settings,
             playlist: shape.playlist.map(Playlist::from),
+            look_ahead: shape.look_ahead.map(|ahead| LookAhead {
+                until_utc: ahead.until_utc,
+                schedule: ahead.schedule,
+                playlists: ahead.playlists.into_iter().map(Playlist::from).collect(),
+            }),
         })
     }
 
@@ -332,6 +214,12 @@ impl Manifest {
         self.playlist
             .as_ref()
             .map_or(&[], |playlist| &playlist.items)
+    }
+
+    /// What may be shown later, without the control plane.
+    pub fn upcoming(&self) -> impl Iterator<Item = &Item> {
+        let playlists = self.look_ahead.iter().flat_map(|ahead| &ahead.playlists);
+        playlists.flat_map(|playlist| &playlist.items)
     }
 }
 
@@ -365,21 +253,11 @@ impl From<PlaylistShape> for Playlist {
     }
 }
 
-fn read_item(value: Value) -> Result<Item, String> {
-    serde_path_to_error::deserialize(value).map_err(|error| {
-        let field = error.path().to_string();
-        match error.into_inner() {
-            // Of the whole item; the message names the field itself.
-            inner if field == "." => inner.to_string(),
-            inner => format!("`{field}`: {inner}"),
-        }
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::json;
 
+    use super::super::ItemKind;
     use super::*;
 
     fn item(changes: &Value) -> Value {
@@ -416,6 +294,20 @@ mod tests {
         assert_eq!(read.items()[1].kind, ItemKind::Video);
         assert_eq!(read.settings.orientation.degrees(), 90);
         assert!(read.settings.keep_awake);
+        let written = serde_json::to_vec(&read).unwrap();
+        assert_eq!(Manifest::parse(&written).unwrap(), read);
+    }
+
+    #[test]
+    fn what_comes_later_is_read_with_its_items() {
+        let mut with = manifest(&[]);
+        let playlist = |id: &str| json!({"playlistId": id, "publishedVersion": 1, "items": [item(&json!({}))]});
+        with["lookAhead"] = json!({
+            "untilUtc": "2026-06-15T20:00:00Z", "schedule": {"timezone": "Europe/Berlin"},
+            "playlists": [playlist("pl_1"), playlist("pl_2")]
+        });
+        let read = parse(&with).unwrap();
+        assert_eq!(read.upcoming().count(), 2);
         let written = serde_json::to_vec(&read).unwrap();
         assert_eq!(Manifest::parse(&written).unwrap(), read);
     }

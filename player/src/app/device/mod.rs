@@ -18,6 +18,7 @@ use fleet_protocol::instant::Monotonic;
 use fleet_protocol::player::{
     Item, Manifest, PlayerCommand, PlayerCommandKind, PlayerEventKind, ProofOfPlay,
 };
+use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::card;
@@ -26,6 +27,7 @@ use crate::cache::{self, Cache, CacheEvent};
 use crate::clock;
 use crate::control_plane::PlainHttp;
 use crate::conversation::{Happening, Wish};
+use crate::core::look_ahead::Plan;
 use crate::core::screen::{AssetRef, Card, Event, Screen};
 use crate::core::sync::{Known, Sync};
 use crate::media::engine::Engine;
@@ -36,6 +38,8 @@ use kept::Kept;
 use link::Link;
 use reports::Counted;
 
+/// The schedule's answer changes by the minute.
+const PLANNED_EVERY_MS: u64 = 1_000;
 /// A player that is to start anew waits so long for its answer to arrive.
 const LAST_WORDS_MS: u64 = 5_000;
 
@@ -112,6 +116,10 @@ pub struct Device {
     cache: Cache,
     cache_events: mpsc::Receiver<CacheEvent>,
     link: Link,
+    /// Of the manifest in force, and which that is.
+    plan: Option<Plan>,
+    plan_of: Option<(String, Timestamp)>,
+    planned: Option<Monotonic>,
     counted: Counted,
     stage: Stage,
 }
@@ -166,6 +174,9 @@ impl Device {
             cache,
             cache_events,
             link,
+            plan: None,
+            plan_of: None,
+            planned: None,
             counted: Counted::default(),
             stage: Stage::Running,
         };
@@ -205,6 +216,33 @@ impl Device {
                 CacheEvent::Lost(asset) => events.push(Event::AssetLost(asset)),
                 CacheEvent::Tell(kind) => self.tell(kind),
             }
+        }
+    }
+
+    /// What the schedule wants shown while the control plane is away.
+    fn look_ahead(&mut self, screen: &Screen, events: &mut Vec<Event>) {
+        let now = clock::now();
+        let lately = |planned: Monotonic| now.mono.since(planned) < PLANNED_EVERY_MS;
+        let staged = screen.manifests().staged().manifest();
+        let Some(current) = screen.manifests().current() else {
+            return;
+        };
+        if staged.is_some() || self.planned.is_some_and(lately) {
+            return;
+        }
+        self.planned = Some(now.mono);
+        // What the schedule made of a manifest has its tag and its end, and needs no other plan.
+        let which = (current.manifest_etag.clone(), current.valid_to_utc);
+        if self.plan_of.as_ref() != Some(&which) {
+            self.plan_of = Some(which);
+            self.plan = Plan::of(current).unwrap_or_else(|error| {
+                log::warn!("{error}");
+                None
+            });
+        }
+        let plan = self.plan.as_ref();
+        if let Some(successor) = plan.and_then(|plan| plan.successor(current, now.wall)) {
+            events.push(Event::Received(Box::new(successor)));
         }
     }
 
@@ -331,6 +369,7 @@ impl Surroundings for Device {
         let mut events = Vec::new();
         self.kept.try_again(clock::monotonic());
         self.cached(&mut events);
+        self.look_ahead(seen.screen, &mut events);
         let facts = self.setting.facts.clone();
         let (cache, errors) = (self.cache.status(), self.counted.fresh());
         if seen.screen.on_glass().is_none() {

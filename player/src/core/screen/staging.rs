@@ -70,9 +70,13 @@ impl Manifests {
 
     /// Every item of every manifest, the most urgent for the cache first. Its files are not evicted.
     pub fn wanted(&self) -> impl Iterator<Item = &Item> {
-        [Source::Staged, Source::Current, Source::Previous]
+        let upcoming = [Source::Staged, Source::Current].into_iter();
+        let upcoming = upcoming.filter_map(|source| self.of(source));
+        [Source::Staged, Source::Current]
             .into_iter()
             .flat_map(|source| self.items(source))
+            .chain(upcoming.flat_map(Manifest::upcoming))
+            .chain(self.items(Source::Previous))
     }
 
     /// The staged one takes over. One that had nothing to show is no fallback.
