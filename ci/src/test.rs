@@ -36,7 +36,8 @@ pub fn run(workspace: &Workspace, arguments: &TestArguments, progress: Progress)
         return Ok(());
     }
     let filter = arguments.filter.as_deref();
-    let mut passed = cargo_test(workspace, &["--workspace"], &[], filter)?;
+    let threads = format!("--test-threads={}", side_by_side());
+    let mut passed = cargo_test(workspace, &["--workspace"], &[&threads], filter)?;
     if !arguments.fast {
         let of_stories = [
             "--package",
@@ -57,6 +58,11 @@ pub fn run(workspace: &Workspace, arguments: &TestArguments, progress: Progress)
         );
     }
     Ok(())
+}
+
+/// Twice as many tests as there are cores: those that take long wait for other programs most of the time.
+fn side_by_side() -> usize {
+    std::thread::available_parallelism().map_or(4, |cores| 2 * cores.get())
 }
 
 /// Did they all pass? Cargo's own output goes to the terminal.
