@@ -14,6 +14,7 @@ use super::Setting;
 use crate::clock;
 use crate::control_plane::{ControlPlane, Deadlines, Identity, Report, Worker};
 use crate::conversation::{Conversation, Happening, Wish};
+use crate::core::screen::Screen;
 use crate::core::sync::{Known, Sync};
 use crate::journal::{self, Journal};
 
@@ -96,6 +97,7 @@ impl Link {
     pub(super) fn turn(
         &mut self,
         setting: &Setting,
+        screen: &Screen,
         heartbeat: &dyn Fn(&Sync) -> PlayerHeartbeat,
     ) -> Vec<Wish> {
         let mut wishes = Vec::new();
@@ -107,7 +109,10 @@ impl Link {
         };
         let now = clock::now();
         let reports = self.reports.try_iter().map(Happening::Report);
-        let happenings = self.queue.drain(..).chain(reports).chain([Happening::Tick]);
+        // While a card is shown, nothing is interrupted by anything.
+        let idle = screen.on_glass().is_none().then_some(Happening::Boundary);
+        let passing = idle.into_iter().chain([Happening::Tick]);
+        let happenings = self.queue.drain(..).chain(reports).chain(passing);
         for happening in happenings {
             wishes.extend(conversation.take(happening, heartbeat, now));
         }

@@ -370,14 +370,10 @@ impl Surroundings for Device {
         self.kept.try_again(clock::monotonic());
         self.cached(&mut events);
         self.look_ahead(seen.screen, &mut events);
-        let facts = self.setting.facts.clone();
-        let (cache, errors) = (self.cache.status(), self.counted.fresh());
-        if seen.screen.on_glass().is_none() {
-            // Nothing is interrupted by anything.
-            self.link.queue(Happening::Boundary);
-        }
-        let heartbeat = |sync: &Sync| reports::heartbeat(seen, sync, &facts, cache, errors);
-        for wish in self.link.turn(&self.setting, &heartbeat) {
+        let (facts, cache, counted) = (&self.setting.facts, &self.cache, &self.counted);
+        let heartbeat =
+            |sync: &Sync| reports::heartbeat(seen, sync, facts, cache.status(), counted.send());
+        for wish in self.link.turn(&self.setting, seen.screen, &heartbeat) {
             self.grant(wish, seen, &mut events);
         }
         match self.stage {

@@ -1,5 +1,6 @@
 //! What the heartbeat says.
 
+use std::cell::Cell;
 use std::fs;
 
 use fleet_protocol::heartbeat::{Network, NetworkType};
@@ -13,12 +14,12 @@ use crate::clock;
 use crate::core::sync::Sync;
 
 /// Errors since the player started, and how many of them the control plane knows of.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Default)]
 pub(super) struct Counted {
     all: PlayerErrors,
     told: PlayerErrors,
     /// In the heartbeat that is on its way.
-    sent: PlayerErrors,
+    sent: Cell<PlayerErrors>,
 }
 
 impl Counted {
@@ -32,9 +33,9 @@ impl Counted {
         *counter = counter.saturating_add(1);
     }
 
-    /// Since the last heartbeat that was acknowledged.
-    pub(super) const fn fresh(&mut self) -> PlayerErrors {
-        self.sent = self.all;
+    /// Since the last heartbeat that was acknowledged, for the one that is now sent.
+    pub(super) fn send(&self) -> PlayerErrors {
+        self.sent.set(self.all);
         PlayerErrors {
             playback_failures: self.all.playback_failures - self.told.playback_failures,
             download_failures: self.all.download_failures - self.told.download_failures,
@@ -44,7 +45,7 @@ impl Counted {
     }
 
     pub(super) const fn acknowledged(&mut self) {
-        self.told = self.sent;
+        self.told = self.sent.get();
     }
 }
 
@@ -114,12 +115,12 @@ mod tests {
             reason: String::new(),
         };
         counted.count(&failure);
-        assert_eq!(counted.fresh().manifest_fetch_failures, 1);
+        assert_eq!(counted.send().manifest_fetch_failures, 1);
         // It was lost on its way; one more comes meanwhile.
         counted.count(&failure);
-        assert_eq!(counted.fresh().manifest_fetch_failures, 2);
+        assert_eq!(counted.send().manifest_fetch_failures, 2);
         counted.count(&failure);
         counted.acknowledged();
-        assert_eq!(counted.fresh().manifest_fetch_failures, 1);
+        assert_eq!(counted.send().manifest_fetch_failures, 1);
     }
 }
