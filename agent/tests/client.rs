@@ -10,10 +10,12 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use fleet_agent::client::bundle_proxy::{BundleProxy, BundleSource, Limiter, Place, SourceError};
+use fleet_agent::client::bundle_proxy::{BundleProxy, BundleSource, Place, SourceError};
 use fleet_agent::client::{
-    ClientError, ClientIdentity, ControlPlane, DeviceToken, Endpoint, TargetAnswer, TimeFloor,
+    ClientIdentity, ControlPlane, DeviceToken, Endpoint, TargetAnswer, TimeFloor,
 };
+use fleet_device::limit::Limiter;
+use fleet_device::request::RequestError;
 use fleet_protocol::event::EventBatch;
 use fleet_protocol::target::Target;
 use jiff::Timestamp;
@@ -106,7 +108,7 @@ fn a_target_that_has_not_changed_is_not_sent_again() {
 
 /// Whether a device that knows for certain that it is `certain` speaks to a server whose certificate
 /// is valid between two years; the clock of the machine is in neither.
-fn speaks(certain: &str, from_year: i32, to_year: i32) -> Result<(), ClientError> {
+fn speaks(certain: &str, from_year: i32, to_year: i32) -> Result<(), RequestError> {
     let pki = Pki::with_server_valid(from_year, to_year);
     let server = Server::start(&pki, |_| Response::new(204));
     let endpoint = endpoint(&server, &pki);
@@ -129,14 +131,14 @@ fn a_clock_that_runs_ahead_or_behind_does_not_cut_the_server_off() {
 #[test]
 fn a_server_whose_certificate_has_certainly_ended_is_not_believed() {
     let error = speaks("2002-06-01T00:00:00Z", 2000, 2002).unwrap_err();
-    assert!(matches!(error, ClientError::Tls { .. }), "{error}");
+    assert!(matches!(error, RequestError::Tls { .. }), "{error}");
 }
 
 #[test]
 fn a_server_of_another_ca_is_not_believed() {
     let server = Server::start(&Pki::new(), |_| Response::new(204));
     let error = device(&server, &Pki::new()).events(&batch()).unwrap_err();
-    assert!(matches!(error, ClientError::Tls { .. }), "{error}");
+    assert!(matches!(error, RequestError::Tls { .. }), "{error}");
     assert_eq!(server.requests.load(Ordering::Relaxed), 0);
 }
 
@@ -146,7 +148,7 @@ fn a_server_without_tls_1_3_is_not_spoken_to() {
     let config = https::config(&pki, &[&rustls::version::TLS12]);
     let server = Server::start_with(config, |_| Response::new(204));
     let error = device(&server, &pki).events(&batch()).unwrap_err();
-    assert!(matches!(error, ClientError::Tls { .. }), "{error}");
+    assert!(matches!(error, RequestError::Tls { .. }), "{error}");
 }
 
 #[test]

@@ -10,14 +10,23 @@
 //! - A card never shows a secret unless somebody proved to stand at the device
 //!   (docs/decisions/0006-pin-and-presence.md); the caller decides by filling [`SafeModeCard::pin`].
 
+use serde::{Deserialize, Serialize};
+
 mod canvas;
 mod layout;
+mod notice;
 mod text;
 
 pub use canvas::Band;
+pub use notice::{NOTICE_FILE, Notice};
 
 /// What to say.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(
+    tag = "kind",
+    rename_all = "camelCase",
+    rename_all_fields = "camelCase"
+)]
 pub enum Card {
     /// The system is starting.
     Boot {
@@ -54,7 +63,8 @@ pub enum Card {
 }
 
 /// The card of safe mode.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct SafeModeCard {
     /// One sentence: why normal operation stopped.
     pub reason: String,

@@ -77,8 +77,7 @@ fn agent_size(workspace: &Workspace) -> Result<Row> {
 
 /// What a crate's own benchmarks print: a name that ends in `_ms`, and a figure.
 fn figures(workspace: &Workspace, package: &str, benches: &[&str]) -> Result<Vec<(String, f64)>> {
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let mut command = process::command(cargo);
+    let mut command = process::cargo();
     command
         .args(["bench", "--locked", "--package", package])
         .args(benches.iter().flat_map(|bench| ["--bench", *bench]))

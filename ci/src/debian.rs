@@ -14,12 +14,27 @@ use crate::process;
 /// The suite of the reference image and of the tools tree.
 pub const SUITE: &str = "trixie";
 
+/// Run by mmdebstrap's shell with the tree and the packages' names.
+const UNPACK: &str = "set -e; cd \"$1\"; shift; \
+    APT_CONFIG=\"$MMDEBSTRAP_APT_CONFIG\" apt-get download \"$@\"; \
+    for package in *.deb; do dpkg-deb --extract \"$package\" .; rm \"$package\"; done";
+
 const FALLBACK_MIRROR: &str = "http://deb.debian.org/debian";
 const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
+
+/// What becomes of the packages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// A system: they are installed with all that they depend on, over the smallest Debian there is.
+    System,
+    /// Their files alone: nothing that they depend on comes along, and none of their scripts runs.
+    Files,
+}
 
 /// What to bootstrap.
 #[derive(Debug, Clone)]
 pub struct Bootstrap {
+    pub kind: Kind,
     pub packages: Vec<String>,
     /// Shell glob patterns that dpkg leaves out.
     pub excludes: Vec<String>,
@@ -37,6 +52,9 @@ impl Bootstrap {
             hash.update([0]);
         }
         hash.update(self.source_date_epoch.to_le_bytes());
+        if self.kind == Kind::Files {
+            hash.update(UNPACK);
+        }
         hex::encode(&hash.finalize()[..6])
     }
 
@@ -55,17 +73,22 @@ impl Bootstrap {
         command
             .env("SOURCE_DATE_EPOCH", self.source_date_epoch.to_string())
             .env("INITRD", "No")
-            .args([
-                "--variant=minbase",
-                "--aptopt=Apt::Install-Recommends \"false\"",
-            ])
+            .arg("--aptopt=Apt::Install-Recommends \"false\"")
             .args([
                 "--aptopt=Acquire::Languages \"none\"",
                 "--dpkgopt=force-unsafe-io",
             ])
             .arg(format!("--mode={}", mode()))
-            .arg(format!("--keyring={KEYRING}"))
-            .arg(format!("--include={}", self.packages.join(",")));
+            .arg(format!("--keyring={KEYRING}"));
+        match self.kind {
+            Kind::System => command
+                .arg("--variant=minbase")
+                .arg(format!("--include={}", self.packages.join(","))),
+            Kind::Files => command.arg("--variant=custom").arg(format!(
+                "--customize-hook=set -- \"$1\" {}; {UNPACK}",
+                self.packages.join(" ")
+            )),
+        };
         for pattern in &self.excludes {
             command.arg(format!("--dpkgopt=path-exclude={pattern}"));
         }
@@ -177,6 +200,7 @@ mod tests {
     #[test]
     fn another_package_list_is_another_key() {
         let one = Bootstrap {
+            kind: Kind::System,
             packages: vec!["a".into(), "b".into()],
             excludes: vec![],
             source_date_epoch: 1,
@@ -186,5 +210,10 @@ mod tests {
             ..one.clone()
         };
         assert_ne!(one.key(), other.key());
+        let files = Bootstrap {
+            kind: Kind::Files,
+            ..one.clone()
+        };
+        assert_ne!(one.key(), files.key());
     }
 }

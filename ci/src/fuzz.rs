@@ -44,10 +44,17 @@ pub fn run(workspace: &Workspace, arguments: &FuzzArguments, progress: Progress)
     let folder = workspace.root().join("fuzz");
     let output = workspace.target().join("fuzz");
     let step = progress.step("Building the fuzz targets");
-    let mut build = process::command("cargo");
+    let mut build = process::cargo();
     build
-        .args(["build", "--release", "--bins", "--manifest-path"])
-        .arg(folder.join("Cargo.toml"));
+        .args([
+            "build",
+            "--profile",
+            "fuzz",
+            "--package",
+            "fleet-fuzz",
+            "--bins",
+        ])
+        .current_dir(workspace.root());
     // A named target keeps the flags away from build scripts and procedural macros.
     build
         .args(["--target", "x86_64-unknown-linux-gnu", "--target-dir"])
@@ -62,7 +69,7 @@ pub fn run(workspace: &Workspace, arguments: &FuzzArguments, progress: Progress)
         for dir in [&corpus, &artifacts] {
             fs::create_dir_all(dir).with_context(|| format!("creating {}", dir.display()))?;
         }
-        let program = output.join("x86_64-unknown-linux-gnu/release").join(name);
+        let program = output.join("x86_64-unknown-linux-gnu/fuzz").join(name);
         let mut fuzzer = process::command(program);
         fuzzer.arg(&corpus);
         let seeds = folder.join("seeds").join(name);

@@ -5,6 +5,7 @@
 
 pub mod bench;
 pub mod bundle;
+pub mod contract;
 pub mod debian;
 pub mod demo;
 pub mod fuzz;
@@ -12,11 +13,14 @@ pub mod image;
 pub mod keys;
 pub mod kit;
 pub mod lint;
+pub mod postgres;
 pub mod process;
 pub mod progress;
+pub mod python;
 pub mod setup;
 pub mod soak;
 pub mod test;
 pub mod tools;
 pub mod virtual_machine;
 pub mod workspace;
+pub mod yocto;

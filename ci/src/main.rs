@@ -6,6 +6,7 @@ use anyhow::Result;
 use clap::{Parser, Subcommand};
 
 use xtask::bench::{self, BenchArguments};
+use xtask::contract::{self, ContractArguments};
 use xtask::demo::{self, DemoArguments};
 use xtask::fuzz::{self, FuzzArguments};
 use xtask::image::{self, ImageArguments};
@@ -15,6 +16,7 @@ use xtask::setup::{self, Consent};
 use xtask::soak::{self, SoakArguments};
 use xtask::test::{self, TestArguments};
 use xtask::workspace::Workspace;
+use xtask::yocto::{self, YoctoTask};
 
 /// Build, test and run Fleet.
 #[derive(Debug, Parser)]
@@ -45,8 +47,13 @@ enum Task {
     Soak(SoakArguments),
     /// Feed every parser that reads from outside with hostile bytes.
     Fuzz(FuzzArguments),
+    /// Have schemathesis make up requests to a control plane, and hold its answers against its own OpenAPI document.
+    Contract(ContractArguments),
     /// Formatting, clippy, licences, shell scripts, units, and our own rules.
     Lint,
+    /// Check the product image's layer, and plan its builds.
+    #[command(subcommand)]
+    Yocto(YoctoTask),
     /// Run all tests, those in virtual machines too.
     Test(TestArguments),
 }
@@ -79,9 +86,11 @@ fn run(task: &Task) -> Result<()> {
         Task::Image(ref arguments) => image::run(&workspace, arguments, progress),
         Task::Demo(ref arguments) => demo::run(&workspace, arguments, progress),
         Task::Fuzz(ref arguments) => fuzz::run(&workspace, arguments, progress),
+        Task::Contract(ref arguments) => contract::run(&workspace, arguments, progress),
         Task::Lint => lint::run(&workspace, progress),
         Task::Bench(ref arguments) => bench::run(&workspace, arguments, progress),
         Task::Soak(ref arguments) => soak::run(&workspace, arguments, progress),
+        Task::Yocto(ref task) => yocto::run(&workspace, task, progress),
         Task::Test(ref arguments) => test::run(&workspace, arguments, progress),
     }
 }

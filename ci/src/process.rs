@@ -9,6 +9,14 @@ use std::process::{Child, Command, Stdio};
 use anyhow::{Context, Result, bail};
 
 const TAIL_LINES: usize = 25;
+/// Variables that are about the package whose program runs.
+const OF_A_PACKAGE: &[&str] = &[
+    "CARGO_BIN_",
+    "CARGO_CRATE_",
+    "CARGO_MANIFEST_",
+    "CARGO_PKG_",
+    "CARGO_PRIMARY_",
+];
 
 /// A command on the host, found through `PATH`, with a locale that does not change its output.
 #[expect(
@@ -18,6 +26,22 @@ const TAIL_LINES: usize = 25;
 pub fn command(program: impl AsRef<OsStr>) -> Command {
     let mut command = Command::new(program);
     command.env("LC_ALL", "C.UTF-8");
+    command
+}
+
+/// The cargo that runs this, or the one on the path.
+///
+/// What cargo tells a program of its own package is kept from the next cargo: build scripts that look at it, such as
+/// ring's, would have everything built anew.
+pub fn cargo() -> Command {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let mut command = command(cargo);
+    let of_a_package = |name: &str| OF_A_PACKAGE.iter().any(|prefix| name.starts_with(prefix));
+    for (name, _) in std::env::vars_os() {
+        if name.to_str().is_some_and(of_a_package) {
+            command.env_remove(name);
+        }
+    }
     command
 }
 

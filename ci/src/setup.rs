@@ -18,6 +18,7 @@ const HOST_PACKAGES: &[(&str, &str)] = &[
     ("ca-certificates", "registries over TLS"),
     ("dbus-daemon", "the agent's tests run a bus of their own"),
     ("debian-archive-keyring", "verifies Debian's packages"),
+    ("g++", "compiles the fuzzer"),
     ("gcc", "links Rust programs, compiles bundled C"),
     ("gstreamer1.0-libav", "decodes what the player plays"),
     (
@@ -39,6 +40,7 @@ const HOST_PACKAGES: &[(&str, &str)] = &[
     ("mmdebstrap", "makes the tools tree and the image's root"),
     ("openssh-client", "a story logs in to safe mode by SSH"),
     ("pkg-config", "finds system libraries"),
+    ("python3-venv", "checks of the product image's layer"),
 ];
 
 /// Without root, mmdebstrap works in a user namespace with subordinate ids.

@@ -1,4 +1,5 @@
-//! The tools tree: a Debian tree holding QEMU, RAUC, genimage and the file system tools in known versions.
+//! The tools tree: a Debian tree holding QEMU, RAUC, genimage, PostgreSQL, promtool and the file system tools in known
+//! versions.
 //!
 //! The host then needs little more than mmdebstrap and bubblewrap, and a laptop, Ubuntu and CI use the same tools.
 //! A command runs with the tree as its root; the repository, the target folder, `/tmp` and `/dev` keep their paths,
@@ -10,7 +11,7 @@ use std::process::Command;
 
 use anyhow::{Context as _, Result, bail};
 
-use crate::debian::Bootstrap;
+use crate::debian::{Bootstrap, Kind};
 use crate::process;
 use crate::progress::Progress;
 use crate::workspace::Workspace;
@@ -29,11 +30,14 @@ const PACKAGES: &[&str] = &[
     "genimage",
     "grub-common",
     "grub-efi-amd64-bin",
+    "gstreamer1.0-tools",
     "kmod",
     "mtools",
     "netcat-openbsd",
     "openssl",
     "ovmf",
+    "postgresql-17",
+    "prometheus",
     "qemu-system-data",
     "qemu-system-x86",
     "qemu-utils",
@@ -93,6 +97,30 @@ impl ToolTree {
     /// spawn long-lived ones, such as QEMU, from a thread that outlives them. Killing the returned process (bwrap)
     /// kills the program with it, at once.
     pub fn command(&self, program: &str) -> Command {
+        self.command_over(&[], program)
+    }
+
+    /// The same, with these folders of the tree empty and writable.
+    pub fn command_over(&self, empty: &[&str], program: &str) -> Command {
+        let empty: Vec<&str> = empty.iter().flat_map(|dir| ["--tmpfs", dir]).collect();
+        self.command_with(&empty, program)
+    }
+
+    /// A command that is nobody, for programs that refuse root. What it makes belongs to whoever runs this. It can't
+    /// leave shared memory behind.
+    pub fn command_of_nobody(&self, program: &str) -> Command {
+        let nobody = [
+            "--unshare-user",
+            "--uid",
+            "65534",
+            "--gid",
+            "65534",
+            "--unshare-ipc",
+        ];
+        self.command_with(&nobody, program)
+    }
+
+    fn command_with(&self, options: &[&str], program: &str) -> Command {
         let mut command = process::command("bwrap");
         command.args(["--die-with-parent", "--dev-bind", "/dev", "/dev"]);
         command.args(["--proc", "/proc", "--bind", "/tmp", "/tmp"]);
@@ -111,6 +139,7 @@ impl ToolTree {
             command.arg("--bind-try").arg(dir).arg(dir);
         }
         command
+            .args(options)
             .args(["--setenv", "PATH", "/usr/sbin:/usr/bin", "--"])
             .arg(program);
         command
@@ -124,6 +153,7 @@ impl ToolTree {
 
 fn bootstrap() -> Bootstrap {
     Bootstrap {
+        kind: Kind::System,
         packages: PACKAGES.iter().map(ToString::to_string).collect(),
         excludes: ["man", "doc", "locale", "info"]
             .iter()

@@ -26,6 +26,7 @@ fn main() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let config = Config {
         data: data.clone(),
+        database: None,
         listen: "127.0.0.1:0".parse().unwrap(),
         public_url: None,
         names: Vec::new(),

@@ -4,28 +4,37 @@ use std::path::PathBuf;
 
 use clap::{Args as ClapArgs, Parser, Subcommand};
 
+use crate::account::{PasswordArgs, SessionCommand, TotpCommand};
+use crate::api_key::ApiKeyCommand;
+use crate::asset::AssetCommand;
+use crate::audit::AuditCommand;
 use crate::bundle::BundleCommand;
 use crate::config::ConfigCommand;
 use crate::device::DeviceCommand;
 use crate::flash::FlashArgs;
 use crate::keys::KeysCommand;
+use crate::login::LoginArgs;
 use crate::output::Color;
+use crate::playlist::PlaylistCommand;
+use crate::publish::PublishArgs;
 use crate::release::ReleaseCommand;
 use crate::rollout::RolloutCommand;
 use crate::schedule::ScheduleCommand;
+use crate::user::UserCommand;
+use crate::venue::VenueCommand;
 
 const AFTER_HELP: &str = "\
 Exit codes:
     0  done
     1  tried, and failed
     2  the arguments make no sense
-    3  a file, device, release or rollout does not exist
-    4  refused: not allowed in the present state; nothing was changed
+    3  a file does not exist, or nothing on the control plane goes by that name
+    4  refused: not allowed in the present state, or not to you; nothing was changed
     5  the control plane cannot be reached
-    6  the control plane does not accept the token
+    6  the control plane does not accept login or token
   130  interrupted";
 
-/// Keys, bundles, releases, rollouts, devices and schedules of a fleet.
+/// A fleet's screens: what they show, and what they run.
 #[derive(Debug, Parser)]
 #[command(name = "fleet", version, after_help = AFTER_HELP, max_term_width = 100)]
 pub struct Args {
@@ -46,7 +55,7 @@ pub struct Global {
         help_heading = "Control plane"
     )]
     pub server: Option<String>,
-    /// File that holds the operator's token (or the token itself in `FLEET_TOKEN`)
+    /// File that holds a token to use instead of a login (or the token itself in `FLEET_TOKEN`)
     #[arg(
         long,
         global = true,
@@ -84,8 +93,29 @@ pub struct Global {
 pub enum Command {
     /// The fleet on one screen: devices, versions, rollouts that are going on
     Status,
-    /// Remember a control plane's address, CA and token
+    /// Log in at a control plane, or remember its address, CA and token
     Login(LoginArgs),
+    /// End the session, and forget its tokens
+    Logout,
+    /// Who you are to the control plane, and what you may do
+    Whoami,
+    /// Where you are logged in
+    #[command(subcommand)]
+    Session(SessionCommand),
+    /// Choose another password
+    Password(PasswordArgs),
+    /// A second factor for your logins
+    #[command(subcommand)]
+    Totp(TotpCommand),
+    /// People and their roles
+    #[command(subcommand)]
+    User(UserCommand),
+    /// Keys for programs
+    #[command(subcommand)]
+    ApiKey(ApiKeyCommand),
+    /// The record of what was done, and by whom
+    #[command(subcommand)]
+    Audit(AuditCommand),
     /// Release keys and the certificates that sign bundles
     #[command(subcommand)]
     Keys(KeysCommand),
@@ -104,20 +134,24 @@ pub enum Command {
     /// What devices are told to do differently from their image
     #[command(subcommand)]
     Config(ConfigCommand),
-    /// What a schedule means: who plays when, and why
+    /// Pictures and films to screens in one step: upload, make a playlist, publish it
+    Publish(PublishArgs),
+    /// Pictures and films
+    #[command(subcommand)]
+    Asset(AssetCommand),
+    /// What plays in which order
+    #[command(subcommand)]
+    Playlist(PlaylistCommand),
+    /// Places with screens, and groups of screens in them
+    #[command(subcommand)]
+    Venue(VenueCommand),
+    /// What plays when; and of a schedule in a file who plays when, and why
     #[command(subcommand)]
     Schedule(ScheduleCommand),
     /// Write an image to a card, disk or file
     Flash(FlashArgs),
     /// Print a script that completes this command in a shell
     Completions { shell: clap_complete::Shell },
-}
-
-#[derive(Debug, ClapArgs)]
-pub struct LoginArgs {
-    /// The data folder of a control plane on this machine
-    #[arg(long, value_name = "DIR", conflicts_with_all = ["server", "token_file", "ca"])]
-    pub data: Option<PathBuf>,
 }
 
 #[cfg(test)]
@@ -128,5 +162,107 @@ mod tests {
     #[test]
     fn the_command_line_is_well_formed() {
         Args::command().debug_assert();
+    }
+
+    fn accepts(line: &str) -> bool {
+        Args::try_parse_from(line.split(' ')).is_ok()
+    }
+
+    #[test]
+    fn commands_for_content_take_what_they_need() {
+        for line in [
+            "fleet publish a.png b.png --name Menu --seconds 8",
+            "fleet asset upload a.png b.png --json",
+            "fleet asset list --status ready",
+            "fleet playlist create Menu",
+            "fleet playlist create Menu a.png b.png --seconds 4 --publish",
+            "fleet playlist rollback Menu 3",
+            "fleet venue show",
+            "fleet venue set --fallback none",
+            "fleet venue set Bar --name Pub --timezone Europe/London",
+            "fleet venue group create Windows lobby door --venue Bar",
+            "fleet venue group set Windows --empty",
+            "fleet schedule show --venue Bar",
+            "fleet schedule set - --publish",
+            "fleet schedule add --playlist Menu --for device:lobby --priority -1",
+            "fleet schedule remove slt_1 --publish",
+            "fleet schedule rollback 2",
+            "fleet device move lobby Bar",
+            "fleet device orient lobby portrait-flipped",
+        ] {
+            assert!(accepts(line), "{line}");
+        }
+    }
+
+    #[test]
+    fn what_a_command_for_content_cannot_do_without_is_asked_for() {
+        for line in [
+            "fleet publish",
+            "fleet publish a.png --seconds 0",
+            "fleet asset upload",
+            "fleet asset list --status lost",
+            "fleet asset delete",
+            "fleet playlist set Menu",
+            "fleet playlist rollback Menu",
+            "fleet venue create Bar",
+            "fleet venue create Bar --timezone Nowhere",
+            "fleet venue set Bar",
+            "fleet venue group set Windows",
+            "fleet venue group set Windows lobby --empty",
+            "fleet schedule add --playlist Menu",
+            "fleet schedule add --for group:all",
+            "fleet device orient lobby sideways",
+        ] {
+            assert!(!accepts(line), "{line}");
+        }
+    }
+
+    #[test]
+    fn commands_for_people_and_keys_take_what_they_need() {
+        for line in [
+            "fleet login",
+            "fleet login --data ./fleet-data",
+            "fleet login --server https://h --email a@b --password-stdin --code 123456",
+            "fleet login --server https://h --ca-sha256 AB:CD:AB:CD:AB:CD:AB:CD:AB:CD:AB:CD:AB:CD:AB:CD:\
+             AB:CD:AB:CD:AB:CD:AB:CD:AB:CD:AB:CD:AB:CD:AB:CD",
+            "fleet password --link https://h/join?token=a --password-stdin",
+            "fleet totp disable --code 123456",
+            "fleet session revoke ses_1 ses_2",
+            "fleet user list ada --status invited",
+            "fleet user invite a@b --name Ada --venue Bar=editor --venue Roof=viewer --capability manage-releases",
+            "fleet user change a@b --no-role --name Ada",
+            "fleet user roles a@b Bar=manager",
+            "fleet user roles a@b --none",
+            "fleet user reset a@b --second-factor",
+            "fleet api-key create ci --scope read --scope manage-venues --venue Bar --valid 90d",
+            "fleet audit list rollouts --limit 500",
+            "fleet audit check audit.ndjson",
+        ] {
+            assert!(accepts(line), "{line}");
+        }
+    }
+
+    #[test]
+    fn what_a_command_for_people_and_keys_cannot_do_without_is_asked_for() {
+        for line in [
+            "fleet login --password-stdin",
+            "fleet login --data d --email a@b",
+            "fleet login --server https://h --ca-sha256 AB:CD",
+            "fleet session revoke",
+            "fleet user list --status lost",
+            "fleet user invite",
+            "fleet user invite a@b --role owner",
+            "fleet user invite a@b --venue Bar",
+            "fleet user change a@b",
+            "fleet user change a@b --role admin --no-role",
+            "fleet user roles a@b",
+            "fleet user roles a@b Bar=viewer --none",
+            "fleet api-key create ci",
+            "fleet api-key create ci --scope everything",
+            "fleet audit export",
+            "fleet audit check --head abab",
+        ] {
+            assert!(!accepts(line), "{line}");
+        }
     }
 }

@@ -6,7 +6,6 @@
 mod make;
 mod stored;
 
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -15,11 +14,11 @@ use fleet_protocol::{Compatible, Sha256, Version};
 use serde::Serialize;
 
 use crate::args::Global;
-use crate::context;
-use crate::error::{CommandError, Result};
+use crate::error::Result;
 use crate::output::{Output, human_bytes};
 use crate::rauc::{Info, Rauc, RaucArgs};
 use crate::text::parse_duration;
+use crate::{context, store};
 
 #[derive(Debug, Subcommand)]
 pub enum BundleCommand {
@@ -203,7 +202,7 @@ fn inspect(args: &InspectArgs, output: Output) -> Result<BundleView> {
 /// Size, digest and RAUC's own words about a bundle; with a keyring, its signature is checked.
 pub(crate) fn view(rauc: &Rauc, bundle: &Path, keyring: Option<&Path>) -> Result<BundleView> {
     let info: Info = rauc.info(bundle, keyring)?;
-    let (sha256, size_bytes) = digest(bundle)?;
+    let (sha256, size_bytes) = store::digest(bundle)?;
     Ok(BundleView {
         file: bundle.to_owned(),
         size_bytes,
@@ -225,24 +224,6 @@ pub(crate) fn view(rauc: &Rauc, bundle: &Path, keyring: Option<&Path>) -> Result
             })
             .collect(),
     })
-}
-
-fn digest(path: &Path) -> Result<(Sha256, u64)> {
-    use sha2::Digest as _;
-    use std::io::Read as _;
-    let fail = |e| CommandError::io(format!("cannot read {}", path.display()), e);
-    let mut file = fs::File::open(path).map_err(fail)?;
-    let mut hasher = sha2::Sha256::new();
-    let mut buffer = vec![0; 1 << 20];
-    let mut size = 0;
-    loop {
-        let count = file.read(&mut buffer).map_err(fail)?;
-        if count == 0 {
-            return Ok((Sha256::from_bytes(hasher.finalize().into()), size));
-        }
-        hasher.update(&buffer[..count]);
-        size += count as u64;
-    }
 }
 
 fn show(view: &BundleView, output: Output) -> String {

@@ -82,7 +82,7 @@ fn replace(
         Some(version) => version,
         None => client.get::<ConfigView>(&path)?.version,
     };
-    client.put_if_match(&path, &format!("\"{version}\""), document)
+    client.put_if_match(&path, version, document)
 }
 
 fn read(file: &Path) -> Result<Map<String, Value>> {

@@ -4,19 +4,21 @@ mod command;
 mod enrol;
 mod lifecycle;
 mod logs;
+mod show;
 
 use clap::{Args, Subcommand};
-use fleet_protocol::DeviceId;
-use fleet_protocol::device::{DeviceDetail, DeviceView, Page};
+use fleet_protocol::device::{DeviceView, Page};
+use fleet_protocol::player::Orientation;
+use fleet_protocol::{DeviceId, VenueId};
 use jiff::Timestamp;
 
 use crate::args::Global;
 use crate::client::Client;
-use crate::error::{CommandError, Result};
-use crate::output::{Output, Tone, human_bytes, printable};
-use crate::rollout::picture::progress;
+use crate::error::Result;
+use crate::name::{self, Named};
+use crate::output::{Output, Tone, printable};
 use crate::text::human_duration;
-use crate::{clock, context};
+use crate::{clock, context, venue};
 
 pub use command::CommandArgs;
 pub use enrol::EnrolArgs;
@@ -50,6 +52,20 @@ pub enum DeviceCommand {
         device: String,
         name: String,
     },
+    /// Take its screen to another venue, and out of the groups of the former one
+    Move {
+        /// Id or name
+        device: String,
+        /// Id or name
+        venue: String,
+    },
+    /// Say how its screen hangs
+    Orient {
+        /// Id or name
+        device: String,
+        #[arg(value_parser = lifecycle::orientation())]
+        orientation: Orientation,
+    },
     /// Ask a device to do something
     Command(CommandArgs),
     /// Show a device's events
@@ -66,6 +82,9 @@ pub struct ListArgs {
     /// Only those that are not online
     #[arg(long)]
     pub offline: bool,
+    /// Only those of this venue (id or name)
+    #[arg(long, value_name = "VENUE")]
+    pub venue: Option<String>,
     /// Only those that run this version
     #[arg(long, value_name = "VERSION")]
     pub version: Option<fleet_protocol::Version>,
@@ -88,13 +107,20 @@ pub fn run(command: DeviceCommand, global: &Global, output: Output) -> Result<()
     let client = context::client(global)?;
     match command {
         DeviceCommand::List(args) => list(&args, &client, output),
-        DeviceCommand::Show { device } => show(&device, &client, output),
+        DeviceCommand::Show { device } => show::run(&device, &client, output),
         DeviceCommand::Why { device } => crate::rollout::why(&client, &device, output),
         DeviceCommand::Revoke(args) => lifecycle::revoke(&args, &client, output),
         DeviceCommand::Restore { device } => lifecycle::restore(&device, &client, output),
         DeviceCommand::Rename { device, name } => {
             lifecycle::rename(&device, &name, &client, output)
         }
+        DeviceCommand::Move { device, venue } => {
+            lifecycle::relocate(&device, &venue, &client, output)
+        }
+        DeviceCommand::Orient {
+            device,
+            orientation,
+        } => lifecycle::orient(&device, orientation, &client, output),
         DeviceCommand::Command(args) => command::run(args, &client, output),
         DeviceCommand::Logs(args) => logs::run(&args, &client, output),
         DeviceCommand::Bundle(args) => logs::bundle(&args, &client, output),
@@ -102,33 +128,33 @@ pub fn run(command: DeviceCommand, global: &Global, output: Output) -> Result<()
     }
 }
 
-/// Every device, over all pages.
-fn all(client: &Client) -> Result<Vec<DeviceView>> {
-    let mut devices = Vec::new();
-    let mut path = "/v1/devices?limit=200".to_owned();
-    loop {
-        let page: Page<DeviceView> = client.get(&path)?;
-        let empty = page.items.is_empty();
-        devices.extend(page.items);
-        match page.next_cursor {
-            Some(cursor) if !empty => {
-                path = format!("/v1/devices?limit=200&cursor={}", encode(&cursor));
-            }
-            _ => return Ok(devices),
-        }
-    }
+/// Every device.
+///
+/// # Errors
+/// When the control plane can't be asked.
+pub(crate) fn all(client: &Client) -> Result<Vec<DeviceView>> {
+    client.all("/v1/devices")
 }
 
-/// Percent-encodes what is not unreserved (RFC 3986, section 2.3).
-pub(crate) fn encode(text: &str) -> String {
-    text.bytes()
-        .map(|b| match b {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
-                char::from(b).to_string()
-            }
-            _ => format!("%{b:02X}"),
-        })
-        .collect()
+/// Every device of a venue: for who has a role there and nowhere else, too.
+///
+/// # Errors
+/// When the control plane can't be asked.
+pub(crate) fn all_of_venue(client: &Client, venue: &VenueId) -> Result<Vec<DeviceView>> {
+    client.all(&format!("/v1/venues/{venue}/devices"))
+}
+
+/// A device of a venue by its id or its name.
+///
+/// # Errors
+/// When none or several are called so.
+pub(crate) fn resolve_in_venue(client: &Client, venue: &VenueId, text: &str) -> Result<DeviceId> {
+    if let Ok(id) = text.parse() {
+        return Ok(id);
+    }
+    Ok(name::find(&all_of_venue(client, venue)?, text)?
+        .device_id
+        .clone())
 }
 
 /// A device by its id or its name.
@@ -139,28 +165,27 @@ pub(crate) fn resolve(client: &Client, text: &str) -> Result<DeviceId> {
     if let Ok(id) = text.parse() {
         return Ok(id);
     }
-    let named: Vec<DeviceView> = all(client)?
-        .into_iter()
-        .filter(|d| d.name == text)
-        .collect();
-    match named.as_slice() {
-        [one] => Ok(one.device_id.clone()),
-        [] => Err(
-            CommandError::not_found(format!("no device is called `{text}`"))
-                .hint("list them with `fleet device list`"),
-        ),
-        several => {
-            let ids: Vec<String> = several.iter().map(|d| d.device_id.to_string()).collect();
-            Err(
-                CommandError::usage(format!("{} devices are called `{text}`", several.len()))
-                    .hint(format!("say which by its id: {}", ids.join(", "))),
-            )
-        }
+    Ok(name::find(&all(client)?, text)?.device_id.clone())
+}
+
+impl Named for DeviceView {
+    const KIND: &'static str = "device";
+    const LIST: &'static str = "fleet device list";
+
+    fn id(&self) -> &str {
+        self.device_id.as_str()
+    }
+
+    fn is_called(&self, text: &str) -> bool {
+        self.name == text
     }
 }
 
 fn list(args: &ListArgs, client: &Client, output: Output) -> Result<()> {
-    let mut items = all(client)?;
+    let mut items = match &args.venue {
+        Some(venue) => all_of_venue(client, &venue::resolve(venue, client)?)?,
+        None => all(client)?,
+    };
     items.retain(|d| {
         (!args.offline || !d.online) && args.version.as_ref().is_none_or(|v| *v == d.version)
     });
@@ -214,103 +239,4 @@ fn ago(at: Timestamp, now: Timestamp) -> String {
         "{} ago",
         human_duration(std::time::Duration::from_secs(seconds))
     )
-}
-
-fn show(device: &str, client: &Client, output: Output) -> Result<()> {
-    let id = resolve(client, device)?;
-    let detail: DeviceDetail = client.get(&format!("/v1/devices/{id}"))?;
-    output.result(&detail, |d| detail_text(d, output));
-    Ok(())
-}
-
-fn detail_text(detail: &DeviceDetail, output: Output) -> String {
-    let d = &detail.device;
-    let now = clock::now();
-    let mut fields = vec![
-        ("device", d.device_id.to_string()),
-        ("name", printable(&d.name)),
-        ("state", presence(d, output)),
-        (
-            "seen",
-            d.last_seen_at.map_or("never".to_owned(), |at| ago(at, now)),
-        ),
-        ("enrolled", d.enrolled_at.to_string()),
-        ("version", d.version.to_string()),
-        (
-            "wanted",
-            detail
-                .target_version
-                .as_ref()
-                .map_or("nothing".to_owned(), ToString::to_string),
-        ),
-        ("compatible", d.compatible.to_string()),
-        ("hardware", printable(&d.hardware)),
-    ];
-    if let Some(rollout) = &detail.rollout_id {
-        fields.push(("rollout", rollout.to_string()));
-    }
-    let mut health = String::new();
-    if let Some(beat) = &detail.heartbeat {
-        fields.push(("slot", beat.booted.slot.to_string()));
-        fields.push(("role", beat.role.to_string()));
-        fields.push(("mode", format!("{:?}", beat.mode).to_lowercase()));
-        fields.push(("update", printable(&progress(&beat.update))));
-        let up = std::time::Duration::from_secs(beat.uptime_seconds);
-        fields.push((
-            "up",
-            format!(
-                "{} (last reset: {:?})",
-                human_duration(up),
-                beat.reset_reason
-            ),
-        ));
-        let m = &beat.metrics;
-        fields.push((
-            "load",
-            format!(
-                "cpu {:.0} %, memory {:.0} %, {} free{}",
-                m.cpu_percent,
-                m.mem_percent,
-                human_bytes(m.disk_free_bytes),
-                m.temperature_c
-                    .map_or(String::new(), |t| format!(", {t:.0} °C"))
-            ),
-        ));
-        if let Some(status) = &beat.status {
-            let facts = serde_json::Value::Object(status.facts.clone());
-            let level = status.degradation_level;
-            let text = printable(&format!("degradation level {level} {facts}"));
-            fields.push(("status", text));
-        }
-        fields.push(("addresses", printable(&beat.network.addresses.join(", "))));
-        for check in &beat.health {
-            let (sign, tone) = if check.ok {
-                ("✓", Tone::Good)
-            } else {
-                ("✗", Tone::Bad)
-            };
-            health += &format!(
-                "  {} {}: {}\n",
-                output.paint(tone, sign),
-                printable(&check.name),
-                printable(&check.detail)
-            );
-        }
-    }
-    let mut text = output.fields(&fields);
-    if !health.is_empty() {
-        text += "\nHealth\n";
-        text += &health;
-    }
-    text
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_cursor_cannot_break_out_of_its_parameter() {
-        assert_eq!(encode("a&b=ü"), "a%26b%3D%C3%BC");
-    }
 }

@@ -12,9 +12,9 @@ pub enum Kind {
     Failed,
     /// The arguments make no sense; clap itself uses the same code.
     Usage,
-    /// A file, device, release or rollout does not exist.
+    /// A file does not exist, or nothing on the control plane goes by that name.
     NotFound,
-    /// Understood, but not allowed in the present state; nothing was changed.
+    /// Understood, but not allowed in the present state, or not to you; nothing was changed.
     Refused,
     /// The control plane could not be reached, or was too busy.
     Unreachable,
@@ -57,6 +57,8 @@ pub struct CommandError {
     pub kind: Kind,
     pub message: String,
     pub hints: Vec<String>,
+    /// What the control plane calls it, such as `BAD_CREDENTIALS`.
+    pub code: Option<String>,
     pub source: Option<Box<dyn Error + Send + Sync>>,
 }
 
@@ -68,6 +70,7 @@ impl CommandError {
             kind,
             message: message.into(),
             hints: Vec::new(),
+            code: None,
             source: None,
         }
     }
@@ -92,6 +95,16 @@ impl CommandError {
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hints.push(hint.into());
         self
+    }
+
+    #[must_use]
+    pub fn code(mut self, code: impl Into<String>) -> Self {
+        self.code = Some(code.into());
+        self
+    }
+
+    pub fn has_code(&self, code: &str) -> bool {
+        self.code.as_deref() == Some(code)
     }
 
     #[must_use]

@@ -50,6 +50,8 @@ struct JsonError<'a> {
     message: &'a str,
     causes: Vec<String>,
     hints: &'a [String],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    code: Option<&'a str>,
 }
 
 impl Output {
@@ -112,6 +114,7 @@ impl Output {
                 message: &error.message,
                 causes: error.causes(),
                 hints: &error.hints,
+                code: error.code.as_deref(),
             }});
             text = format!("{shape}\n");
         } else {
@@ -147,16 +150,27 @@ impl Output {
 
     /// A bar for so many bytes, with rate and time left; drawn on a terminal only.
     pub fn byte_bar(self, total: u64, what: &str) -> ProgressBar {
+        self.bar(
+            total,
+            what,
+            "{msg:<12} {bar:32} {bytes:>10}/{total_bytes} {binary_bytes_per_sec:>12}  {eta}",
+        )
+    }
+
+    /// A bar for so many things; drawn on a terminal only.
+    pub fn count_bar(self, total: u64, what: &str) -> ProgressBar {
+        self.bar(total, what, "{msg:<12} {bar:32} {pos}/{len}  {elapsed}")
+    }
+
+    fn bar(self, total: u64, what: &str, template: &str) -> ProgressBar {
         let target = if self.quiet || self.json {
             ProgressDrawTarget::hidden()
         } else {
             ProgressDrawTarget::stderr()
         };
-        let style = ProgressStyle::with_template(
-            "{msg:<12} {bar:32} {bytes:>10}/{total_bytes} {binary_bytes_per_sec:>12}  {eta}",
-        )
-        .expect("the template is fixed")
-        .progress_chars("━╸─");
+        let style = ProgressStyle::with_template(template)
+            .expect("the templates are fixed")
+            .progress_chars("━╸─");
         ProgressBar::with_draw_target(Some(total), target)
             .with_style(style)
             .with_message(what.to_owned())

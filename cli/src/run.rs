@@ -5,7 +5,10 @@ use clap::CommandFactory as _;
 use crate::args::{Args, Command};
 use crate::error::Result;
 use crate::output::Output;
-use crate::{bundle, config, context, device, flash, keys, release, rollout, schedule, status};
+use crate::{
+    account, api_key, asset, audit, bundle, config, device, flash, keys, login, playlist, publish,
+    release, rollout, schedule, status, user, venue,
+};
 
 /// Runs one command; its result is printed, its error is the caller's to print.
 ///
@@ -14,7 +17,15 @@ use crate::{bundle, config, context, device, flash, keys, release, rollout, sche
 pub fn run(args: Args, output: &Output) -> Result<()> {
     let global = &args.global;
     match args.command {
-        Command::Login(login) => context::login(&login, global, *output),
+        Command::Login(args) => login::login(&args, global, *output),
+        Command::Logout => login::logout(global, *output),
+        Command::Whoami => account::whoami(global, *output),
+        Command::Session(command) => account::session(command, global, *output),
+        Command::Password(args) => account::password(&args, global, *output),
+        Command::Totp(command) => account::totp(command, global, *output),
+        Command::User(command) => user::run(command, global, *output),
+        Command::ApiKey(command) => api_key::run(command, global, *output),
+        Command::Audit(command) => audit::run(command, global, *output),
         Command::Keys(command) => keys::run(command, global, *output),
         Command::Bundle(command) => bundle::run(command, global, *output),
         Command::Release(command) => release::run(command, global, *output),
@@ -22,7 +33,11 @@ pub fn run(args: Args, output: &Output) -> Result<()> {
         Command::Device(command) => device::run(command, global, *output),
         Command::Status => status::run(global, *output),
         Command::Config(command) => config::run(command, global, *output),
-        Command::Schedule(command) => schedule::run(command, *output),
+        Command::Publish(args) => publish::run(&args, global, *output),
+        Command::Asset(command) => asset::run(command, global, *output),
+        Command::Playlist(command) => playlist::run(command, global, *output),
+        Command::Venue(command) => venue::run(command, global, *output),
+        Command::Schedule(command) => schedule::run(command, global, *output),
         Command::Flash(args) => flash::run(&args, *output),
         Command::Completions { shell } => {
             let mut script = Vec::new();

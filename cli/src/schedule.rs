@@ -1,6 +1,9 @@
-//! `fleet schedule`: asks the resolver that devices and control plane use, about a file.
+//! `fleet schedule`: asks the resolver that devices and control plane use, about a file; and works on a venue's
+//! schedule on the control plane (`draft`).
 
+mod draft;
 mod explain;
+mod slot;
 mod timeline;
 
 use std::io::Read as _;
@@ -11,10 +14,14 @@ use fleet_protocol::TargetId;
 use fleet_schedule::{Device, Schedule, ScheduleFile, Screen, Zone};
 use jiff::{SignedDuration, Timestamp};
 
+use crate::args::Global;
 use crate::error::{CommandError, Result};
 use crate::output::{Output, printable};
 use crate::text::parse_instant;
-use crate::{clock, store};
+use crate::{clock, context, store};
+
+pub use draft::DraftCommand;
+pub use slot::{AddArgs, Whom};
 
 const MAX_FILE_BYTES: u64 = 64 << 20;
 const DEFAULT_RANGE: SignedDuration = SignedDuration::from_hours(7 * 24);
@@ -44,6 +51,8 @@ pub enum ScheduleCommand {
         #[arg(long, value_name = "INSTANT", value_parser = parse_instant)]
         to: Option<Timestamp>,
     },
+    #[command(flatten)]
+    Draft(DraftCommand),
 }
 
 #[derive(Debug, Args)]
@@ -57,8 +66,8 @@ pub struct Source {
 }
 
 /// # Errors
-/// When the file is no schedule, or has no such device.
-pub fn run(command: ScheduleCommand, output: Output) -> Result<()> {
+/// When the file is no schedule, or has no such device; see each command.
+pub fn run(command: ScheduleCommand, global: &Global, output: Output) -> Result<()> {
     match command {
         ScheduleCommand::Explain { source, at } => {
             let (schedule, screen) = open(&source, output)?;
@@ -78,6 +87,9 @@ pub fn run(command: ScheduleCommand, output: Output) -> Result<()> {
             output.result(&segments, |segments| {
                 timeline::text(segments, &warnings, &screen, output)
             });
+        }
+        ScheduleCommand::Draft(command) => {
+            draft::run(command, &context::client(global)?, output)?;
         }
     }
     Ok(())

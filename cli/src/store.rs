@@ -1,9 +1,12 @@
 //! Writing files so that they are there whole or not at all.
 
 use std::fs::{self, File};
-use std::io::Write as _;
+use std::io::{Read as _, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
+
+use fleet_protocol::Sha256;
+use sha2::Digest as _;
 
 use crate::error::{CommandError, Result};
 
@@ -80,6 +83,23 @@ pub(crate) fn read_small(path: &Path, limit: u64) -> Result<Vec<u8>> {
         .hint("check that this is the file you mean"));
     }
     fs::read(path).map_err(fail)
+}
+
+/// What a file of any size has in it, and how many bytes.
+pub(crate) fn digest(path: &Path) -> Result<(Sha256, u64)> {
+    let fail = |e| CommandError::io(format!("cannot read {}", path.display()), e);
+    let mut file = File::open(path).map_err(fail)?;
+    let mut hasher = sha2::Sha256::new();
+    let mut buffer = vec![0; 1 << 20];
+    let mut size = 0;
+    loop {
+        let count = file.read(&mut buffer).map_err(fail)?;
+        if count == 0 {
+            return Ok((Sha256::from_bytes(hasher.finalize().into()), size));
+        }
+        hasher.update(&buffer[..count]);
+        size += count as u64;
+    }
 }
 
 /// A small JSON file; the error names the field.

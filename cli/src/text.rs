@@ -1,8 +1,10 @@
-//! The small languages of the command line: durations, instants, and the phases of a rollout.
+//! The small languages of the command line: durations, instants, weekdays, times of day, and the phases of a
+//! rollout.
 
 use std::time::Duration;
 
 use fleet_protocol::rollout::Phase;
+use fleet_protocol::schedule::{DaysOfWeek, MinuteOfDay};
 use fleet_protocol::{ParsePercentError, Percent};
 use jiff::Timestamp;
 
@@ -80,6 +82,14 @@ pub fn human_duration(duration: Duration) -> String {
     }
 }
 
+/// The name that a value has on the wire, such as `INVALID_CODEC`.
+pub fn wire_name(value: &impl serde::Serialize) -> String {
+    match serde_json::to_value(value).expect("plain data") {
+        serde_json::Value::String(name) => name,
+        other => other.to_string(),
+    }
+}
+
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
     "`{text}` is no instant; write it in UTC like 2026-10-24T08:00:00Z, or with its distance from UTC like 2026-10-24T09:00:00+01:00"
@@ -96,6 +106,72 @@ pub fn parse_instant(text: &str) -> Result<Timestamp, ParseInstantError> {
     text.trim().parse().map_err(|_| ParseInstantError {
         text: text.chars().take(40).collect(),
     })
+}
+
+/// In the order of the bits of [`DaysOfWeek`].
+const DAYS: [&str; 7] = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"];
+
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{text}` is no day of the week; write days like mon,tue or mon-fri,sun")]
+pub struct ParseDaysError {
+    pub text: String,
+}
+
+/// `mon,tue` or `mon-fri,sun`; a range may go over the end of the week.
+///
+/// # Errors
+/// On anything else.
+pub fn parse_days(text: &str) -> Result<DaysOfWeek, ParseDaysError> {
+    let mut mask = 0;
+    for part in text.split(',') {
+        let error = || ParseDaysError {
+            text: part.chars().take(40).collect(),
+        };
+        let day = |name: &str| {
+            let name = name.trim().to_lowercase();
+            DAYS.iter().position(|day| *day == name).ok_or_else(error)
+        };
+        let (first, last) = part.split_once('-').unwrap_or((part, part));
+        let (mut at, last) = (day(first)?, day(last)?);
+        mask |= 1 << last;
+        while at != last {
+            mask |= 1 << at;
+            at = (at + 1) % DAYS.len();
+        }
+    }
+    Ok(DaysOfWeek::try_from(mask).expect("seven bits"))
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{text}` is no time of day; write it from 00:00 to 23:59, and midnight also 24:00")]
+pub struct ParseTimeOfDayError {
+    pub text: String,
+}
+
+/// `HH:MM` of the clock on the wall.
+///
+/// # Errors
+/// On anything else.
+pub fn parse_time_of_day(text: &str) -> Result<MinuteOfDay, ParseTimeOfDayError> {
+    let number = |digits: &str, below: i64| {
+        let plain = (1..=2).contains(&digits.len()) && digits.bytes().all(|b| b.is_ascii_digit());
+        digits
+            .parse()
+            .ok()
+            .filter(|number: &i64| plain && *number < below)
+    };
+    let minutes = match text.trim() {
+        "24:00" => Some(0),
+        text => text
+            .split_once(':')
+            .filter(|(_, minutes)| minutes.len() == 2)
+            .and_then(|(hours, minutes)| Some(number(hours, 24)? * 60 + number(minutes, 60)?)),
+    };
+    minutes
+        .and_then(|minutes| MinuteOfDay::try_from(minutes).ok())
+        .ok_or_else(|| ParseTimeOfDayError {
+            text: text.chars().take(40).collect(),
+        })
 }
 
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -205,6 +281,42 @@ mod tests {
     }
 
     #[test]
+    fn days_are_listed_or_reach_from_one_to_another() {
+        let check = |text, mask: i64| {
+            assert_eq!(parse_days(text).map(i64::from), Ok(mask), "{text}");
+        };
+        check("mon", 1);
+        check("mon,tue", 3);
+        check("Mon-Fri", 31);
+        check("sat-mon", 0b110_0001);
+        check("mon-fri, sun", 0b101_1111);
+        check("mon-sun", 127);
+        for bad in ["", "mon,", "monday", "mon-", "0", "mon tue", "-"] {
+            assert!(parse_days(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_time_of_day_is_what_the_clock_shows() {
+        let check = |text, minutes: i64| {
+            assert_eq!(
+                parse_time_of_day(text).map(i64::from),
+                Ok(minutes),
+                "{text}"
+            );
+        };
+        check("00:00", 0);
+        check("9:30", 570);
+        check("23:59", 1439);
+        check("24:00", 0);
+        for bad in [
+            "", "24:01", "12:60", "12", "12:5", "-1:00", "+1:00", "12:30:00", "noon",
+        ] {
+            assert!(parse_time_of_day(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
     fn the_phases_of_the_manual_parse() {
         let phases = parse_phases("5%:24h,20%:48h,100%").unwrap();
         let plain: Vec<_> = phases
@@ -235,6 +347,8 @@ mod tests {
             let _ = parse_duration(&text);
             let _ = parse_phases(&text);
             let _ = parse_instant(&text);
+            let _ = parse_days(&text);
+            let _ = parse_time_of_day(&text);
         }
 
         #[test]

@@ -12,6 +12,7 @@ use fleet_control::clock::Clock;
 use fleet_control::domain::rollout::Act;
 use fleet_control::pki::Authority;
 use fleet_control::store::{DEFAULT_TENANT, Store, TenantContext};
+use fleet_control::tokens::Ring;
 use fleet_protocol::release::ReleaseStatus;
 use fleet_protocol::rollout::{CreateRollout, RolloutStatus, RolloutView};
 use fleet_protocol::trust::{BundleRef, ReleaseMetadata};
@@ -50,7 +51,9 @@ impl Fleet {
             .await?;
         let ctx = store.operator(&secret).await?.ok_or("no operator")?;
         let authority = Authority::open(&data.join("pki"), clock.now())?;
-        let app = App::new(store, Arc::new(authority), data, Settings::default(), clock);
+        let ring = Ring::open(&data.join("token-keys"), "https://bench", clock.now())?;
+        let settings = Settings::default();
+        let app = App::new(store, Arc::new(authority), ring, data, settings, clock);
         let database = SqlitePool::connect_with(SqliteConnectOptions::new().filename(&file));
         let fleet = Self {
             app,

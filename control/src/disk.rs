@@ -82,10 +82,31 @@ pub fn write(path: &Path, content: &[u8], access: Access) -> Result<(), DiskErro
 /// Renames and makes the new name durable.
 pub fn rename(from: &Path, to: &Path) -> Result<(), DiskError> {
     std::fs::rename(from, to).map_err(failed("rename to", to))?;
-    let folder = to.parent().unwrap_or(Path::new("."));
+    // The parent of a bare name is an empty one.
+    let folder = to.parent().filter(|p| !p.as_os_str().is_empty());
+    let folder = folder.unwrap_or(Path::new("."));
     File::open(folder)
         .and_then(|f| f.sync_all())
         .map_err(failed("sync the folder", folder))
+}
+
+/// Room on a file system.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Space {
+    pub(crate) free_bytes: u64,
+    pub(crate) size_bytes: u64,
+}
+
+impl Space {
+    /// `None` where the system does not say.
+    pub(crate) fn of(path: &Path) -> Option<Self> {
+        let found = nix::sys::statvfs::statvfs(path).ok()?;
+        let block = found.fragment_size();
+        Some(Self {
+            free_bytes: found.blocks_available().saturating_mul(block),
+            size_bytes: found.blocks().saturating_mul(block),
+        })
+    }
 }
 
 /// The file's text, or `None` if there is no such file.

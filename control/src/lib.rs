@@ -1,7 +1,8 @@
 //! Fleet's control plane.
 //!
 //! `domain` decides (pure: no clock, disk or network), `store` remembers (all SQL, tenant-scoped),
-//! `app` performs operations, `api` and `console` speak HTTP, `server` speaks TLS.
+//! `media` looks at files in a process of its own, `app` performs operations, `api` and `console` speak HTTP, `server` speaks TLS.
+//! `metrics` counts, `backup` makes one file of everything and goes back to it.
 //!
 //! Invariants:
 //! - Every query takes a [`store::TenantContext`]; one can only be had by presenting credentials.
@@ -10,10 +11,14 @@
 
 pub mod api;
 pub mod app;
+pub mod backup;
 pub mod clock;
 mod console;
 pub mod disk;
 pub mod domain;
+pub mod media;
+pub mod metrics;
 pub mod pki;
 pub mod server;
 pub mod store;
+pub mod tokens;

@@ -1,5 +1,7 @@
 //! `fleet-control`: the command line of the control plane.
 
+mod tenant;
+
 use std::io::IsTerminal as _;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -8,14 +10,18 @@ use std::process::ExitCode;
 use anyhow::Context as _;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use fleet_control::app::Settings;
+use fleet_control::backup::{Backup, BackupError, Restore};
 use fleet_control::clock::Clock;
 use fleet_control::server::{Config, PublicUrl, StartError, check_name, start};
+use fleet_control::store::{ServerUrl, Store};
+use tokio::runtime::Runtime;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
 /// Fleet's control plane: registry, releases, rollouts, commands and the operator's console.
 ///
-/// Everything that it keeps is in one folder: database, keys, bundles. Back that folder up.
+/// Everything that it keeps is in one folder: database, keys, media, bundles. `backup` makes one file of it. With
+/// --database the rows are in PostgreSQL instead, to be backed up there.
 #[derive(Debug, Parser)]
 #[command(version, about)]
 struct Cli {
@@ -32,18 +38,47 @@ enum Command {
     Serve(Serve),
     /// Say whether `serve` would start with these options, and change nothing.
     Check(Options),
+    /// Make, list and shut out tenants.
+    Tenant(tenant::TenantArgs),
+    Backup(Backup),
+    Restore(Restore),
+    /// Look at the file on standard input (for `serve`, which never does it itself).
+    #[command(hide = true)]
+    Look {
+        /// What can be played, as JSON.
+        limits: String,
+    },
 }
 
+/// Where everything is kept.
 #[derive(Debug, Args)]
-struct Options {
-    /// Folder for database, keys and bundles.
+struct Home {
+    /// Folder for keys, bundles, media, and the database if it is SQLite's.
     #[arg(
         long,
+        global = true,
         default_value = "./fleet-data",
         env = "FLEET_DATA",
         value_name = "FOLDER"
     )]
     data: PathBuf,
+    /// PostgreSQL instead of SQLite in the data folder: postgres://[USER[:PASSWORD]@]HOST[:PORT]/DATABASE.
+    /// Control planes with the same database and the same data folder share the work. An address
+    /// with a password belongs into the environment: everybody can read a command line.
+    #[arg(
+        long,
+        global = true,
+        env = "FLEET_DATABASE_URL",
+        hide_env_values = true,
+        value_name = "URL"
+    )]
+    database: Option<Unread>,
+}
+
+#[derive(Debug, Args)]
+struct Options {
+    #[command(flatten)]
+    home: Home,
     /// Address to listen on; port 0 takes a free one, which is written to FOLDER/address.
     #[arg(
         long,
@@ -68,7 +103,8 @@ struct Serve {
     /// What to log, such as `info` or `fleet_control=debug`.
     #[arg(long, default_value = "info", env = "FLEET_LOG", value_name = "FILTER")]
     log: String,
-    #[arg(long, value_enum, default_value_t = LogFormat::Text, env = "FLEET_LOG_FORMAT")]
+    /// One record a line, for people or for programs; both go to standard error.
+    #[arg(long, value_enum, default_value_t = LogFormat::Text, env = "FLEET_LOG_FORMAT", value_name = "FORMAT")]
     log_format: LogFormat,
 }
 
@@ -78,16 +114,59 @@ enum LogFormat {
     Json,
 }
 
+/// An address as it was given. It is not parsed by clap, which would print it, password and all, when it is none.
+#[derive(Clone)]
+struct Unread(String);
+
+impl std::fmt::Debug for Unread {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Unread")
+    }
+}
+
+impl std::str::FromStr for Unread {
+    type Err = std::convert::Infallible;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Ok(Self(text.to_owned()))
+    }
+}
+
+impl Home {
+    /// `None`: SQLite.
+    fn database(&self) -> anyhow::Result<Option<ServerUrl>> {
+        let given = self.database.as_ref().map(|given| given.0.parse());
+        given.transpose().map_err(|wrong: String| {
+            anyhow::anyhow!("--database (or FLEET_DATABASE_URL): {wrong}; leave it out for SQLite")
+        })
+    }
+
+    /// The store of a control plane that was started here before.
+    async fn store(&self) -> anyhow::Result<Store> {
+        if let Some(server) = self.database()? {
+            return Ok(Store::connect(&server).await?);
+        }
+        let file = self.data.join("fleet.db");
+        anyhow::ensure!(
+            file.exists(),
+            "--data {}: there is no control plane's database; start `fleet-control serve` once, or name its folder",
+            self.data.display()
+        );
+        Ok(Store::open(&file).await?)
+    }
+}
+
 impl Options {
-    fn config(self) -> Config {
-        Config {
-            data: self.data,
+    fn config(self) -> anyhow::Result<Config> {
+        Ok(Config {
+            database: self.home.database()?,
+            data: self.home.data,
             listen: self.listen,
             public_url: self.public_url,
             names: self.names,
             settings: Settings::default(),
             clock: Clock::system(),
-        }
+        })
     }
 }
 
@@ -95,13 +174,18 @@ fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Serve(serve) => run(serve),
         Command::Check(options) => check(&options),
+        Command::Tenant(args) => tenant::run(args),
+        Command::Backup(backup) => runtime().and_then(|r| Ok(r.block_on(backup.run())?)),
+        Command::Restore(restore) => runtime().and_then(|r| Ok(r.block_on(restore.run())?)),
+        Command::Look { limits } => fleet_control::media::run(&limits),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("fleet-control: {error:#}");
-            if let Some(error) = error.downcast_ref::<StartError>() {
-                eprintln!("Hint: {}", error.hint());
+            let started = error.downcast_ref().map(StartError::hint);
+            if let Some(hint) = started.or_else(|| error.downcast_ref().map(BackupError::hint)) {
+                eprintln!("Hint: {hint}");
             }
             ExitCode::FAILURE
         }
@@ -117,14 +201,14 @@ fn run(serve: Serve) -> anyhow::Result<()> {
         .with_writer(std::io::stderr);
     match serve.log_format {
         LogFormat::Text => log.init(),
-        LogFormat::Json => log.json().init(),
+        LogFormat::Json => log.json().flatten_event(true).init(),
     }
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build();
-    runtime
-        .context("start the runtime")?
-        .block_on(answer(serve.options.config()))
+    runtime()?.block_on(answer(serve.options.config()?))
+}
+
+fn runtime() -> anyhow::Result<Runtime> {
+    let mut runtime = tokio::runtime::Builder::new_multi_thread();
+    runtime.enable_all().build().context("start the runtime")
 }
 
 async fn answer(config: Config) -> anyhow::Result<()> {
@@ -141,6 +225,9 @@ async fn answer(config: Config) -> anyhow::Result<()> {
             "Console: https://{}/login?token={}",
             running.address, running.admin_token
         );
+        if let Some(link) = &running.first_link {
+            println!("Your own account, an administrator's: {link}");
+        }
     } else {
         println!(
             "Console: https://{}/login (token in {})",
@@ -158,7 +245,7 @@ async fn answer(config: Config) -> anyhow::Result<()> {
 }
 
 fn check(options: &Options) -> anyhow::Result<()> {
-    let data = &options.data;
+    let data = &options.home.data;
     if data.exists() {
         let metadata = data
             .metadata()
@@ -183,6 +270,10 @@ fn check(options: &Options) -> anyhow::Result<()> {
             options.listen
         )
     })?;
+    if let Some(server) = options.home.database()? {
+        let checked = runtime()?.block_on(Store::check(&server));
+        checked.map_err(StartError::from)?;
+    }
     println!("ok");
     Ok(())
 }

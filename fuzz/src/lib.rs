@@ -5,6 +5,7 @@
 
 mod flash;
 mod network;
+mod player;
 
 use fleet_protocol::trust::{
     Envelope, KeySet, PublicKey, SigningKey, TrustedKeys, VerifiedRelease,
@@ -12,6 +13,7 @@ use fleet_protocol::trust::{
 
 pub use flash::{block_map, boot_partition, flash_image, gpt_header, mountinfo};
 pub use network::{http_ranges, network_form, upload_form, wakeup_stream};
+pub use player::decoder_messages;
 
 /// A signing key, and the key set of it alone that a device might have in its image.
 fn trusted() -> (SigningKey, TrustedKeys) {

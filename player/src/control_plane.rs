@@ -5,12 +5,12 @@
 //! else: redirects and proxies are not followed. Until when a server's certificate is valid is judged by
 //! the device's clock, which the agent keeps.
 
-mod error;
 mod identity;
 mod worker;
 
 use std::time::Duration;
 
+use fleet_device::request::{RequestError, header_text};
 use fleet_protocol::command::{CommandList, CommandResult};
 use fleet_protocol::player::{
     MAX_MANIFEST_BYTES, Manifest, PlayerEventBatch, PlayerHeartbeat, ProofOfPlayBatch,
@@ -18,15 +18,12 @@ use fleet_protocol::player::{
 use fleet_protocol::{BatchId, CommandId};
 use serde::Serialize;
 use serde_json::Value;
-use ureq::http::{Method, Request, Response, StatusCode, Uri, header, request};
-use ureq::{Agent, Body, SendBody};
+use ureq::http::{Method, Request, StatusCode, Uri, header, request};
+use ureq::{Agent, SendBody};
 
-use crate::core::sync::Success;
-pub use error::{CallError, EndpointError};
+use crate::core::sync::{Failure, Success};
 pub use identity::{DeviceToken, Identity, IdentityError};
 pub use worker::{Given, Job, Report, Worker};
-
-use error::problem_of;
 
 /// Any other answer than a manifest.
 const MAX_ANSWER_BYTES: u64 = 1024 * 1024;
@@ -57,6 +54,19 @@ impl Default for Deadlines {
             request: Duration::from_secs(45),
         }
     }
+}
+
+/// Why there is no way to a control plane at all.
+#[derive(Debug, thiserror::Error)]
+pub enum EndpointError {
+    #[error(
+        "`{address}` is no address of a control plane; it looks like https://host or http://localhost"
+    )]
+    NoAddress { address: String },
+    #[error("the token does not go to `{host}` over plain http; use https, or allow plain http")]
+    Plain { host: String },
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
 }
 
 /// The control plane.
@@ -106,7 +116,7 @@ impl ControlPlane {
     }
 
     /// `etag`: of the manifest that is known, as `If-None-Match` takes it.
-    pub fn manifest(&self, etag: Option<&str>) -> Result<Success, CallError> {
+    pub fn manifest(&self, etag: Option<&str>) -> Result<Success, RequestError> {
         const OPERATION: &str = "fetch the manifest";
         let mut request = self.request(Method::GET, "/v1/player/manifest");
         if let Some(etag) = etag {
@@ -138,35 +148,39 @@ impl ControlPlane {
     }
 
     /// In the order in which they are to run; not all need be understood.
-    pub fn commands(&self) -> Result<Vec<Value>, CallError> {
+    pub fn commands(&self) -> Result<Vec<Value>, RequestError> {
         const OPERATION: &str = "fetch the commands";
         let request = self.request(Method::GET, "/v1/player/commands");
         let answer = self.send(OPERATION, request, SendBody::none(), MAX_ANSWER_BYTES)?;
         answer.expect_json(OPERATION)?;
         let list: CommandList = serde_json::from_slice(&answer.body)
-            .map_err(|e| CallError::unexpected(OPERATION, Some(200), e.to_string()))?;
+            .map_err(|e| RequestError::unexpected(OPERATION, Some(200), e))?;
         Ok(list.items)
     }
 
-    pub fn command_result(&self, id: &CommandId, result: &CommandResult) -> Result<(), CallError> {
+    pub fn command_result(
+        &self,
+        id: &CommandId,
+        result: &CommandResult,
+    ) -> Result<(), RequestError> {
         let path = format!("/v1/player/commands/{id}/result");
         let request = self.request(Method::POST, &path);
         self.post("send a command's result", request, result)
     }
 
-    pub fn heartbeat(&self, heartbeat: &PlayerHeartbeat) -> Result<(), CallError> {
+    pub fn heartbeat(&self, heartbeat: &PlayerHeartbeat) -> Result<(), RequestError> {
         let request = self.request(Method::POST, "/v1/player/heartbeat");
         self.post("send a heartbeat", request, heartbeat)
     }
 
-    pub fn events(&self, id: &BatchId, batch: &PlayerEventBatch) -> Result<(), CallError> {
+    pub fn events(&self, id: &BatchId, batch: &PlayerEventBatch) -> Result<(), RequestError> {
         let request = self
             .request(Method::POST, "/v1/player/events")
             .header(IDEMPOTENCY_KEY, id.as_str());
         self.post("send events", request, batch)
     }
 
-    pub fn proofs(&self, batch: &ProofOfPlayBatch) -> Result<(), CallError> {
+    pub fn proofs(&self, batch: &ProofOfPlayBatch) -> Result<(), RequestError> {
         let request = self
             .request(Method::POST, "/v1/player/proof-of-play")
             .header(IDEMPOTENCY_KEY, batch.batch_id.as_str());
@@ -185,9 +199,9 @@ impl ControlPlane {
         operation: &'static str,
         request: request::Builder,
         body: &impl Serialize,
-    ) -> Result<(), CallError> {
-        let bytes = serde_json::to_vec(body)
-            .map_err(|e| CallError::unexpected(operation, None, e.to_string()))?;
+    ) -> Result<(), RequestError> {
+        let bytes =
+            serde_json::to_vec(body).map_err(|e| RequestError::unexpected(operation, None, e))?;
         let request = request
             .header(header::CONTENT_TYPE, "application/json")
             .header(header::CONTENT_LENGTH, bytes.len());
@@ -203,48 +217,52 @@ impl ControlPlane {
         request: request::Builder,
         body: SendBody<'_>,
         limit: u64,
-    ) -> Result<Answer, CallError> {
+    ) -> Result<Answer, RequestError> {
         let request = request
             .body(body)
-            .map_err(|e| CallError::unexpected(operation, None, e.to_string()))?;
+            .map_err(|e| RequestError::unexpected(operation, None, e))?;
         let response = self
             .agent
             .run(request)
-            .map_err(|e| CallError::from_ureq(operation, &e))?;
-        let status = response.status();
-        let text = |name| header_text(&response, &name).unwrap_or_default();
-        let content_type = text(header::CONTENT_TYPE).to_ascii_lowercase();
-        let retry_after_s = error::retry_after_s(&text(header::RETRY_AFTER), &text(header::DATE));
-        let etag = header_text(&response, &header::ETAG);
-        let is_success = status.is_success() || status == StatusCode::NOT_MODIFIED;
+            .map_err(|e| RequestError::from_ureq(operation, &e))?;
+        let (head, body) = response.into_parts();
+        let is_success = head.status.is_success() || head.status == StatusCode::NOT_MODIFIED;
         let limit = if is_success { limit } else { MAX_ANSWER_BYTES };
-        let body = response
-            .into_body()
-            .into_with_config()
-            .limit(limit)
-            .read_to_vec();
-        if is_success {
-            let body = body.map_err(|e| CallError::from_ureq(operation, &e))?;
-            return Ok(Answer {
-                status,
-                etag,
-                content_type,
-                body,
-            });
+        let body = body.into_with_config().limit(limit).read_to_vec();
+        if !is_success {
+            // What else it says is of less account than that it said no.
+            let body = body.unwrap_or_default();
+            let refused = RequestError::refused(operation, head.status, &head.headers, &body);
+            return Err(refused);
         }
-        // What else it says is of less account than that it said no.
-        let body = body.unwrap_or_default();
-        Err(CallError::Refused {
-            operation,
-            status: status.as_u16(),
-            retry_after_s,
-            problem: problem_of(&content_type, &body).map(Box::new),
+        let text = |name| header_text(&head.headers, &name);
+        Ok(Answer {
+            status: head.status,
+            etag: text(header::ETAG).map(str::to_owned),
+            content_type: text(header::CONTENT_TYPE)
+                .unwrap_or_default()
+                .to_ascii_lowercase(),
+            body: body.map_err(|e| RequestError::from_ureq(operation, &e))?,
         })
     }
 }
 
+/// For the machine that decides when to ask again.
+impl From<&RequestError> for Failure {
+    fn from(error: &RequestError) -> Self {
+        Self {
+            status: error.status(),
+            retry_after_s: match error {
+                RequestError::Refused { retry_after_s, .. } => *retry_after_s,
+                _ => None,
+            },
+            reason: error.to_string(),
+        }
+    }
+}
+
 impl Answer {
-    fn expect_json(&self, operation: &'static str) -> Result<(), CallError> {
+    fn expect_json(&self, operation: &'static str) -> Result<(), RequestError> {
         if self.status == StatusCode::OK && self.content_type.starts_with("application/json") {
             return Ok(());
         }
@@ -253,17 +271,12 @@ impl Answer {
             "HTTP {} with content of type `{kind}`",
             self.status.as_u16()
         );
-        Err(CallError::unexpected(
+        Err(RequestError::unexpected(
             operation,
             Some(self.status.as_u16()),
             detail,
         ))
     }
-}
-
-fn header_text(response: &Response<Body>, name: &header::HeaderName) -> Option<String> {
-    let value = response.headers().get(name)?;
-    value.to_str().ok().map(str::to_owned)
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -2,9 +2,9 @@
 
 pub mod app;
 pub mod cache;
-pub mod clock;
 pub mod control_plane;
 pub mod conversation;
 pub mod core;
 pub mod journal;
 pub mod media;
+pub mod service;

@@ -6,14 +6,14 @@ use std::sync::mpsc;
 
 use anyhow::Context as _;
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use fleet_device::logging;
 use fleet_player::app::device::{Device, Facts, Places, Setting};
 use fleet_player::app::folder::{Folder, Manner};
-use fleet_player::app::{self, Happening, Show};
+use fleet_player::app::{self, Engines, Happening, Place, Show};
 use fleet_player::control_plane::PlainHttp;
 use fleet_player::media::decoder::{self, Program};
-use fleet_player::media::engine::Engine;
 use fleet_player::media::frame::Size;
-use fleet_player::media::output::Glass;
+use fleet_player::service;
 use fleet_protocol::command::LogLevel;
 use fleet_protocol::player::{Fit, Orientation, Settings, Transition, TransitionKind};
 use signal_hook::consts::{SIGINT, SIGTERM};
@@ -42,8 +42,11 @@ struct PlayArguments {
     /// Pictures (JPEG, PNG) and films (MP4, `WebM`), played in the order of their names.
     folder: PathBuf,
     /// Of the picture in a window.
-    #[arg(long, default_value = "1280x720")]
+    #[arg(long, default_value = "1280x720", conflicts_with = "display")]
     size: Size,
+    /// On this machine's display instead of a window: from a console, where no desktop has it.
+    #[arg(long)]
+    display: bool,
     /// How long an image stays.
     #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=86_400))]
     seconds: u32,
@@ -64,7 +67,12 @@ struct PlayArguments {
 #[derive(Debug, Args)]
 struct RunArguments {
     /// The agent's folder: address and certificate of the control plane, the device's token.
-    #[arg(long, value_name = "FOLDER", default_value = "/data/fleet/identity")]
+    #[arg(
+        long,
+        env = "FLEET_PLAYER_IDENTITY",
+        value_name = "FOLDER",
+        default_value = "/data/fleet/identity"
+    )]
     identity: PathBuf,
     /// The player's folder: manifests and what is still to be told.
     #[arg(long, value_name = "FOLDER", default_value = "/data/fleet/player")]
@@ -72,11 +80,14 @@ struct RunArguments {
     /// The player's folder for media.
     #[arg(long, value_name = "FOLDER", default_value = "/data/fleet/cache")]
     cache: PathBuf,
-    /// In a window of this size, on somebody's desktop.
-    #[arg(long, value_name = "SIZE", default_value = "1280x720")]
-    window: Size,
+    /// What the agent wants on the screen.
+    #[arg(long, value_name = "FILE", default_value = "/run/fleet/card.json")]
+    notice: PathBuf,
+    /// In a window of this size, on somebody's desktop, instead of on the display.
+    #[arg(long, value_name = "SIZE", num_args = 0..=1, default_missing_value = "1280x720")]
+    window: Option<Size>,
     /// Let the token go over plain http beyond this machine. For trying things out.
-    #[arg(long)]
+    #[arg(long, env = "FLEET_PLAYER_INSECURE_HTTP")]
     insecure_http: bool,
 }
 
@@ -103,16 +114,15 @@ enum Turn {
 const EX_UNAVAILABLE: u8 = 69;
 
 fn main() -> ExitCode {
-    let result = match Arguments::parse().verb {
+    let verb = Arguments::parse().verb;
+    // A decoder has nobody to log to: what goes wrong it tells the player.
+    if !matches!(verb, Verb::Decode) {
+        logging::start("fleet-player", LogLevel::Info);
+    }
+    let result = match verb {
         Verb::Decode => return decoder::run(),
-        Verb::Play(arguments) => {
-            fleet_logging::start("fleet-player", LogLevel::Info);
-            play(&arguments)
-        }
-        Verb::Run(arguments) => {
-            fleet_logging::start("fleet-player", LogLevel::Info);
-            run(arguments)
-        }
+        Verb::Play(arguments) => play(&arguments),
+        Verb::Run(arguments) => run(arguments),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -129,6 +139,7 @@ fn run(arguments: RunArguments) -> anyhow::Result<()> {
             identity: arguments.identity,
             state: arguments.state,
             cache: arguments.cache,
+            notice: arguments.notice,
         },
         facts: Facts::of_this_machine(),
         plain_http: if arguments.insecure_http {
@@ -137,14 +148,22 @@ fn run(arguments: RunArguments) -> anyhow::Result<()> {
             PlainHttp::LoopbackOnly
         },
     };
-    let (engine, happen, happenings) = open(arguments.window)?;
+    let place = match arguments.window {
+        Some(size) => Place::Window(size),
+        None => Place::Display {
+            kept: service::take_display(),
+        },
+    };
+    let (happen, happenings) = mpsc::channel();
+    let mut engines = engines(&happen)?;
+    let engine = engines.begin(place)?;
     let (device, events) = Device::open(setting)?;
     stop_at_signals(happen)?;
     let mut show = Show::new(engine, device);
     for event in events {
         show.take(event);
     }
-    let played = app::play(&mut show, &happenings);
+    let played = app::play(&mut show, &mut engines, &happenings);
     show.end();
     Ok(played?)
 }
@@ -157,28 +176,25 @@ fn play(arguments: &PlayArguments) -> anyhow::Result<()> {
             arguments.folder.display()
         );
     }
-    let (engine, happen, happenings) = open(arguments.size)?;
+    let place = if arguments.display {
+        Place::Display { kept: None }
+    } else {
+        Place::Window(arguments.size)
+    };
+    let (happen, happenings) = mpsc::channel();
+    let mut engines = engines(&happen)?;
+    let engine = engines.begin(place)?;
     stop_at_signals(happen)?;
     let mut show = Show::new(engine, folder);
     show.take(loaded);
-    app::play(&mut show, &happenings)?;
+    app::play(&mut show, &mut engines, &happenings)?;
     Ok(())
 }
 
-type Opened = (Engine, mpsc::Sender<Happening>, mpsc::Receiver<Happening>);
-
-/// A window, and the channel of the main loop.
-fn open(size: Size) -> anyhow::Result<Opened> {
-    let (happen, happenings) = mpsc::channel();
-    let program = Program {
-        path: std::env::current_exe().context("finding this program's file")?,
-    };
-    let reports = happen.clone();
-    let engine = Engine::start(Glass::Window, size, program, move |report| {
-        // The loop has ended: so will the engine.
-        let _ = reports.send(Happening::Engine(report));
-    })?;
-    Ok((engine, happen, happenings))
+/// Decoders are this very program.
+fn engines(happen: &mpsc::Sender<Happening>) -> anyhow::Result<Engines> {
+    let path = std::env::current_exe().context("finding this program's file")?;
+    Ok(Engines::new(Program { path }, happen.clone()))
 }
 
 fn stop_at_signals(happen: mpsc::Sender<Happening>) -> anyhow::Result<()> {

@@ -6,8 +6,9 @@ mod support;
 
 use std::time::Duration;
 
-use fleet_player::control_plane::{CallError, Deadlines};
-use fleet_player::core::sync::Success;
+use fleet_device::request::RequestError;
+use fleet_player::control_plane::Deadlines;
+use fleet_player::core::sync::{Failure, Success};
 use fleet_tests::fake_control_plane::{Fault, TOKEN};
 
 use support::{MANIFEST, control_plane, server};
@@ -16,7 +17,7 @@ use support::{MANIFEST, control_plane, server};
 fn what_a_call_comes_to_is_told_by_its_kind() {
     let (server, _folder) = server();
     let control_plane = control_plane(&server, Deadlines::default());
-    let check = |fault: Fault, expected: &dyn Fn(&CallError) -> bool| {
+    let check = |fault: Fault, expected: &dyn Fn(&RequestError) -> bool| {
         server.fail_next(MANIFEST, fault.clone());
         let error = control_plane.manifest(None).unwrap_err();
         assert!(expected(&error), "{fault:?}: {error:?}");
@@ -26,7 +27,7 @@ fn what_a_call_comes_to_is_told_by_its_kind() {
     for status in [401, 403, 404, 429, 500, 503] {
         check(Fault::Status(status), &|e| e.status() == Some(status));
     }
-    let retry_after = |expected| move |e: &CallError| e.failure().retry_after_s == expected;
+    let retry_after = |expected| move |e: &RequestError| Failure::from(e).retry_after_s == expected;
     check(
         Fault::RetryAfter(429, "17".to_owned()),
         &retry_after(Some(17)),
@@ -39,7 +40,7 @@ fn what_a_call_comes_to_is_told_by_its_kind() {
         e.status() == Some(302)
     });
     check(Fault::Close, &|e| {
-        matches!(e, CallError::Unreachable { .. })
+        matches!(e, RequestError::Unreachable { .. })
     });
     check(Fault::CutAfter(10), &|e| e.status().is_none());
     check(Fault::ContentType("text/html".to_owned()), &|e| {
@@ -47,7 +48,7 @@ fn what_a_call_comes_to_is_told_by_its_kind() {
     });
     let large = vec![b' '; 5 * 1024 * 1024];
     check(Fault::Body(large), &|e| {
-        matches!(e, CallError::Unexpected { .. })
+        matches!(e, RequestError::Unexpected { .. })
     });
 
     let unreadable = |fault: Fault, expected: &str| {
@@ -81,8 +82,8 @@ fn a_server_that_says_nothing_is_not_waited_for_beyond_the_deadline() {
     let error = control_plane(&server, deadlines)
         .manifest(None)
         .unwrap_err();
-    assert!(matches!(error, CallError::TimedOut { .. }), "{error:?}");
-    assert_eq!(error.failure().status, None);
+    assert!(matches!(error, RequestError::TimedOut { .. }), "{error:?}");
+    assert_eq!(error.status(), None);
 }
 
 #[test]

@@ -9,17 +9,11 @@
 
 mod cinema;
 
-use std::path::Path;
-use std::sync::mpsc;
-use std::thread::JoinHandle;
 use std::time::Instant;
 
-use cinema::{DEADLINE, Eyes, HEIGHT, WIDTH, codes, glass, program, size};
-use fleet_player::app::device::{Device, Facts, Places, Setting};
-use fleet_player::app::{self, Happening, Show};
-use fleet_player::control_plane::PlainHttp;
-use fleet_player::media::engine::Engine;
-use fleet_protocol::Sha256;
+use cinema::player::Player;
+use cinema::{DEADLINE, HEIGHT, WIDTH, codes};
+use fleet_cards::{Card, Notice};
 use fleet_tests::fake_control_plane::{FakeControlPlane, Fault, TOKEN};
 use fleet_tests::media::{self, Film};
 use serde_json::{Value, json};
@@ -52,15 +46,9 @@ impl Venue {
     }
 
     fn item(&self, name: &str, kind: &str) -> Value {
-        let bytes = std::fs::read(self.files.path().join(name)).unwrap();
-        json!({
-            "assetId": format!("ast_{}", name.replace('.', "_")),
-            "type": kind,
-            "url": self.server.asset_url(name),
-            "checksumSha256": Sha256::of(&bytes).to_string(),
-            "durationSeconds": 1, "widthPx": WIDTH, "heightPx": HEIGHT,
-            "fileSizeBytes": bytes.len(),
-        })
+        let url = self.server.url();
+        let item = self.server.item(&url, name, kind, 1, (WIDTH, HEIGHT));
+        item.unwrap()
     }
 
     fn picture(&self, item: u16) -> Value {
@@ -89,11 +77,7 @@ impl Venue {
     }
 
     fn publish(&self, etag: &str, items: &[Value]) {
-        self.server.set_manifest(json!({
-            "manifestEtag": etag, "validToUtc": "2099-01-01T00:00:00Z", "nextCheckSeconds": 5,
-            "settings": {},
-            "playlist": {"playlistId": "pl_1", "publishedVersion": 1, "items": items},
-        }));
+        self.server.publish(etag, 5, items);
     }
 
     fn play(&self) -> Player {
@@ -122,57 +106,6 @@ impl Venue {
             let events = server.events();
             events.into_iter().find(|event| event["eventType"] == kind)
         })
-    }
-}
-
-struct Player {
-    eyes: Eyes,
-    happen: mpsc::Sender<Happening>,
-    thread: Option<JoinHandle<()>>,
-}
-
-impl Player {
-    fn start(device: &Path) -> Self {
-        let (glass, eyes) = glass();
-        let (happen, happenings) = mpsc::channel();
-        let tell = happen.clone();
-        let engine = Engine::start(glass, size(), program(), move |report| {
-            let _ = tell.send(Happening::Engine(report));
-        })
-        .unwrap();
-        let setting = Setting {
-            places: Places {
-                identity: device.join("identity"),
-                state: device.join("state"),
-                cache: device.join("cache"),
-            },
-            facts: Facts::of_this_machine(),
-            plain_http: PlainHttp::LoopbackOnly,
-        };
-        let thread = std::thread::spawn(move || {
-            let (device, events) = Device::open(setting).unwrap();
-            let mut show = Show::new(engine, device);
-            for event in events {
-                show.take(event);
-            }
-            app::play(&mut show, &happenings).unwrap();
-            show.end();
-        });
-        Self {
-            eyes,
-            happen,
-            thread: Some(thread),
-        }
-    }
-}
-
-impl Drop for Player {
-    fn drop(&mut self) {
-        let _ = self.happen.send(Happening::Stop);
-        if let Some(thread) = self.thread.take() {
-            let outcome = thread.join();
-            assert!(std::thread::panicking() || outcome.is_ok());
-        }
     }
 }
 
@@ -336,5 +269,31 @@ fn a_device_that_is_not_paired_says_so_and_plays_once_it_is() {
     let drawn = card.screen.iter().any(|byte| *byte != card.screen[0]);
     assert!(drawn, "an empty screen is no card");
     venue.pair();
+    player.eyes.watch_for(1);
+}
+
+#[test]
+fn what_the_agent_says_covers_the_content_for_as_long_as_it_is_to() {
+    let venue = Venue::new();
+    venue.pair();
+    venue.publish("one", &[venue.picture(1)]);
+    let player = venue.play();
+    player.eyes.watch_for(1);
+    let notice = |over_content| {
+        let notice = Notice {
+            card: Card::Identify {
+                device: "dev_1".to_owned(),
+                version: "1.2.3".to_owned(),
+                addresses: Vec::new(),
+                url: None,
+            },
+            over_content,
+        };
+        let text = serde_json::to_vec(&notice).unwrap();
+        std::fs::write(venue.device.path().join("card.json"), text).unwrap();
+    };
+    notice(true);
+    player.eyes.watch(|seen| seen.code.is_none());
+    notice(false);
     player.eyes.watch_for(1);
 }

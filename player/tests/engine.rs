@@ -14,7 +14,8 @@ use fleet_protocol::player::{
     DecodeFailure, Fit, Item, ItemKind, Orientation, Transition, TransitionKind,
 };
 use fleet_protocol::{AssetId, Sha256};
-use fleet_tests::media::{self, Code, Film};
+use fleet_tests::code::{self, Code};
+use fleet_tests::media::{self, Film};
 
 struct Cinema {
     engine: Engine,
@@ -332,7 +333,7 @@ fn a_picture_is_fitted_and_turned_as_asked() {
             let screen = cinema.eyes.watch(|_| true).pop().unwrap().screen;
             let upright = if turned { rotated(&screen) } else { screen };
             let stride = if turned { HEIGHT } else { WIDTH };
-            let code = media::read_within(&upright, stride, area);
+            let code = code::read_within(&upright, stride, area);
             let expected = Code {
                 item: tried,
                 frame: 0,

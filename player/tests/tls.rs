@@ -2,14 +2,19 @@
 
 #![allow(clippy::unwrap_used, reason = "a test")]
 
+mod cinema;
+
 use std::path::Path;
 use std::sync::Arc;
 
-use fleet_player::control_plane::{
-    CallError, ControlPlane, Deadlines, EndpointError, Identity, PlainHttp,
-};
+use cinema::player::Player;
+use cinema::{HEIGHT, WIDTH};
+
+use fleet_device::request::RequestError;
+use fleet_player::control_plane::{ControlPlane, Deadlines, EndpointError, Identity, PlainHttp};
 use fleet_player::core::sync::Success;
 use fleet_tests::fake_control_plane::{FakeControlPlane, TOKEN};
+use fleet_tests::media;
 use rcgen::{BasicConstraints, CertificateParams, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -77,7 +82,7 @@ fn enrol(folder: &Path, server: &FakeControlPlane, ca: &Authority) {
     write("identity.json", &identity.to_string());
 }
 
-fn ask(folder: &Path) -> Result<Success, CallError> {
+fn ask(folder: &Path) -> Result<Success, RequestError> {
     let identity = Identity::read(folder).unwrap();
     let control_plane =
         ControlPlane::new(&identity, PlainHttp::LoopbackOnly, Deadlines::default()).unwrap();
@@ -99,7 +104,10 @@ fn the_player_speaks_tls_1_3_to_servers_under_its_own_ca_and_shows_its_certifica
     };
     let refused = |server: &FakeControlPlane, what: &str| {
         let error = ask(folder.path()).unwrap_err();
-        assert!(matches!(error, CallError::Tls { .. }), "{what}: {error:?}");
+        assert!(
+            matches!(error, RequestError::Tls { .. }),
+            "{what}: {error:?}"
+        );
         assert!(
             server.requests().is_empty(),
             "{what}: the token has left the device"
@@ -137,4 +145,47 @@ fn without_its_ca_the_player_speaks_to_nobody() {
     let identity = Identity::read(folder.path()).unwrap();
     let refused = ControlPlane::new(&identity, PlainHttp::Anywhere, Deadlines::default());
     assert!(matches!(refused, Err(EndpointError::Identity(_))));
+}
+
+/// A control plane over TLS with one picture, and a device that belongs to nobody yet.
+fn venue(own: &Authority) -> (FakeControlPlane, tempfile::TempDir, tempfile::TempDir) {
+    let (files, device) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let config = own.server(&rustls::version::TLS13);
+    let server = FakeControlPlane::start_tls(files.path(), config).unwrap();
+    let path = files.path().join("1.png");
+    media::write_picture(&path, 1, WIDTH, HEIGHT).unwrap();
+    let item = server.item(&server.url(), "1.png", "IMAGE", 1, (WIDTH, HEIGHT));
+    server.publish("one", 5, &[item.unwrap()]);
+    std::fs::create_dir(device.path().join("identity")).unwrap();
+    (server, files, device)
+}
+
+#[test]
+fn a_player_that_is_paired_while_it_runs_fetches_its_media_over_https() {
+    let own = Authority::new();
+    let (server, _files, device) = venue(&own);
+    let player = Player::start(device.path());
+    player.eyes.watch(|_| true);
+    enrol(&device.path().join("identity"), &server, &own);
+    player.eyes.watch_for(1);
+}
+
+#[test]
+fn a_renewed_certificate_is_used_without_a_restart() {
+    let (own, foreign) = (Authority::new(), Authority::new());
+    let (server, _files, device) = venue(&own);
+    let identity = device.path().join("identity");
+    enrol(&identity, &server, &own);
+    let write = |name: &str, text: &str| std::fs::write(identity.join(name), text).unwrap();
+    let (refused, refused_key) = foreign.sign(ExtendedKeyUsagePurpose::ClientAuth);
+    let (renewed, key) = own.sign(ExtendedKeyUsagePurpose::ClientAuth);
+    write("device.cert.pem", &refused);
+    write("device.key.pem", &refused_key);
+    let player = Player::start(device.path());
+    player.eyes.watch(|_| true);
+    assert!(server.requests().is_empty());
+    // As the agent does it: the certificate alone changes. The key here is another one's.
+    write("device.key.pem", &key);
+    write("device.cert.pem", &renewed);
+    player.eyes.watch_for(1);
 }

@@ -1,11 +1,13 @@
 //! Commands to one device: fetched in order, persisted before they run, effective once by id.
 
 use jiff::Timestamp;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::{CommandId, UnitName, Version};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum LogLevel {
     Error,
@@ -15,8 +17,37 @@ pub enum LogLevel {
     Trace,
 }
 
+/// Which program on a device runs a command.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Receiver {
+    Agent,
+    Player,
+}
+
+impl Receiver {
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Agent => "agent",
+            Self::Player => "player",
+        }
+    }
+}
+
+/// What may be asked of one receiver.
+pub trait Kind: Serialize + DeserializeOwned {
+    const RECEIVER: Receiver;
+
+    /// The name on the wire.
+    fn name(&self) -> &'static str;
+}
+
 /// What is asked for; on the wire `{"type": "reboot", "payload": {"delaySeconds": 60}}`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(
+    feature = "schema",
+    derive(schemars::JsonSchema),
+    schemars(rename = "AgentCommand")
+)]
 #[serde(
     tag = "type",
     content = "payload",
@@ -32,14 +63,13 @@ pub enum CommandKind {
         #[serde(default)]
         force: bool,
     },
+    /// Reboot, after this time.
     Reboot {
         #[serde(default)]
         delay_seconds: u32,
     },
     /// Restart a unit from the role's allow-list.
-    RestartService {
-        service: UnitName,
-    },
+    RestartService { service: UnitName },
     /// Collect a support bundle and upload it.
     Bundle {
         #[serde(default = "yes")]
@@ -53,9 +83,8 @@ pub enum CommandKind {
     },
     /// Poll everything now.
     Refresh {},
-    LogLevel {
-        level: LogLevel,
-    },
+    /// What is logged from now on.
+    LogLevel { level: LogLevel },
     /// Show a card on the screen that says which device this is.
     Identify {
         #[serde(default = "thirty")]
@@ -87,10 +116,23 @@ impl CommandKind {
     }
 }
 
+impl Kind for CommandKind {
+    const RECEIVER: Receiver = Receiver::Agent;
+
+    fn name(&self) -> &'static str {
+        Self::name(self)
+    }
+}
+
 /// One command as a device sees it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(
+    feature = "schema",
+    derive(schemars::JsonSchema),
+    schemars(rename = "Delivered{K}")
+)]
 #[serde(rename_all = "camelCase")]
-pub struct Command {
+pub struct Command<K = CommandKind> {
     pub command_id: CommandId,
     /// Position in the device's queue; a device runs them in this order.
     pub sequence: u64,
@@ -98,17 +140,20 @@ pub struct Command {
     /// Not begun after this instant.
     pub expires_at: Timestamp,
     #[serde(flatten)]
-    pub kind: CommandKind,
+    pub kind: K,
 }
 
 /// `GET /v1/device/commands`: a command of a kind that this agent does not know is still listed,
 /// so that it can be answered.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct CommandList {
+    #[cfg_attr(feature = "schema", schemars(with = "Vec<Command>"))]
     pub items: Vec<serde_json::Value>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum CommandOutcome {
     Succeeded,
@@ -123,6 +168,7 @@ pub enum CommandOutcome {
 
 /// `POST /v1/device/commands/{commandId}/result`
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct CommandResult {
     pub outcome: CommandOutcome,
@@ -135,16 +181,23 @@ pub struct CommandResult {
 
 /// `POST /v1/devices/{id}/commands`
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(
+    feature = "schema",
+    derive(schemars::JsonSchema),
+    schemars(rename = "Create{K}")
+)]
 #[serde(rename_all = "camelCase")]
-pub struct CreateCommand {
+pub struct CreateCommand<K = CommandKind> {
     #[serde(flatten)]
-    pub kind: CommandKind,
+    pub kind: K,
     /// Default one hour.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", schemars(range(min = 1, max = 2_592_000)))]
     pub expires_in_seconds: Option<u64>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum CommandStatus {
     Pending,
@@ -157,10 +210,15 @@ pub enum CommandStatus {
 
 /// One command as an operator sees it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(
+    feature = "schema",
+    derive(schemars::JsonSchema),
+    schemars(rename = "{K}View")
+)]
 #[serde(rename_all = "camelCase")]
-pub struct CommandView {
+pub struct CommandView<K = CommandKind> {
     #[serde(flatten)]
-    pub command: Command,
+    pub command: Command<K>,
     pub status: CommandStatus,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub result: Option<CommandResult>,

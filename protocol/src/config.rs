@@ -19,6 +19,15 @@ pub const IMAGE_DEFAULTS: &str = include_str!(
 
 /// The configuration in force. Every field has a value here; the image's defaults give the first.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(
+    feature = "schema",
+    derive(schemars::JsonSchema),
+    schemars(
+        rename = "ConfigDocument",
+        description = "A part of a device's configuration: what it leaves out, the layers below it give.",
+        transform = as_part
+    )
+)]
 #[serde(deny_unknown_fields)]
 pub struct DeviceConfig {
     pub role: RoleName,
@@ -31,8 +40,19 @@ pub struct DeviceConfig {
     pub spool: Spool,
 }
 
+/// Documents hold only what differs from the layers below.
+#[cfg(feature = "schema")]
+fn as_part(schema: &mut schemars::Schema) {
+    schema.remove("required");
+}
+
 /// How often the device talks.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(
+    feature = "schema",
+    derive(schemars::JsonSchema),
+    schemars(transform = as_part)
+)]
 #[serde(deny_unknown_fields)]
 pub struct Control {
     /// 5 to 86,400.
@@ -46,6 +66,11 @@ pub struct Control {
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(
+    feature = "schema",
+    derive(schemars::JsonSchema),
+    schemars(transform = as_part)
+)]
 #[serde(deny_unknown_fields)]
 pub struct Updates {
     /// Local times between which slots may be written and the device rebooted; absent: any time.
@@ -62,6 +87,11 @@ pub struct Updates {
 
 /// Wall-clock times of day; `end` before `start` spans midnight, equal times mean all day.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(
+    feature = "schema",
+    derive(schemars::JsonSchema),
+    schemars(transform = as_part)
+)]
 #[serde(deny_unknown_fields)]
 pub struct MaintenanceWindow {
     /// `HH:MM`
@@ -73,6 +103,11 @@ pub struct MaintenanceWindow {
 
 /// What a slot on trial has to show before it is committed.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(
+    feature = "schema",
+    derive(schemars::JsonSchema),
+    schemars(transform = as_part)
+)]
 #[serde(deny_unknown_fields)]
 pub struct Health {
     /// All checks must hold this long without a break.
@@ -89,6 +124,7 @@ pub struct Health {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum ControlPlaneCheck {
     /// Must be reached, unless it was not reached before the trial either, the network link is down,
@@ -99,6 +135,11 @@ pub enum ControlPlaneCheck {
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(
+    feature = "schema",
+    derive(schemars::JsonSchema),
+    schemars(transform = as_part)
+)]
 #[serde(deny_unknown_fields)]
 pub struct Thermal {
     /// Degrees Celsius at which an event is raised.
@@ -107,6 +148,11 @@ pub struct Thermal {
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(
+    feature = "schema",
+    derive(schemars::JsonSchema),
+    schemars(transform = as_part)
+)]
 #[serde(deny_unknown_fields)]
 pub struct Services {
     /// Units that `restart_service` may name.
@@ -115,6 +161,11 @@ pub struct Services {
 
 /// Events waiting for the control plane.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(
+    feature = "schema",
+    derive(schemars::JsonSchema),
+    schemars(transform = as_part)
+)]
 #[serde(deny_unknown_fields)]
 pub struct Spool {
     pub max_events: u32,

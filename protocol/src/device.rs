@@ -4,11 +4,17 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::heartbeat::Heartbeat;
+use crate::player::{Orientation, PlayerHeartbeat};
 use crate::update::UpdateReport;
-use crate::{Compatible, DeviceId, RoleName, RolloutId, Sha256, Version};
+use crate::{Compatible, DeviceId, RoleName, RolloutId, Sha256, VenueId, Version};
 
 /// One page of a list; `next_cursor` goes into `?cursor=` for the next.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(
+    feature = "schema",
+    derive(schemars::JsonSchema),
+    schemars(rename = "PageOf{T}")
+)]
 #[serde(rename_all = "camelCase")]
 pub struct Page<T> {
     pub items: Vec<T>,
@@ -18,10 +24,17 @@ pub struct Page<T> {
 
 /// One row of `GET /v1/devices`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct DeviceView {
     pub device_id: DeviceId,
     pub name: String,
+    /// Where its screen is. This and the next an older control plane does not say.
+    #[serde(default = "default_venue")]
+    pub venue_id: VenueId,
+    /// How its screen is mounted.
+    #[serde(default)]
+    pub orientation: Orientation,
     pub compatible: Compatible,
     pub hardware: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -45,8 +58,16 @@ pub struct DeviceView {
     pub update_state: Option<String>,
 }
 
+/// The venue that every tenant has from the start.
+fn default_venue() -> VenueId {
+    "ven_default"
+        .parse()
+        .expect("a known prefix and letters make an identifier")
+}
+
 /// `GET /v1/devices/{id}`
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct DeviceDetail {
     #[serde(flatten)]
@@ -61,10 +82,14 @@ pub struct DeviceDetail {
     pub heartbeat: Option<Heartbeat>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub update_report: Option<UpdateReport>,
+    /// What its player said last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub player: Option<PlayerHeartbeat>,
 }
 
 /// One row of `GET /v1/devices/{id}/support-bundles`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct SupportBundleView {
     pub name: String,
@@ -73,15 +98,24 @@ pub struct SupportBundleView {
     pub received_at: Timestamp,
 }
 
-/// `PATCH /v1/devices/{id}`
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+/// `PATCH /v1/devices/{id}`: what is left out stays.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ChangeDevice {
-    pub name: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", schemars(length(min = 1, max = 100)))]
+    pub name: Option<String>,
+    /// Takes its screen to another place, and out of the groups of the former one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub venue_id: Option<VenueId>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub orientation: Option<Orientation>,
 }
 
 /// `GET /v1/overview`: the fleet in a few numbers; revoked devices are left out.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct FleetOverview {
     pub devices: u64,
@@ -91,6 +125,7 @@ pub struct FleetOverview {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct VersionCount {
     pub version: String,
@@ -99,11 +134,13 @@ pub struct VersionCount {
 
 /// One scope of `GET /v1/config/{scope}`; `PUT` takes the bare document.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct ConfigView {
     /// `default`, or a device id.
     pub scope: String,
     pub version: u64,
+    #[cfg_attr(feature = "schema", schemars(with = "crate::config::DeviceConfig"))]
     pub document: serde_json::Map<String, serde_json::Value>,
     pub created_at: Timestamp,
 }

@@ -5,6 +5,11 @@ use sha2::Digest as _;
 
 /// A SHA-256 digest (FIPS 180-4).
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(
+    feature = "schema",
+    derive(schemars::JsonSchema),
+    schemars(with = "String", extend("pattern" = "^[0-9a-fA-F]{64}$"))
+)]
 #[serde(try_from = "String", into = "String")]
 pub struct Sha256([u8; 32]);
 

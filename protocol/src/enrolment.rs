@@ -8,6 +8,7 @@ use crate::{Compatible, DeviceId, RoleName, TenantId, TokenId, Version};
 
 /// What `fleet flash --provision` puts on the boot partition, at `/fleet/provision.json`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ProvisionFile {
     /// `https://host[:port]`, without a path.
@@ -24,6 +25,7 @@ pub struct ProvisionFile {
 
 /// `POST /v1/enroll`
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct EnrollRequest {
     pub enrolment_token: String,
@@ -32,13 +34,16 @@ pub struct EnrollRequest {
     pub compatible: Compatible,
     pub version: Version,
     /// Board model as the firmware names it (device tree or DMI).
+    #[cfg_attr(feature = "schema", schemars(length(min = 1, max = 100)))]
     pub hardware: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", schemars(length(min = 1, max = 100)))]
     pub serial_number: Option<String>,
 }
 
 /// Its answer; certificate and token are delivered this once.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct EnrollResponse {
     pub device_id: DeviceId,
@@ -52,6 +57,7 @@ pub struct EnrollResponse {
 /// `POST /v1/device/certificate`: a new certificate before the present one expires. The present one
 /// stays valid until then, so that a device that lost the answer, or the power, asks again.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct RenewCertificate {
     /// PKCS#10, PEM, of the same key: the device's id is derived from it.
@@ -60,6 +66,7 @@ pub struct RenewCertificate {
 
 /// Its answer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct CertificateRenewed {
     pub certificate_pem: String,
@@ -69,16 +76,20 @@ pub struct CertificateRenewed {
 
 /// `POST /v1/enrolment-tokens`
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct CreateEnrolmentToken {
     /// Hours until it expires unused. Default 24.
     #[serde(default)]
+    #[cfg_attr(feature = "schema", schemars(range(min = 1, max = 8760)))]
     pub valid_hours: Option<u32>,
     /// How many devices may use it. Default 1; a factory batch takes more.
     #[serde(default)]
+    #[cfg_attr(feature = "schema", schemars(range(min = 1, max = 10_000)))]
     pub max_uses: Option<u32>,
     /// The name given to the device, or the prefix for a batch.
     #[serde(default)]
+    #[cfg_attr(feature = "schema", schemars(length(min = 1, max = 100)))]
     pub device_name: Option<String>,
     #[serde(default)]
     pub role: Option<RoleName>,
@@ -86,6 +97,7 @@ pub struct CreateEnrolmentToken {
 
 /// Its answer: the secret is shown this once, inside a file ready for `fleet flash --provision`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct EnrolmentTokenCreated {
     pub token_id: TokenId,
@@ -95,6 +107,7 @@ pub struct EnrolmentTokenCreated {
 
 /// One row of `GET /v1/enrolment-tokens`: never the secret.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct EnrolmentTokenView {
     pub token_id: TokenId,

@@ -9,6 +9,7 @@ use crate::EventId;
 pub const MAX_EVENTS_PER_BATCH: usize = 100;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum Severity {
     Info,
@@ -18,6 +19,7 @@ pub enum Severity {
 
 /// What kind of thing happened. A kind unknown to the reader is kept as its text.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum EventKind {
     AgentStarted,
@@ -34,13 +36,13 @@ pub enum EventKind {
     Throttled,
     ResetDetected,
     SafeModeEntered,
-    SafeModeLeft,
-    DataUnavailable,
-    DiskLow,
     ClockStepped,
     BootEnvironmentRepaired,
     OfflineEntered,
     OnlineRestored,
+    /// The control plane does not take the device for one of its own any more. Arrives once it does again.
+    IdentityRefused,
+    IdentityRestored,
     CertificateRenewed,
     /// Raised once for each spell of failures.
     CertificateRenewalFailed,
@@ -51,6 +53,7 @@ pub enum EventKind {
 
 /// One event. The id makes delivery idempotent: the receiver drops what it already has.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct Event {
     pub event_id: EventId,
@@ -63,8 +66,10 @@ pub struct Event {
 
 /// `POST /v1/device/events`, at most [`MAX_EVENTS_PER_BATCH`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct EventBatch {
     pub device_time: Timestamp,
+    #[cfg_attr(feature = "schema", schemars(length(max = 100)))]
     pub events: Vec<Event>,
 }

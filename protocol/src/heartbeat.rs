@@ -9,6 +9,7 @@ use crate::{Compatible, RoleName, Version};
 
 /// Load and temperature, where the board can tell.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct Metrics {
     /// Since the last heartbeat, all cores together: 0 to 100.
@@ -49,6 +50,7 @@ fn finite_or_none<'de, D: Deserializer<'de>>(from: D) -> Result<Option<f32>, D::
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "UPPERCASE")]
 pub enum NetworkType {
     Ethernet,
@@ -58,6 +60,7 @@ pub enum NetworkType {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct Network {
     pub connected: bool,
@@ -72,6 +75,7 @@ pub struct Network {
 
 /// Why the device last started.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub enum ResetReason {
     /// Shut down or rebooted in order.
@@ -85,6 +89,7 @@ pub enum ResetReason {
 
 /// One health check and how it stands.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct HealthCheck {
     pub name: String,
@@ -93,6 +98,7 @@ pub struct HealthCheck {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub enum OperatingMode {
     Normal,
@@ -101,6 +107,7 @@ pub enum OperatingMode {
 
 /// Failures since the last heartbeat that was acknowledged, by kind.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct ErrorCounts {
     pub control_plane: u32,
@@ -111,6 +118,7 @@ pub struct ErrorCounts {
 
 /// What the device's application says of itself.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct ApplicationStatus {
     /// 0: everything works; above: how far it has cut back to go on at all.
@@ -123,6 +131,7 @@ pub struct ApplicationStatus {
 
 /// `POST /v1/device/heartbeat`
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct Heartbeat {
     /// The device's clock; the server's time of receipt counts.
@@ -157,6 +166,7 @@ pub struct Heartbeat {
 
 /// Its answer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct HeartbeatAck {
     pub ack: bool,

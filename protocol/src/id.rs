@@ -12,9 +12,14 @@ pub struct ParseIdError {
 }
 
 macro_rules! text_id {
-    ($(#[$doc:meta])* $name:ident, $kind:literal, $expected:literal, $accepts:expr) => {
+    ($(#[$doc:meta])* $name:ident, $kind:literal, $expected:literal, $pattern:literal, $accepts:expr) => {
         $(#[$doc])*
         #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[cfg_attr(
+            feature = "schema",
+            derive(schemars::JsonSchema),
+            schemars(with = "String", extend("pattern" = $pattern))
+        )]
         #[serde(try_from = "String", into = "String")]
         pub struct $name(String);
 
@@ -89,60 +94,101 @@ fn visible(text: &str) -> bool {
 
 text_id!(
     /// A customer organisation: `ten_…`.
-    TenantId, "tenant id", "`ten_` and up to 60 of a-z, 0-9, - and _", |t| prefixed(t, "ten_")
+    TenantId, "tenant id", "`ten_` and up to 60 of a-z, 0-9, - and _",
+    "^ten_[a-z0-9_-]{1,60}$", |t| prefixed(t, "ten_")
 );
 text_id!(
     /// A device: `dev_…`, derived by the control plane from the device's public key.
-    DeviceId, "device id", "`dev_` and up to 60 of a-z, 0-9, - and _", |t| prefixed(t, "dev_")
+    DeviceId, "device id", "`dev_` and up to 60 of a-z, 0-9, - and _",
+    "^dev_[a-z0-9_-]{1,60}$", |t| prefixed(t, "dev_")
 );
 text_id!(
     /// One rollout of one release: `rol_…`.
-    RolloutId, "rollout id", "`rol_` and up to 60 of a-z, 0-9, - and _", |t| prefixed(t, "rol_")
+    RolloutId, "rollout id", "`rol_` and up to 60 of a-z, 0-9, - and _",
+    "^rol_[a-z0-9_-]{1,60}$", |t| prefixed(t, "rol_")
 );
 text_id!(
     /// One command to one device: `cmd_…`; its effect happens once.
-    CommandId, "command id", "`cmd_` and up to 60 of a-z, 0-9, - and _", |t| prefixed(t, "cmd_")
+    CommandId, "command id", "`cmd_` and up to 60 of a-z, 0-9, - and _",
+    "^cmd_[a-z0-9_-]{1,60}$", |t| prefixed(t, "cmd_")
 );
 text_id!(
     /// One event on a device: `evt_…`; the control plane drops what it already has.
-    EventId, "event id", "`evt_` and up to 60 of a-z, 0-9, - and _", |t| prefixed(t, "evt_")
+    EventId, "event id", "`evt_` and up to 60 of a-z, 0-9, - and _",
+    "^evt_[a-z0-9_-]{1,60}$", |t| prefixed(t, "evt_")
 );
 text_id!(
     /// One batch of rows from a player: `bat_…`; the receiver drops one that it already has.
-    BatchId, "batch id", "`bat_` and up to 60 of a-z, 0-9, - and _", |t| prefixed(t, "bat_")
+    BatchId, "batch id", "`bat_` and up to 60 of a-z, 0-9, - and _",
+    "^bat_[a-z0-9_-]{1,60}$", |t| prefixed(t, "bat_")
 );
 text_id!(
     /// An enrolment token's public name: `tok_…`; the secret itself is never shown again.
-    TokenId, "token id", "`tok_` and up to 60 of a-z, 0-9, - and _", |t| prefixed(t, "tok_")
+    TokenId, "token id", "`tok_` and up to 60 of a-z, 0-9, - and _",
+    "^tok_[a-z0-9_-]{1,60}$", |t| prefixed(t, "tok_")
 );
 text_id!(
     /// A picture or film; on a device also the name of its file.
-    AssetId, "asset id", "1 to 100 of letters, digits, - and _, not beginning with - or _", |t| word(t, b"-_")
+    AssetId, "asset id", "1 to 100 of letters, digits, - and _, not beginning with - or _",
+    "^[A-Za-z0-9][A-Za-z0-9_-]{0,99}$", |t| word(t, b"-_")
 );
 text_id!(
     /// A playlist, by whichever name its control plane gave it.
-    PlaylistId, "playlist id", "1 to 100 visible ASCII characters", visible
+    PlaylistId, "playlist id", "1 to 100 visible ASCII characters", "^[!-~]{1,100}$", visible
+);
+text_id!(
+    /// One place in a playlist: `pli_…`; it keeps its id when it is moved.
+    PlaylistItemId, "playlist item id", "`pli_` and up to 60 of a-z, 0-9, - and _",
+    "^pli_[a-z0-9_-]{1,60}$", |t| prefixed(t, "pli_")
+);
+text_id!(
+    /// One upload of one file: `upl_…`.
+    UploadId, "upload id", "`upl_` and up to 60 of a-z, 0-9, - and _",
+    "^upl_[a-z0-9_-]{1,60}$", |t| prefixed(t, "upl_")
+);
+text_id!(
+    /// A place with screens: `ven_…`.
+    VenueId, "venue id", "`ven_` and up to 60 of a-z, 0-9, - and _",
+    "^ven_[a-z0-9_-]{1,60}$", |t| prefixed(t, "ven_")
 );
 text_id!(
     /// A slot of a schedule; not a slot of the system, which is [`crate::update::Slot`].
-    SlotId, "slot id", "1 to 100 visible ASCII characters", visible
+    SlotId, "slot id", "1 to 100 visible ASCII characters", "^[!-~]{1,100}$", visible
 );
 text_id!(
     /// Whom a schedule's slot is for: a device's id or a group's. Wider than [`DeviceId`], since it is
     /// only ever compared, and a schedule may be drawn up for screens that have not been enrolled yet.
-    TargetId, "target id", "1 to 100 visible ASCII characters", visible
+    TargetId, "target id", "1 to 100 visible ASCII characters", "^[!-~]{1,100}$", visible
 );
 text_id!(
     /// What RAUC calls the *compatible*: which hardware and distribution a bundle is made for.
-    Compatible, "compatible", "1 to 100 letters, digits, -, _ and .", |t| word(t, b"-_.")
+    Compatible, "compatible", "1 to 100 letters, digits, -, _ and .",
+    "^[A-Za-z0-9][A-Za-z0-9_.-]{0,99}$", |t| word(t, b"-_.")
+);
+text_id!(
+    /// A person who logs in: `usr_…`.
+    UserId, "user id", "`usr_` and up to 60 of a-z, 0-9, - and _",
+    "^usr_[a-z0-9_-]{1,60}$", |t| prefixed(t, "usr_")
+);
+text_id!(
+    /// One login, from its first token to its end: `ses_…`.
+    SessionId, "session id", "`ses_` and up to 60 of a-z, 0-9, - and _",
+    "^ses_[a-z0-9_-]{1,60}$", |t| prefixed(t, "ses_")
+);
+text_id!(
+    /// A program's key: `key_…`.
+    ApiKeyId, "API key id", "`key_` and up to 60 of a-z, 0-9, - and _",
+    "^key_[a-z0-9_-]{1,60}$", |t| prefixed(t, "key_")
 );
 text_id!(
     /// A device role, the name of a file in `roles/`.
-    RoleName, "role", "1 to 100 letters, digits, - and _", |t| word(t, b"-_")
+    RoleName, "role", "1 to 100 letters, digits, - and _",
+    "^[A-Za-z0-9][A-Za-z0-9_-]{0,99}$", |t| word(t, b"-_")
 );
 text_id!(
     /// A systemd unit's full name, such as `fleet-player.service` (systemd.unit(5)).
     UnitName, "unit name", "a unit's full name, such as `fleet-player.service`",
+    r"^[A-Za-z0-9][A-Za-z0-9:_.\\@-]{0,90}\.(service|target|socket|mount|timer|path)$",
     |t| word(t, b":-_.\\@") && t.rsplit_once('.').is_some_and(|(stem, suffix)| {
         !stem.is_empty() && matches!(suffix, "service" | "target" | "socket" | "mount" | "timer" | "path")
     })

@@ -9,9 +9,11 @@
 //!   newer ones. Files that a person edits (configuration) refuse unknown fields instead.
 //! - A value of [`trust::VerifiedRelease`] exists only if its signatures were checked.
 
+pub mod access;
 pub mod backoff;
 pub mod command;
 pub mod config;
+pub mod content;
 pub mod device;
 mod digest;
 pub mod enrolment;
@@ -33,8 +35,9 @@ pub mod why;
 
 pub use digest::{ParseDigestError, Sha256};
 pub use id::{
-    AssetId, BatchId, CommandId, Compatible, DeviceId, EventId, ParseIdError, PlaylistId, RoleName,
-    RolloutId, SlotId, TargetId, TenantId, TokenId, UnitName,
+    ApiKeyId, AssetId, BatchId, CommandId, Compatible, DeviceId, EventId, ParseIdError, PlaylistId,
+    PlaylistItemId, RoleName, RolloutId, SessionId, SlotId, TargetId, TenantId, TokenId, UnitName,
+    UploadId, UserId, VenueId,
 };
 pub use percent::{ParsePercentError, Percent};
 pub use version::{ParseVersionError, Version};

@@ -4,6 +4,11 @@ use serde::{Deserialize, Serialize};
 
 /// A percentage in hundredths: comparable, exact, never out of range.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(
+    feature = "schema",
+    derive(schemars::JsonSchema),
+    schemars(with = "f64", extend("minimum" = 0, "maximum" = 100))
+)]
 #[serde(try_from = "f64", into = "f64")]
 pub struct Percent(u16);
 

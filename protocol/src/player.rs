@@ -15,11 +15,13 @@ mod proof_of_play;
 pub use command::{PlayerCommand, PlayerCommandKind};
 pub use event::{DecodeFailure, PlayerEvent, PlayerEventBatch, PlayerEventKind};
 pub use heartbeat::{
-    CacheStatus, FrameCounts, Playback, PlayerErrors, PlayerHeartbeat, PlayerState,
+    CacheStatus, FRAMES_FILE, FrameCounts, Playback, PlayerErrors, PlayerHeartbeat, PlayerState,
 };
 pub use item::{Fit, Item, ItemKind, Transition, TransitionKind};
 pub use manifest::{
     LookAhead, MAX_ITEMS, MAX_MANIFEST_BYTES, Manifest, ManifestError, Orientation, Playlist,
     RunMode, Settings, SkippedItem,
 };
-pub use proof_of_play::{MAX_PROOFS_PER_BATCH, PlayOutcome, ProofOfPlay, ProofOfPlayBatch};
+pub use proof_of_play::{
+    MAX_PROOFS_PER_BATCH, PlayOutcome, PlaysOfDay, ProofOfPlay, ProofOfPlayBatch,
+};

@@ -6,6 +6,7 @@ pub const CONTENT_TYPE: &str = "application/problem+json";
 
 /// One field of a request that was refused.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct FieldError {
     /// Path of the field, such as `phases[1].percentage`.
@@ -15,6 +16,7 @@ pub struct FieldError {
 
 /// The body of every error response.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct Problem {
     /// `https://fleet.invalid/errors/CODE`: a name, not a page.

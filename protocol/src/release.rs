@@ -7,6 +7,7 @@ use crate::trust::{Envelope, ReleaseMetadata};
 use crate::{Sha256, Version};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum ReleaseStatus {
     /// Uploaded; no rollout may use it.
@@ -47,6 +48,7 @@ impl ReleaseStatus {
 
 /// `POST /v1/releases`; the bundle itself goes to `PUT /v1/bundles/{sha256}` first.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct CreateRelease {
     pub metadata: Envelope,
@@ -56,6 +58,7 @@ pub struct CreateRelease {
 /// `GET /v1/bundles/{sha256}/upload`: from where an interrupted upload goes on, by a `PUT` of the
 /// bundle with `Content-Range: bytes FIRST-LAST/TOTAL`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct BundleUpload {
     pub received_bytes: u64,
@@ -64,6 +67,7 @@ pub struct BundleUpload {
 
 /// One row of `GET /v1/bundles`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct StoredBundle {
     pub sha256: Sha256,
@@ -75,6 +79,7 @@ pub struct StoredBundle {
 
 /// `POST /v1/bundles/prune`: deletes bundles that no release refers to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct PruneBundles {
     /// Only those that came at least this long ago. Default two days: a release that is being
@@ -88,6 +93,7 @@ pub struct PruneBundles {
 
 /// Its answer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct BundlesPruned {
     pub items: Vec<StoredBundle>,
@@ -96,12 +102,14 @@ pub struct BundlesPruned {
 
 /// `POST /v1/releases/{version}/status`
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct SetReleaseStatus {
     pub status: ReleaseStatus,
 }
 
 /// One row of `GET /v1/releases`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct ReleaseView {
     #[serde(flatten)]

@@ -8,6 +8,7 @@ use crate::{DeviceId, Percent, RolloutId, Version};
 
 /// One step of a rollout: so many of the devices, then wait.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct Phase {
     /// Of all targeted devices, counted from the start (so phases grow: 5, 20, 100).
@@ -19,6 +20,7 @@ pub struct Phase {
 
 /// `POST /v1/rollouts`
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct CreateRollout {
     pub version: Version,
@@ -37,10 +39,12 @@ pub struct CreateRollout {
     /// A device that began to update and shows no verified boot for this long has failed.
     /// Default 86,400 (a day).
     #[serde(default)]
+    #[cfg_attr(feature = "schema", schemars(range(min = 60, max = 2_592_000)))]
     pub deadline_seconds: Option<u64>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub enum RolloutStatus {
     Running,
@@ -79,6 +83,7 @@ impl RolloutStatus {
 
 /// Where one device stands in a rollout.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub enum MemberStatus {
     /// Not its phase's turn yet.
@@ -96,6 +101,7 @@ pub enum MemberStatus {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct RolloutCounts {
     pub total: u64,
@@ -109,6 +115,7 @@ pub struct RolloutCounts {
 
 /// One device of a rollout.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct RolloutMember {
     pub device_id: DeviceId,
@@ -124,6 +131,7 @@ pub struct RolloutMember {
 
 /// `GET /v1/rollouts/{id}`, and one row of the list (there without members).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct RolloutView {
     pub rollout_id: RolloutId,

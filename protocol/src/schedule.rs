@@ -35,6 +35,7 @@ impl std::fmt::Display for Target {
 
 /// One rule of a schedule.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(try_from = "SlotShape", into = "SlotShape")]
 pub struct ScheduleSlot {
     pub slot_id: SlotId,
@@ -59,6 +60,7 @@ impl ScheduleSlot {
 }
 
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "UPPERCASE")]
 enum TargetType {
     Device,
@@ -67,6 +69,7 @@ enum TargetType {
 
 /// The fields by their names on the wire.
 #[derive(Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 struct SlotShape {
     slot_id: SlotId,
@@ -87,7 +90,36 @@ struct SlotShape {
     /// What a published snapshot always has; a file written by hand may leave it out, and is then
     /// taken as older than anything.
     #[serde(default = "oldest")]
+    #[cfg_attr(feature = "schema", schemars(!default))]
     updated_at: Timestamp,
+}
+
+/// A slot as an operator sends it.
+#[cfg(feature = "schema")]
+#[derive(Debug, schemars::JsonSchema)]
+#[schemars(rename_all = "camelCase", deny_unknown_fields)]
+pub struct SlotDraft {
+    /// Left out: a new one.
+    pub slot_id: Option<SlotId>,
+    #[expect(dead_code, reason = "only ever described")]
+    target_type: TargetType,
+    pub target_id: TargetId,
+    pub playlist_id: PlaylistId,
+    pub days_of_week_mask: DaysOfWeek,
+    pub start_minutes: MinuteOfDay,
+    /// At or before the start: on the next day.
+    pub end_minutes: MinuteOfDay,
+    /// The first day on which it may begin.
+    pub valid_from_date: Option<Date>,
+    /// The last day on which it may begin.
+    pub valid_to_date: Option<Date>,
+    /// A larger number wins; 0 when it is left out.
+    #[schemars(default)]
+    pub priority: i64,
+    #[schemars(default = "enabled")]
+    pub enabled: bool,
+    /// May be sent back as it came; the control plane sets it.
+    pub updated_at: Option<Timestamp>,
 }
 
 fn enabled() -> bool {

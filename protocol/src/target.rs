@@ -6,6 +6,7 @@ use crate::trust::Envelope;
 use crate::{RolloutId, Version};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum TargetKind {
     /// Install this release and boot it.
@@ -17,6 +18,7 @@ pub enum TargetKind {
 
 /// A release that this device is to run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct TargetRelease {
     pub kind: TargetKind,
@@ -34,15 +36,18 @@ pub struct TargetRelease {
 
 /// A configuration document that the control plane delivers.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct TargetConfig {
     pub version: u64,
     /// A partial [`crate::config::DeviceConfig`], merged over the device's layers.
+    #[cfg_attr(feature = "schema", schemars(with = "crate::config::DeviceConfig"))]
     pub document: serde_json::Map<String, serde_json::Value>,
 }
 
 /// `GET /v1/device/target`, with an ETag.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct Target {
     /// Counts up for this device whenever anything here changes.

@@ -8,6 +8,8 @@
 //!            └► Refused(why)    └───────► RolledBack(why) ◄─┘
 //! ```
 
+mod sentences;
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -15,6 +17,11 @@ use crate::{RolloutId, Sha256, Version};
 
 /// One of the two halves of the system.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(
+    feature = "schema",
+    derive(schemars::JsonSchema),
+    schemars(rename = "SystemSlot")
+)]
 pub enum Slot {
     A,
     B,
@@ -57,6 +64,7 @@ impl std::str::FromStr for Slot {
 
 /// What runs now: read from the kernel command line and the image, never from what was planned.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct BootedSystem {
     pub slot: Slot,
@@ -69,6 +77,7 @@ pub struct BootedSystem {
 
 /// Why an update waits. Every one of them ends by itself or by a stated act.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(
     tag = "reason",
     rename_all = "camelCase",
@@ -102,6 +111,7 @@ pub enum DeferReason {
 
 /// Why a release was refused. None of them touches a slot.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(
     tag = "reason",
     rename_all = "camelCase",
@@ -159,6 +169,11 @@ pub enum RefuseReason {
 
 /// Why a version that was installed, or was being installed, is not what runs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(
+    feature = "schema",
+    derive(schemars::JsonSchema),
+    schemars(rename = "UpdateFailure")
+)]
 #[serde(
     tag = "reason",
     rename_all = "camelCase",
@@ -183,6 +198,7 @@ pub enum FailureReason {
 
 /// The engine's state with its data.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(
     tag = "state",
     rename_all = "camelCase",
@@ -239,10 +255,38 @@ impl UpdateState {
             Self::RolledBack { .. } => "rolledBack",
         }
     }
+
+    /// The version that it is about.
+    pub const fn version(&self) -> Option<&Version> {
+        match self {
+            Self::Idle => None,
+            Self::Refused { version, .. } => version.as_ref(),
+            Self::Deferred { version, .. }
+            | Self::Installing { version, .. }
+            | Self::RebootPending { version, .. }
+            | Self::Trial { version, .. }
+            | Self::Committed { version, .. }
+            | Self::RolledBack { version, .. } => Some(version),
+        }
+    }
+
+    /// What went wrong, in words, if something did.
+    pub fn failure(&self) -> Option<String> {
+        match self {
+            Self::RolledBack { why, .. }
+            | Self::Deferred {
+                why: DeferReason::FailedBefore { why, .. },
+                ..
+            } => Some(why.to_string()),
+            Self::Refused { why, .. } => Some(why.to_string()),
+            _ => None,
+        }
+    }
 }
 
 /// `POST /v1/device/update-report`: sent at every change of state, and again until acknowledged.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct UpdateReport {
     /// Counts up on the device; the control plane ignores what is not newer than what it has.

@@ -7,6 +7,14 @@ use serde::{Deserialize, Serialize};
 /// Build metadata (`+…`) is refused: it has no place in the order, so two different releases
 /// would count as equal.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(
+    feature = "schema",
+    derive(schemars::JsonSchema),
+    schemars(
+        with = "String",
+        extend("maxLength" = 80, "pattern" = r"^(0|[1-9][0-9]{0,18})\.(0|[1-9][0-9]{0,18})\.(0|[1-9][0-9]{0,18})(-(0|[1-9][0-9]*|[0-9]*[A-Za-z-][0-9A-Za-z-]*)(\.(0|[1-9][0-9]*|[0-9]*[A-Za-z-][0-9A-Za-z-]*))*)?$")
+    )
+)]
 #[serde(try_from = "String", into = "String")]
 pub struct Version(semver::Version);
 

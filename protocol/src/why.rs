@@ -99,6 +99,11 @@ impl Step {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(
+    feature = "schema",
+    derive(schemars::JsonSchema),
+    schemars(rename = "WhyVerdict")
+)]
 #[serde(rename_all = "camelCase")]
 pub enum Verdict {
     /// Nothing holds it back here.
@@ -113,6 +118,7 @@ pub enum Verdict {
 
 /// One step, in the order in which they are asked.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct WhyStep {
     /// Stable: [`Step::name`].
@@ -128,6 +134,7 @@ pub struct WhyStep {
 
 /// `GET /v1/devices/{id}/why`
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct WhyTrace {
     /// The answer in one sentence.

@@ -149,6 +149,10 @@ impl ScheduleFile {
         Ok(ParsedFile { file, ignored })
     }
 
+    pub fn slots(&self) -> &[ScheduleSlot] {
+        &self.slots
+    }
+
     pub fn devices(&self) -> &[Device] {
         &self.devices
     }

@@ -3,6 +3,7 @@
 //! A library, because `cargo xtask demo`, `soak` and `bench` drive the same machine. It does not build anything and
 //! does not know where programs come from; the caller hands it [`vm::Programs`] and a finished [`kit::Kit`].
 
+pub mod code;
 pub mod fake_control_plane;
 #[cfg(feature = "fake-rauc")]
 pub mod fake_rauc;

@@ -20,7 +20,7 @@ fn two_builds_of_a_release_from_nothing_are_the_same() {
         built_at: builder.built_at().unwrap(),
         keyring: keys.ca,
         keyset: None,
-        agent: builder.build_programs().unwrap(),
+        programs: builder.build_programs().unwrap(),
         variant: Variant::Good,
         access: Access::Sealed,
         extra: Vec::new(),

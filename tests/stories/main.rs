@@ -2,14 +2,17 @@
 //! chain. `cargo xtask test` builds what they need and runs them.
 
 mod bad_slots;
+mod content;
 mod data;
 mod enrolment;
 mod harness;
 mod image;
 mod network;
+mod player;
 mod power;
 mod refusals;
 mod safe_mode;
 mod stage;
 mod update;
+mod watch;
 mod watchdog;

@@ -3,11 +3,10 @@
 use std::time::Duration;
 
 use fleet_protocol::update::{FailureReason, Slot, UpdateState};
-use fleet_tests::fleet::{template, wait_until};
+use fleet_tests::fleet::wait_until;
 use fleet_tests::kit::release;
 use fleet_tests::random::Random;
 use fleet_tests::vm::{Boot, Disks};
-use serde_json::json;
 
 use crate::stage::{self, BOOT, FALLBACK, INSTALL, SHORT, Stage, Told, ensure, same};
 
@@ -36,17 +35,7 @@ fn a_power_cut_during_installation_ends_in_a_committed_update() -> Told {
 #[test]
 fn a_power_cut_before_the_reboot_ends_in_a_committed_update() -> Told {
     stage::tell("cut-before-reboot", |stage| {
-        let delay = json!({"updates": {"reboot_delay_s": 30}});
-        stage.fleet.configure(&template::test_config(&delay))?;
-        stage.device().wait("the configuration", SHORT, |d| {
-            d.heartbeat.as_ref().is_some_and(|h| h.config_version > 1)
-        })?;
-        let rollout = stage.roll_out(release::GOOD)?;
-        stage
-            .device()
-            .wait_state("the reboot to be pending", INSTALL, |state| {
-                matches!(state, UpdateState::RebootPending { .. })
-            })?;
+        let rollout = stage.install_without_reboot(release::GOOD, 30)?;
         stage.power_cycle()?;
         stage
             .device()
@@ -96,17 +85,7 @@ fn a_power_cut_during_the_commit_ends_in_a_committed_update() -> Told {
 #[test]
 fn a_slot_overwritten_with_garbage_before_its_first_boot_falls_back() -> Told {
     stage::tell("garbage-slot", |stage| {
-        let delay = json!({"updates": {"reboot_delay_s": 30}});
-        stage.fleet.configure(&template::test_config(&delay))?;
-        stage.device().wait("the configuration", SHORT, |d| {
-            d.heartbeat.as_ref().is_some_and(|h| h.config_version > 1)
-        })?;
-        let rollout = stage.roll_out(release::GOOD)?;
-        stage
-            .device()
-            .wait_state("the reboot to be pending", INSTALL, |state| {
-                matches!(state, UpdateState::RebootPending { .. })
-            })?;
+        let rollout = stage.install_without_reboot(release::GOOD, 30)?;
         stage.vm.sh("sync")?;
         stage.vm.power_cut();
         let tools = stage.fleet.programs();
@@ -146,9 +125,9 @@ fn fifty_power_cuts_in_normal_use_never_cause_a_fallback() -> Told {
             .and_then(|slot| same(&format!("the slot after cut {cut}"), &slot, &'B'))?;
             // In the kernel, while services come up, when it is up.
             let limit = match cut % 5 {
-                0 => 30_000,
-                1 | 2 => 16_000,
-                _ => 6_000,
+                0 => 25_000,
+                1 | 2 => 13_000,
+                _ => 5_000,
             };
             std::thread::sleep(Duration::from_millis(random.below(limit)));
         }

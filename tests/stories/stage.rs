@@ -3,7 +3,7 @@
 
 use std::fmt;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,14 +13,15 @@ use fleet_tests::fleet::template::{self, Template};
 use fleet_tests::fleet::{Device, Fleet, page, safe_mode};
 use fleet_tests::kit::Kit;
 use fleet_tests::vm::{Boot, Clock, Disks, Machine, Programs, Seat, Vm, seats};
+use serde_json::json;
 use xtask::progress::Progress;
 use xtask::tools::ToolTree;
 use xtask::workspace::Workspace;
 
 /// Far more than three times what was measured on two idle cores: two machines may share them with a compiler.
 pub(crate) const BOOT: Duration = Duration::from_mins(5);
-pub(crate) const INSTALL: Duration = Duration::from_mins(4);
-pub(crate) const FALLBACK: Duration = Duration::from_mins(8);
+pub(crate) const INSTALL: Duration = Duration::from_mins(10);
+pub(crate) const FALLBACK: Duration = Duration::from_mins(12);
 pub(crate) const SHORT: Duration = Duration::from_secs(90);
 
 /// Why a story did not go as told. Shown as text, not as a debug structure.
@@ -81,16 +82,27 @@ pub(crate) fn tell_fresh(name: &str, clock: Clock, story: impl FnOnce(&mut Stage
 
 /// Tells a story about a device that is enrolled, idle and running.
 pub(crate) fn tell(name: &str, story: impl FnOnce(&mut Stage) -> Told) -> Told {
-    tell_from(name, story, |setting| {
-        Ok(Template::ensure(&setting.kit, &setting.tools)?)
-    })
+    tell_from(name, None, story, idle)
+}
+
+/// The same, about one that reaches another server too, which listens at this port of the host.
+pub(crate) fn tell_with_content(
+    name: &str,
+    content_port: u16,
+    story: impl FnOnce(&mut Stage) -> Told,
+) -> Told {
+    tell_from(name, Some(content_port), story, idle)
+}
+
+fn idle(setting: &Setting) -> Result<Template, Failure> {
+    Ok(Template::ensure(&setting.kit, &setting.tools)?)
 }
 
 /// Tells a story about a device that a crash loop led into safe mode.
 pub(crate) fn tell_in_safe_mode(name: &str, story: impl FnOnce(&mut Stage) -> Told) -> Told {
-    tell_from(name, story, |setting| {
+    tell_from(name, None, story, |setting| {
         let (kit, tools) = (&setting.kit, &setting.tools);
-        let idle = Template::ensure(kit, tools)?;
+        let idle = idle(setting)?;
         let crash = |vm: &mut Vm| safe_mode::crash_loop(vm).map(drop);
         Ok(idle.led_to("safe-mode", kit, tools, crash)?)
     })
@@ -98,12 +110,13 @@ pub(crate) fn tell_in_safe_mode(name: &str, story: impl FnOnce(&mut Stage) -> To
 
 fn tell_from(
     name: &str,
+    content_port: Option<u16>,
     story: impl FnOnce(&mut Stage) -> Told,
     template: impl FnOnce(&Setting) -> Result<Template, Failure>,
 ) -> Told {
     let setting = Setting::of(name)?;
     let template = template(&setting)?;
-    let (fleet, vm) = template.resume(&setting.kit, &setting.tools, &setting.dir)?;
+    let (fleet, vm) = template.resume(&setting.kit, &setting.tools, &setting.dir, content_port)?;
     let stage = Stage {
         fleet,
         vm,
@@ -162,6 +175,11 @@ impl Stage {
         }
     }
 
+    /// What is kept of a story that fails.
+    pub(crate) fn dir(&self) -> &Path {
+        &self.dir
+    }
+
     /// What the device's own services said. A device that answers no more has said it on the serial line.
     fn keep_journal(&mut self) {
         let said = self.vm.shell().and_then(|shell| {
@@ -198,7 +216,38 @@ impl Stage {
         Ok(self.fleet.roll_out(&version)?)
     }
 
-    /// The same, until the release runs on trial and the guest can be spoken to.
+    /// Rolls a release out until it is installed. The device reboots `delay_s` later.
+    pub(crate) fn install_without_reboot(
+        &self,
+        name: &str,
+        delay_s: u32,
+    ) -> Result<fleet_protocol::rollout::RolloutView, Failure> {
+        let delay = json!({"updates": {"reboot_delay_s": delay_s}});
+        self.fleet.configure(&template::test_config(&delay))?;
+        let device = self.device();
+        device.wait("the configuration", SHORT, |d| {
+            d.heartbeat.as_ref().is_some_and(|h| h.config_version > 1)
+        })?;
+        let rollout = self.roll_out(name)?;
+        device.wait_state("the reboot to be pending", INSTALL, |state| {
+            matches!(state, UpdateState::RebootPending { .. })
+        })?;
+        Ok(rollout)
+    }
+
+    /// Rolls a release out, and boots it with two of its three attempts used up.
+    pub(crate) fn roll_out_to_last_attempt(
+        &mut self,
+        name: &str,
+    ) -> Result<fleet_protocol::rollout::RolloutView, Failure> {
+        let rollout = self.install_without_reboot(name, 3_600)?;
+        self.vm
+            .sh("grub-editenv /boot/esp/EFI/fleet/grubenv set B_TRY=2 && sync")?;
+        self.power_cycle()?;
+        Ok(rollout)
+    }
+
+    /// Rolls a release out until it runs on trial and the guest can be spoken to.
     pub(crate) fn roll_out_to_trial(
         &mut self,
         name: &str,

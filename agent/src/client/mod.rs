@@ -4,7 +4,6 @@
 //! of their own.
 
 pub mod bundle_proxy;
-mod error;
 mod server_certificate;
 mod tls;
 mod wakeup;
@@ -12,16 +11,16 @@ mod wakeup;
 use std::io::Read;
 use std::time::Duration;
 
+use fleet_device::request::{RequestError, header_text};
+use fleet_protocol::CommandId;
 use fleet_protocol::command::{CommandList, CommandResult};
 use fleet_protocol::enrolment::{
     CertificateRenewed, DEVICE_TOKEN_HEADER, EnrollRequest, EnrollResponse, RenewCertificate,
 };
 use fleet_protocol::event::EventBatch;
 use fleet_protocol::heartbeat::{Heartbeat, HeartbeatAck};
-use fleet_protocol::problem::Problem;
 use fleet_protocol::target::Target;
 use fleet_protocol::update::UpdateReport;
-use fleet_protocol::{CommandId, problem};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use ureq::http::{Method, Request, Response, StatusCode, header};
@@ -29,7 +28,6 @@ use ureq::unversioned::resolver::DefaultResolver;
 use ureq::unversioned::transport::{Connector as _, TcpConnector};
 use ureq::{Agent, Body, SendBody};
 
-pub use error::ClientError;
 pub use tls::{ClientIdentity, TimeFloor, TlsConfigError};
 pub use wakeup::WakeupStream;
 
@@ -139,16 +137,16 @@ impl ControlPlane {
         }
     }
 
-    pub fn enroll(&self, request: &EnrollRequest) -> Result<EnrollResponse, ClientError> {
+    pub fn enroll(&self, request: &EnrollRequest) -> Result<EnrollResponse, RequestError> {
         self.post("enrol", "/v1/enroll", request)
     }
 
-    pub fn heartbeat(&self, heartbeat: &Heartbeat) -> Result<HeartbeatAck, ClientError> {
+    pub fn heartbeat(&self, heartbeat: &Heartbeat) -> Result<HeartbeatAck, RequestError> {
         self.post("heartbeat", "/v1/device/heartbeat", heartbeat)
     }
 
     /// `etag`: of the answer that is known, if any.
-    pub fn target(&self, etag: Option<&str>) -> Result<TargetAnswer, ClientError> {
+    pub fn target(&self, etag: Option<&str>) -> Result<TargetAnswer, RequestError> {
         const OPERATION: &str = "fetch the target";
         let mut request = self.request(Method::GET, "/v1/device/target");
         if let Some(etag) = etag {
@@ -158,7 +156,7 @@ impl ControlPlane {
         if response.status() == StatusCode::NOT_MODIFIED {
             return Ok(TargetAnswer::NotModified);
         }
-        let etag = header_text(&response, &header::ETAG);
+        let etag = header_text(response.headers(), &header::ETAG).map(str::to_owned);
         let target = decode(OPERATION, checked(OPERATION, response)?)?;
         Ok(TargetAnswer::New {
             target: Box::new(target),
@@ -169,11 +167,11 @@ impl ControlPlane {
     pub fn renew_certificate(
         &self,
         request: &RenewCertificate,
-    ) -> Result<CertificateRenewed, ClientError> {
+    ) -> Result<CertificateRenewed, RequestError> {
         self.post("renew the certificate", "/v1/device/certificate", request)
     }
 
-    pub fn commands(&self) -> Result<CommandList, ClientError> {
+    pub fn commands(&self) -> Result<CommandList, RequestError> {
         const OPERATION: &str = "fetch the commands";
         let request = self.request(Method::GET, "/v1/device/commands");
         let response = self.send(OPERATION, request, SendBody::none())?;
@@ -184,16 +182,16 @@ impl ControlPlane {
         &self,
         id: &CommandId,
         result: &CommandResult,
-    ) -> Result<(), ClientError> {
+    ) -> Result<(), RequestError> {
         let path = format!("/v1/device/commands/{id}/result");
         self.post_empty("send a command's result", &path, result)
     }
 
-    pub fn events(&self, batch: &EventBatch) -> Result<(), ClientError> {
+    pub fn events(&self, batch: &EventBatch) -> Result<(), RequestError> {
         self.post_empty("send events", "/v1/device/events", batch)
     }
 
-    pub fn update_report(&self, report: &UpdateReport) -> Result<(), ClientError> {
+    pub fn update_report(&self, report: &UpdateReport) -> Result<(), RequestError> {
         self.post_empty("report the update", "/v1/device/update-report", report)
     }
 
@@ -203,7 +201,7 @@ impl ControlPlane {
         name: &str,
         size_bytes: u64,
         body: impl Read + 'static,
-    ) -> Result<(), ClientError> {
+    ) -> Result<(), RequestError> {
         const OPERATION: &str = "upload the support bundle";
         let path = format!("/v1/device/support-bundles/{name}");
         let request = self
@@ -216,7 +214,7 @@ impl ControlPlane {
     }
 
     /// Opens the stream of wake-ups. It ends by itself from time to time.
-    pub fn wakeup(&self) -> Result<WakeupStream, ClientError> {
+    pub fn wakeup(&self) -> Result<WakeupStream, RequestError> {
         const OPERATION: &str = "listen for wake-ups";
         let request = self
             .request(Method::GET, "/v1/device/wakeup")
@@ -233,7 +231,7 @@ impl ControlPlane {
         let response = self
             .agent
             .run(request)
-            .map_err(|e| ClientError::from_ureq(OPERATION, &e))?;
+            .map_err(|e| RequestError::from_ureq(OPERATION, &e))?;
         let body = checked(OPERATION, response)?;
         Ok(WakeupStream::new(
             body.into_with_config().limit(u64::MAX).reader(),
@@ -247,7 +245,7 @@ impl ControlPlane {
         from: u64,
         to: u64,
         silence: Duration,
-    ) -> Result<Response<Body>, ClientError> {
+    ) -> Result<Response<Body>, RequestError> {
         const OPERATION: &str = "download the bundle";
         let request = self.request(Method::GET, path).header(
             header::RANGE,
@@ -263,7 +261,7 @@ impl ControlPlane {
             .build();
         self.agent
             .run(request)
-            .map_err(|e| ClientError::from_ureq(OPERATION, &e))
+            .map_err(|e| RequestError::from_ureq(OPERATION, &e))
     }
 
     fn request(&self, method: Method, path: &str) -> ureq::http::request::Builder {
@@ -281,7 +279,7 @@ impl ControlPlane {
         operation: &'static str,
         path: &str,
         body: &impl Serialize,
-    ) -> Result<T, ClientError> {
+    ) -> Result<T, RequestError> {
         decode(operation, self.post_body(operation, path, body)?)
     }
 
@@ -290,7 +288,7 @@ impl ControlPlane {
         operation: &'static str,
         path: &str,
         body: &impl Serialize,
-    ) -> Result<(), ClientError> {
+    ) -> Result<(), RequestError> {
         // Read to its end, so that the connection can be used again.
         read_limited(operation, self.post_body(operation, path, body)?).map(drop)
     }
@@ -300,9 +298,9 @@ impl ControlPlane {
         operation: &'static str,
         path: &str,
         body: &impl Serialize,
-    ) -> Result<Body, ClientError> {
+    ) -> Result<Body, RequestError> {
         let bytes =
-            serde_json::to_vec(body).map_err(|e| unexpected(operation, None, e.to_string()))?;
+            serde_json::to_vec(body).map_err(|e| RequestError::unexpected(operation, None, e))?;
         let request = self
             .request(Method::POST, path)
             .header(header::CONTENT_TYPE, "application/json")
@@ -317,7 +315,7 @@ impl ControlPlane {
         operation: &'static str,
         request: ureq::http::request::Builder,
         body: SendBody<'_>,
-    ) -> Result<Response<Body>, ClientError> {
+    ) -> Result<Response<Body>, RequestError> {
         self.send_within(operation, request, body, self.request_timeout)
     }
 
@@ -327,7 +325,7 @@ impl ControlPlane {
         request: ureq::http::request::Builder,
         body: SendBody<'_>,
         timeout: Duration,
-    ) -> Result<Response<Body>, ClientError> {
+    ) -> Result<Response<Body>, RequestError> {
         let request = build(operation, request, body)?;
         let request = self
             .agent
@@ -336,7 +334,7 @@ impl ControlPlane {
             .build();
         self.agent
             .run(request)
-            .map_err(|e| ClientError::from_ureq(operation, &e))
+            .map_err(|e| RequestError::from_ureq(operation, &e))
     }
 }
 
@@ -344,55 +342,36 @@ fn build<'a>(
     operation: &'static str,
     request: ureq::http::request::Builder,
     body: SendBody<'a>,
-) -> Result<Request<SendBody<'a>>, ClientError> {
+) -> Result<Request<SendBody<'a>>, RequestError> {
     request
         .body(body)
-        .map_err(|e| unexpected(operation, None, format!("the request cannot be made: {e}")))
+        .map_err(|e| RequestError::unexpected(operation, None, e))
 }
 
-fn unexpected(operation: &'static str, status: Option<u16>, detail: String) -> ClientError {
-    ClientError::Unexpected {
-        operation,
-        status,
-        detail,
-    }
-}
-
-/// The body of a success; anything else as an error, with the problem document if there is one.
-fn checked(operation: &'static str, response: Response<Body>) -> Result<Body, ClientError> {
-    let status = response.status();
-    if status.is_success() {
+/// The body of a success; anything else as an error.
+fn checked(operation: &'static str, response: Response<Body>) -> Result<Body, RequestError> {
+    if response.status().is_success() {
         return Ok(response.into_body());
     }
-    let is_problem = header_text(&response, &header::CONTENT_TYPE)
-        .is_some_and(|t| t.starts_with(problem::CONTENT_TYPE));
-    let bytes = read_limited(operation, response.into_body())?;
-    if is_problem && let Ok(problem) = serde_json::from_slice::<Problem>(&bytes) {
-        return Err(ClientError::Refused {
-            operation,
-            problem: Box::new(problem),
-        });
-    }
-    Err(unexpected(
+    let (head, body) = response.into_parts();
+    // What else it says is of less account than that it said no.
+    let body = read_limited(operation, body).unwrap_or_default();
+    Err(RequestError::refused(
         operation,
-        Some(status.as_u16()),
-        format!("HTTP {status}"),
+        head.status,
+        &head.headers,
+        &body,
     ))
 }
 
-fn decode<T: DeserializeOwned>(operation: &'static str, body: Body) -> Result<T, ClientError> {
+fn decode<T: DeserializeOwned>(operation: &'static str, body: Body) -> Result<T, RequestError> {
     let bytes = read_limited(operation, body)?;
-    serde_json::from_slice(&bytes).map_err(|e| unexpected(operation, Some(200), e.to_string()))
+    serde_json::from_slice(&bytes).map_err(|e| RequestError::unexpected(operation, Some(200), e))
 }
 
-fn read_limited(operation: &'static str, body: Body) -> Result<Vec<u8>, ClientError> {
+fn read_limited(operation: &'static str, body: Body) -> Result<Vec<u8>, RequestError> {
     body.into_with_config()
         .limit(MAX_ANSWER_BYTES)
         .read_to_vec()
-        .map_err(|e| ClientError::from_ureq(operation, &e))
-}
-
-fn header_text(response: &Response<Body>, name: &header::HeaderName) -> Option<String> {
-    let value = response.headers().get(name)?;
-    value.to_str().ok().map(str::to_owned)
+        .map_err(|e| RequestError::from_ureq(operation, &e))
 }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
+use fleet_device::clock;
 use jiff::Timestamp;
 use rustls::client::Resumption;
 use rustls::crypto::{CryptoProvider, ring};
@@ -20,7 +21,6 @@ use ureq::unversioned::transport::{
 
 use super::server_certificate::ServerCertificates;
 use crate::core::certificate::Validity;
-use crate::platform::clock;
 
 /// What has certainly passed, and how long the server's certificate is valid. Shared by all
 /// connections.

@@ -20,9 +20,11 @@ pub mod config;
 pub mod contact;
 pub mod gate;
 pub mod interval;
+pub mod pictures;
 pub mod reset;
 pub mod safe_mode;
 pub mod spool;
+pub mod standing;
 pub mod thermal;
 pub mod update;
 

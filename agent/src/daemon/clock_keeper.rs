@@ -3,15 +3,16 @@
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use fleet_device::clock;
+use fleet_device::files::{self, Access, FileError};
 use jiff::Timestamp;
 
 use super::identity::{self, Provision};
 use crate::client::TimeFloor;
 use crate::core::clock::{Decision, Evidence, Knowledge, Word};
 use crate::platform::booted::read_state;
-use crate::platform::files::{self, Access};
+use crate::platform::clock::{discipline, step};
 use crate::platform::paths::Paths;
-use crate::platform::{clock, files::FileError};
 
 /// A step of the clock that was made, or tried.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,7 +54,7 @@ impl ClockKeeper {
 
     /// The clock can't be right below this.
     pub(super) fn floor(&self) -> Timestamp {
-        self.known().floor(clock::discipline(&self.paths))
+        self.known().floor(discipline(&self.paths))
     }
 
     /// The best guess at the time, whatever the clock shows: `None` until the control plane has
@@ -69,7 +70,7 @@ impl ClockKeeper {
             at: clock::monotonic(),
             not_after: self.floor.peer_not_after(),
         };
-        let discipline = clock::discipline(&self.paths);
+        let discipline = discipline(&self.paths);
         let mut known = self.known();
         let (next, decision) = known.hear(word, clock::wall(), discipline);
         *known = next;
@@ -116,7 +117,7 @@ fn perform(decision: Decision) -> Option<Step> {
         return None;
     };
     let from = clock::wall();
-    match clock::step(to) {
+    match step(to) {
         Ok(()) => log::warn!("clock.from":% = from, "clock.to":% = to; "the clock was set"),
         // Certificates are not judged by it.
         Err(error) => log::warn!(error:%; "the clock is wrong and could not be set"),

@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
+use fleet_device::clock;
 use fleet_protocol::CommandId;
 use fleet_protocol::backoff::Backoff;
 use fleet_protocol::command::{Command, CommandOutcome, CommandResult};
@@ -15,7 +16,6 @@ use super::context::{CallError, Ctx, dice};
 use super::enrol::linked;
 use super::execute::{self, Hands, Outcome};
 use crate::core::command_queue::{Effect, Event, Queue};
-use crate::platform::clock;
 use crate::platform::kept::{Hold, Kept, Written};
 
 const TICK: Duration = Duration::from_secs(10);

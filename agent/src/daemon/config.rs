@@ -6,6 +6,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use fleet_device::clock;
+use fleet_device::files::{self, Access, FileError};
 use fleet_protocol::RoleName;
 use fleet_protocol::config::{DeviceConfig, IMAGE_DEFAULTS, Layer, merge};
 use fleet_protocol::event::{EventKind, Severity};
@@ -14,11 +16,10 @@ use serde_json::{Map, Value};
 use tokio::sync::{mpsc, oneshot};
 
 use super::context::{Ctx, InForce};
+use crate::client::bundle_proxy;
 use crate::core::config::{Configuration, Effect, Event};
 use crate::core::gate::{Gate, Sample, Settings, Verdict};
 use crate::platform::booted::read_state;
-use crate::platform::clock;
-use crate::platform::files::{self, Access, FileError};
 use crate::platform::paths::Paths;
 
 const DEADLINE: Duration = Duration::from_mins(2);
@@ -233,10 +234,9 @@ impl Driver {
     }
 
     fn apply(&mut self, config: DeviceConfig, version: u64, on_trial: bool) {
-        fleet_logging::set_level(config.log_level);
-        self.ctx
-            .limiter
-            .set(config.updates.bandwidth_limit_bytes_per_s);
+        fleet_device::logging::set_level(config.log_level);
+        let limit = config.updates.bandwidth_limit_bytes_per_s;
+        self.ctx.limiter.set(bundle_proxy::bearable_rate(limit));
         self.ctx.config.send_replace(Arc::new(InForce {
             config,
             version,

@@ -6,6 +6,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use fleet_device::clock;
+use fleet_device::limit::Limiter;
+use fleet_device::request::RequestError;
 use fleet_protocol::config::DeviceConfig;
 use fleet_protocol::event::{EventKind, Severity};
 use fleet_protocol::heartbeat::{ErrorCounts, HealthCheck, ResetReason};
@@ -17,15 +20,15 @@ use tokio::sync::{Notify, watch};
 
 use super::clock_keeper::ClockKeeper;
 use super::events::EventSink;
-use crate::client::bundle_proxy::Limiter;
-use crate::client::{ClientError, ControlPlane, TimeFloor};
+use crate::client::{ControlPlane, TimeFloor, bundle_proxy};
 use crate::core::contact::{Need, Needs, Outcome};
 use crate::core::gate;
+use crate::core::pictures::PICTURES;
+use crate::core::standing::{Change, Standing, Word};
 use crate::core::thermal::Thermal;
 use crate::platform::boot_env::BootEnvFile;
 use crate::platform::booted::ImageRelease;
 use crate::platform::bus::Bus;
-use crate::platform::clock;
 use crate::platform::paths::Paths;
 use crate::platform::systemd::Liveness;
 
@@ -88,6 +91,13 @@ pub(super) struct Health {
     pub(super) restarts: BTreeMap<UnitName, u32>,
 }
 
+impl Health {
+    pub(super) fn shows_pictures(&self) -> bool {
+        let mut checks = self.checks.iter();
+        checks.any(|check| check.name == PICTURES && check.ok)
+    }
+}
+
 /// Rung when a loop has something to do before its time.
 #[derive(Debug, Default)]
 pub(super) struct Bells {
@@ -121,6 +131,8 @@ pub(super) struct Context {
     pub(super) events_waiting: watch::Sender<u32>,
     /// A configuration is on trial.
     pub(super) config_trial: AtomicBool,
+    /// Whether the control plane takes the device for one of its own.
+    standing: Mutex<Standing>,
     contact: Mutex<Contact>,
     needs: Mutex<Needs>,
     errors: Mutex<ErrorCounts>,
@@ -134,8 +146,11 @@ pub(super) type Ctx = Arc<Context>;
 pub(super) enum CallError {
     #[error("the device is not enrolled yet")]
     NotEnrolled,
+    /// It was not even asked; see [`crate::core::standing`].
+    #[error("the control plane does not accept this device")]
+    NotAccepted,
     #[error(transparent)]
-    Client(#[from] ClientError),
+    Client(#[from] RequestError),
     #[error("the call was cut short")]
     Cut,
 }
@@ -149,12 +164,13 @@ impl Context {
         floor: TimeFloor,
         config: InForce,
     ) -> Self {
+        let limit = config.config.updates.bandwidth_limit_bytes_per_s;
         Self {
             boot_env,
             events,
             clock,
             floor,
-            limiter: Limiter::new(config.config.updates.bandwidth_limit_bytes_per_s),
+            limiter: Limiter::new(bundle_proxy::bearable_rate(limit)),
             bus: Bus::default(),
             liveness: Liveness::default(),
             bells: Bells::default(),
@@ -177,6 +193,7 @@ impl Context {
             key_set_version: watch::Sender::new(0),
             events_waiting: watch::Sender::new(0),
             config_trial: AtomicBool::new(false),
+            standing: Mutex::default(),
             contact: Mutex::default(),
             needs: Mutex::default(),
             errors: Mutex::default(),
@@ -227,6 +244,41 @@ impl Context {
         self.config_trial.load(Ordering::Relaxed)
     }
 
+    /// When the control plane ceased to accept the device, if it did.
+    pub(super) fn refused_since(&self) -> Option<Timestamp> {
+        let standing = self.standing.lock();
+        standing
+            .unwrap_or_else(PoisonError::into_inner)
+            .refused_since()
+    }
+
+    /// A heartbeat was answered. A refusal is believed after the longest pause between two tries.
+    pub(super) fn heard_word(&self, word: Word) {
+        let patience_ms = u64::from(self.config().config.control.max_backoff_s) * 1_000;
+        let mut standing = self.standing.lock().unwrap_or_else(PoisonError::into_inner);
+        let changed;
+        (*standing, changed) = standing.hear(word, clock::now(), patience_ms);
+        drop(standing);
+        match changed {
+            Some(Change::Refused) => {
+                let error = self.contact().last_error.unwrap_or_default();
+                log::error!(error:%; "the control plane does not accept this device any more");
+                let payload = serde_json::json!({ "reason": error });
+                self.events
+                    .raise(EventKind::IdentityRefused, Severity::Error, payload);
+            }
+            Some(Change::Restored) => {
+                log::info!("the control plane accepts this device again");
+                let payload = serde_json::json!({});
+                self.events
+                    .raise(EventKind::IdentityRestored, Severity::Info, payload);
+                self.bells.target.notify_one();
+                self.bells.commands.notify_one();
+            }
+            None => {}
+        }
+    }
+
     /// What stands in the way of the control plane, for people.
     pub(super) fn note_trouble(&self, trouble: String) {
         self.contact_mut().last_error = Some(trouble);
@@ -241,10 +293,14 @@ impl Context {
     pub(super) async fn call_for<T: Send + 'static>(
         &self,
         need: Need,
-        call: impl FnOnce(&ControlPlane) -> Result<T, ClientError> + Send + 'static,
+        call: impl FnOnce(&ControlPlane) -> Result<T, RequestError> + Send + 'static,
     ) -> Result<T, CallError> {
         let asked = clock::monotonic();
-        let result = self.call(call).await;
+        let result = match need {
+            // What tells whether the device is accepted.
+            Need::Heartbeat => self.ask(call).await,
+            Need::Target => self.call(call).await,
+        };
         let outcome = match &result {
             Ok(_) => Outcome::Answered,
             Err(CallError::Client(error)) if error.is_out_of_service() => Outcome::OutOfService,
@@ -257,10 +313,20 @@ impl Context {
     }
 
     /// Makes one blocking call to the control plane, with the deadline of the configuration in force,
-    /// and remembers how it went.
+    /// and remembers how it went. One that does not accept the device is left in peace.
     pub(super) async fn call<T: Send + 'static>(
         &self,
-        call: impl FnOnce(&ControlPlane) -> Result<T, ClientError> + Send + 'static,
+        call: impl FnOnce(&ControlPlane) -> Result<T, RequestError> + Send + 'static,
+    ) -> Result<T, CallError> {
+        if self.refused_since().is_some() {
+            return Err(CallError::NotAccepted);
+        }
+        self.ask(call).await
+    }
+
+    async fn ask<T: Send + 'static>(
+        &self,
+        call: impl FnOnce(&ControlPlane) -> Result<T, RequestError> + Send + 'static,
     ) -> Result<T, CallError> {
         let link = self.link().ok_or(CallError::NotEnrolled)?;
         let client = link.client.with_request_timeout(self.request_timeout());
@@ -275,10 +341,10 @@ impl Context {
     }
 
     /// Any answer, be it a refusal, shows that the control plane is not away.
-    pub(super) fn note(&self, error: Option<&ClientError>) {
+    pub(super) fn note(&self, error: Option<&RequestError>) {
         let answered = error.is_none_or(|e| e.status().is_some());
         let mut contact = self.contact_mut();
-        contact.last_error = error.map(ClientError::with_hint);
+        contact.last_error = error.map(RequestError::with_hint);
         if error.is_none() {
             contact.last_success = Some(clock::wall());
         }
@@ -296,7 +362,7 @@ impl Context {
             log::debug!(error:%; "a call to the control plane failed");
         }
         if changed && is_away {
-            log::warn!(error:? = error.map(ClientError::with_hint); "the control plane is away");
+            log::warn!(error:? = error.map(RequestError::with_hint); "the control plane is away");
             self.events.raise(
                 EventKind::OfflineEntered,
                 Severity::Warning,

@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use fleet_device::request::RequestError;
+use fleet_protocol::Sha256;
 use fleet_protocol::backoff::Backoff;
 use fleet_protocol::enrolment::{EnrollRequest, ProvisionFile};
 use tokio::sync::mpsc;
@@ -11,9 +13,9 @@ use tokio::time::sleep;
 use super::config;
 use super::context::{Ctx, Link, dice};
 use super::identity::{self, Identity, Provision};
-use crate::client::{ClientError, ControlPlane, Endpoint};
+use crate::client::{ControlPlane, Endpoint};
 
-/// How often an unprovisioned device looks for a provisioning file.
+/// How often it is looked for a new provisioning file.
 const LOOK_INTERVAL: Duration = Duration::from_secs(10);
 const BACKOFF: Backoff = Backoff {
     base_ms: 2_000,
@@ -21,41 +23,39 @@ const BACKOFF: Backoff = Backoff {
 };
 const DEADLINE: Duration = Duration::from_mins(5);
 
-/// Brings the link up, however long that takes, and ends then.
+/// Brings the link up, however long that takes; from then on looks for a new provisioning file, which has
+/// the device enrol again.
 pub(super) async fn run(ctx: Ctx, config: mpsc::Sender<config::Message>) {
     let stamp = ctx.liveness.register("enrolment", DEADLINE);
     let mut attempts = 0;
+    let mut spent = None;
     loop {
         stamp.touch();
-        match try_once(&ctx).await {
-            Ok(true) => {
-                let identity = identity::load(&ctx.device.paths);
-                if let Some(role) = identity.and_then(|identity| identity.role) {
+        let pause = match join(&ctx, &mut spent).await {
+            Ok(joined) => {
+                attempts = 0;
+                if let Some(role) = joined.and_then(|identity| identity.role) {
                     // Its loop lives as long as the process.
                     let _ = config.send(config::Message::Role(role)).await;
                 }
-                break;
+                LOOK_INTERVAL
             }
-            Ok(false) => {
-                attempts = 0;
-                stamp.sleep(LOOK_INTERVAL).await;
-            }
-            Err(Failure { message, hint }) => {
+            Err(Failure { message, hint, .. }) => {
                 attempts += 1;
                 log::warn!(error:% = message, hint:%; "the device could not enrol");
                 ctx.fail_enrolment(&message, &hint);
-                let pause = Duration::from_millis(BACKOFF.pause_ms(attempts, dice()));
-                stamp.sleep(pause).await;
+                Duration::from_millis(BACKOFF.pause_ms(attempts, dice()))
             }
-        }
+        };
+        stamp.sleep(pause).await;
     }
-    // Nothing left to watch.
-    stamp.idle(std::future::pending::<()>()).await;
 }
 
 struct Failure {
     message: String,
     hint: String,
+    /// The same may succeed later.
+    is_passing: bool,
 }
 
 impl Failure {
@@ -63,21 +63,41 @@ impl Failure {
         Self {
             message: message.to_string(),
             hint: hint.into(),
+            is_passing: true,
         }
     }
 }
 
-/// `false`: there is nothing to enrol with yet.
-async fn try_once(ctx: &Ctx) -> Result<bool, Failure> {
+/// The identity, if there is a new link. `spent`: of the token that was refused last.
+async fn join(ctx: &Ctx, spent: &mut Option<Sha256>) -> Result<Option<Identity>, Failure> {
     let paths = &ctx.device.paths;
-    if let Some(identity) = identity::load(paths) {
-        match connect(ctx, &identity) {
-            Ok(()) => return Ok(true),
+    let identity = identity::load(paths);
+    if ctx.link().is_none()
+        && let Some(identity) = &identity
+    {
+        match connect(ctx, identity) {
+            Ok(()) => return Ok(Some(identity.clone())),
             Err(error) => log::error!(error:% = error.message; "the identity is unusable"),
         }
     }
+    let linked = ctx.link().is_some();
     match identity::provision(paths) {
-        Provision::None => Ok(false),
+        Provision::Ready { file, provision } => {
+            let token = Some(Sha256::of(&provision.enrolment_token));
+            let known = identity.and_then(|identity| identity.enrolled_with);
+            // One that could not be taken out of its file, or that the control plane does not take.
+            if linked && (token == known || token == *spent) {
+                return Ok(None);
+            }
+            enter(ctx, file, *provision)
+                .await
+                .map(Some)
+                .inspect_err(|failure| {
+                    *spent = token.filter(|_| !failure.is_passing);
+                })
+        }
+        _ if linked => Ok(None),
+        Provision::None => Ok(None),
         Provision::Used(provision) => Err(Failure::new(
             format!(
                 "the token for {} was used before, and the identity is lost",
@@ -89,21 +109,27 @@ async fn try_once(ctx: &Ctx) -> Result<bool, Failure> {
             format!("{}: {reason}", file.display()),
             "make the file again with `fleet flash --provision`",
         )),
-        Provision::Ready { file, provision } => {
-            let identity = enrol(ctx, &provision).await?;
-            if let Err(error) = scrub(file, *provision).await {
-                log::warn!(error:% = error.message, hint:% = error.hint; "the used token stays");
-            }
-            connect(ctx, &identity)?;
-            log::info!("device.id":% = identity.device_id; "the device has enrolled");
-            Ok(true)
-        }
     }
 }
 
+/// Enrols with a provisioning file, and speaks as what came of it from now on.
+async fn enter(ctx: &Ctx, file: PathBuf, provision: ProvisionFile) -> Result<Identity, Failure> {
+    let identity = enrol(ctx, &provision).await?;
+    if let Err(error) = scrub(file, provision).await {
+        log::warn!(error:% = error.message, hint:% = error.hint; "the used token stays");
+    }
+    connect(ctx, &identity)?;
+    log::info!("device.id":% = identity.device_id; "the device has enrolled");
+    // Whether it is accepted now is the first thing to know.
+    ctx.bells.heartbeat.notify_one();
+    Ok(identity)
+}
+
 async fn enrol(ctx: &Ctx, provision: &ProvisionFile) -> Result<Identity, Failure> {
-    ctx.server_url
-        .send_replace(Some(provision.server_url.clone()));
+    if ctx.link().is_none() {
+        ctx.server_url
+            .send_replace(Some(provision.server_url.clone()));
+    }
     let (ctx, provision) = (ctx.clone(), provision.clone());
     let work = tokio::task::spawn_blocking(move || enrol_blocking(&ctx, &provision));
     work.await
@@ -137,7 +163,10 @@ fn enrol_blocking(ctx: &Ctx, provision: &ProvisionFile) -> Result<Identity, Fail
     };
     let response = client.enroll(&request);
     ctx.note(response.as_ref().err());
-    let response = response.map_err(|e: ClientError| Failure::new(&e, e.hint()))?;
+    let response = response.map_err(|e: RequestError| Failure {
+        is_passing: e.is_passing(),
+        ..Failure::new(&e, e.hint())
+    })?;
     ctx.heard_time(response.server_time);
     identity::keep(&device.paths, provision, &response).map_err(of_disk)
 }
@@ -175,7 +204,7 @@ pub(super) fn reconnect(ctx: &Ctx) {
     let Some(identity) = identity::load(&ctx.device.paths) else {
         return;
     };
-    if let Err(Failure { message, hint }) = connect(ctx, &identity) {
+    if let Err(Failure { message, hint, .. }) = connect(ctx, &identity) {
         log::warn!(error:% = message, hint:%; "the connection stays as it was");
     }
 }

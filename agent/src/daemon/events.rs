@@ -12,6 +12,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use fleet_device::clock;
+use fleet_device::files::{self, Access, FileError};
 use fleet_protocol::EventId;
 use fleet_protocol::backoff::Backoff;
 use fleet_protocol::event::{Event, EventBatch, EventKind, Severity};
@@ -22,8 +24,7 @@ use super::context::{CallError, Ctx, dice};
 use super::enrol::linked;
 use super::status::MAX_RECENT_EVENTS;
 use crate::core::spool::{Change, Limits, Spool};
-use crate::platform::files::{self, Access, FileError};
-use crate::platform::{clock, paths::Paths};
+use crate::platform::paths::Paths;
 
 /// Events between raising and the spool; more at once are counted as dropped.
 const CHANNEL: usize = 256;
@@ -168,11 +169,7 @@ impl Store {
     }
 
     fn error(&self, operation: &'static str, source: std::io::Error) -> FileError {
-        FileError {
-            operation,
-            path: self.path.clone(),
-            source,
-        }
+        files::at(operation, &self.path)(source)
     }
 
     /// Once until it works again.

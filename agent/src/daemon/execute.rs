@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use fleet_device::clock;
 use fleet_protocol::UnitName;
 use fleet_protocol::Version;
 use fleet_protocol::command::{Command, CommandKind, CommandOutcome};
@@ -11,7 +12,6 @@ use tokio::sync::{mpsc, oneshot};
 use super::context::{CallError, Ctx};
 use super::{config, screen, update};
 use crate::core::update::OperatorCommand;
-use crate::platform::clock;
 use crate::support_bundle::{self, BundleLimits, Contents};
 
 /// A reboot that did not come after this long has failed.
@@ -88,7 +88,7 @@ pub(super) async fn run(ctx: &Ctx, hands: &Hands, command: Command) -> Outcome {
             succeeded("everything is polled now")
         }
         CommandKind::LogLevel { level } => {
-            fleet_logging::set_level(level);
+            fleet_device::logging::set_level(level);
             succeeded(format!(
                 "{level:?} until the next start or change of configuration"
             ))
@@ -213,7 +213,7 @@ async fn bundle(ctx: &Ctx, contents: Contents) -> Outcome {
     let sent = ctx
         .call(move |client| {
             let file = std::fs::File::open(&sending).map_err(|e| {
-                crate::client::ClientError::Unreachable {
+                fleet_device::request::RequestError::Unreachable {
                     operation: "upload the support bundle",
                     detail: e.to_string(),
                 }

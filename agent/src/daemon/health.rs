@@ -3,20 +3,27 @@
 
 use std::time::Duration;
 
+use fleet_device::clock;
+use fleet_device::files::{self, Access};
 use fleet_protocol::UnitName;
 use fleet_protocol::heartbeat::HealthCheck;
+use fleet_protocol::player::{FRAMES_FILE, FrameCounts};
 use tokio::sync::mpsc;
 
 use super::context::{Ctx, Health};
 use crate::core::gate::Sample;
-use crate::platform::files::{self, Access};
-use crate::platform::{clock, metrics};
+use crate::core::pictures::Pictures;
+use crate::platform::metrics;
 
 /// While something is on trial.
 const TRIAL_INTERVAL: Duration = Duration::from_secs(3);
 /// Otherwise: a unit's state is asked for over D-Bus, which costs.
 const IDLE_INTERVAL: Duration = Duration::from_secs(30);
 const DEADLINE: Duration = Duration::from_mins(3);
+/// The unit whose pictures are looked at, if the role wants it.
+pub(super) const PLAYER: &str = "fleet-player.service";
+/// Of the file with its counts.
+const MAX_COUNTS_BYTES: u64 = 4 * 1024;
 
 /// Who wants samples: the update engine and the configuration, each while it has a gate open.
 #[derive(Debug)]
@@ -28,6 +35,7 @@ pub(super) struct Subscribers {
 pub(super) async fn run(ctx: Ctx, subscribers: Subscribers) {
     let stamp = ctx.liveness.register("health", DEADLINE);
     let mut writable = None;
+    let mut pictures = Pictures::default();
     loop {
         stamp.touch();
         let is_trial = is_on_trial(&ctx);
@@ -35,7 +43,7 @@ pub(super) async fn run(ctx: Ctx, subscribers: Subscribers) {
         if is_trial || writable.is_none() {
             writable = Some(data_check(&ctx));
         }
-        let sample = look(&ctx, writable.clone()).await;
+        let sample = look(&ctx, writable.clone(), &mut pictures).await;
         ctx.health.send_replace(Health {
             checks: sample.checks.clone(),
             restarts: sample.restarts.clone(),
@@ -69,7 +77,7 @@ fn is_on_trial(ctx: &Ctx) -> bool {
     ) || ctx.config_on_trial()
 }
 
-async fn look(ctx: &Ctx, data: Option<HealthCheck>) -> Sample {
+async fn look(ctx: &Ctx, data: Option<HealthCheck>, pictures: &mut Pictures) -> Sample {
     let units = ctx.config().config.health.required_units.clone();
     let mut sample = Sample {
         network_up: metrics::network(&ctx.device.paths).connected,
@@ -91,6 +99,11 @@ async fn look(ctx: &Ctx, data: Option<HealthCheck>) -> Sample {
             format!("hanging: {}", hung.join(", "))
         },
     });
+    if units.iter().any(|unit| unit.as_str() == PLAYER) {
+        sample
+            .checks
+            .push(pictures.look(frame_counts(ctx), clock::monotonic()));
+    }
     sample.checks.extend(data);
     sample
 }
@@ -119,6 +132,13 @@ async fn unit_check(
         ok,
         detail,
     }
+}
+
+/// What the player says; a file that is not understood says nothing.
+fn frame_counts(ctx: &Ctx) -> Option<FrameCounts> {
+    let path = ctx.device.paths.player_run.join(FRAMES_FILE);
+    let text = files::read_limited(&path, MAX_COUNTS_BYTES).ok()??;
+    serde_json::from_slice(&text).ok()
 }
 
 /// Writes and removes a small file: a filesystem that went read-only looks mounted.

@@ -2,16 +2,17 @@
 
 use std::time::Duration;
 
+use fleet_device::clock;
 use fleet_protocol::backoff::Backoff;
 use fleet_protocol::event::{EventKind, Severity};
 use fleet_protocol::heartbeat::{Heartbeat, HeartbeatAck, OperatingMode};
 use jiff::Timestamp;
 
-use super::context::{Context, Ctx, dice};
+use super::context::{CallError, Context, Ctx, dice};
 use super::enrol::linked;
 use crate::core::contact::Need;
 use crate::core::interval::next_poll_ms;
-use crate::platform::clock;
+use crate::core::standing::Word;
 use crate::platform::metrics::{self, Meter};
 
 const DEADLINE: Duration = Duration::from_mins(5);
@@ -34,12 +35,16 @@ pub(super) async fn run(ctx: Ctx) {
         match answer {
             Ok(ack) => {
                 failures = 0;
+                ctx.heard_word(Word::Taken);
                 ctx.counted(&errors);
                 answered(&ctx, &ack);
             }
             Err(error) => {
                 failures += 1;
                 log::debug!(error:%; "a heartbeat was not answered");
+                if matches!(&error, CallError::Client(error) if error.is_refused_identity()) {
+                    ctx.heard_word(Word::Refused);
+                }
             }
         }
         let pause = pause(&ctx, failures);
@@ -64,12 +69,15 @@ pub(super) async fn run(ctx: Ctx) {
 fn pause(ctx: &Ctx, failures: u32) -> Duration {
     let control = &ctx.config().config.control;
     let interval_ms = u64::from(control.heartbeat_interval_s) * 1_000;
-    let ms = if failures == 0 {
+    let max_ms = u64::from(control.max_backoff_s) * 1_000;
+    let ms = if ctx.refused_since().is_some() {
+        next_poll_ms(max_ms, control.jitter_percent, dice())
+    } else if failures == 0 {
         next_poll_ms(interval_ms, control.jitter_percent, dice())
     } else {
         let backoff = Backoff {
             base_ms: interval_ms.min(5_000),
-            max_ms: u64::from(control.max_backoff_s) * 1_000,
+            max_ms,
         };
         backoff.pause_ms(failures, dice())
     };

@@ -4,8 +4,9 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use fleet_device::files::{self, Access, FileError};
 use fleet_protocol::enrolment::{EnrollResponse, ProvisionFile};
-use fleet_protocol::{DeviceId, RoleName, TenantId};
+use fleet_protocol::{DeviceId, RoleName, Sha256, TenantId};
 use serde::{Deserialize, Serialize};
 
 use crate::client::{
@@ -13,7 +14,6 @@ use crate::client::{
 };
 use crate::core::certificate::{NoCertificate, Validity};
 use crate::platform::booted::read_state;
-use crate::platform::files::{self, Access, FileError};
 use crate::platform::paths::Paths;
 
 pub(super) mod renewed;
@@ -31,6 +31,9 @@ pub(crate) struct Identity {
     pub(crate) server_url: String,
     #[serde(default)]
     pub(crate) role: Option<RoleName>,
+    /// Of the enrolment token that was used for it, so that a provisioning file with another one is new.
+    #[serde(default)]
+    pub(super) enrolled_with: Option<Sha256>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -143,6 +146,7 @@ pub(super) fn keep(
         tenant_id: response.tenant_id.clone(),
         server_url: provision.server_url.clone(),
         role: provision.role.clone(),
+        enrolled_with: Some(Sha256::of(&provision.enrolment_token)),
     };
     files::write_json(&file(paths, "identity.json"), &identity, Access::Secret)?;
     Ok(identity)
@@ -204,11 +208,7 @@ pub(super) fn scrub(path: &Path, provision: &ProvisionFile) -> Result<(), FileEr
             file.write_all(&vec![b' '; size])?;
             file.sync_all()
         });
-    overwritten.map_err(|source| FileError {
-        operation: "overwrite",
-        path: path.to_owned(),
-        source,
-    })?;
+    overwritten.map_err(files::at("overwrite", path))?;
     let used = ProvisionFile {
         enrolment_token: String::new(),
         ..provision.clone()

@@ -73,7 +73,7 @@ const WATCHDOG: Duration = Duration::from_secs(10);
 /// Only for what makes the agent useless: no runtime, no signals, an image that does not say what it
 /// is, or a loop that ended.
 pub fn run(paths: &Paths, page: PageAddress) -> anyhow::Result<()> {
-    fleet_logging::start("fleet-agent", LogLevel::Info);
+    fleet_device::logging::start("fleet-agent", LogLevel::Info);
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .max_blocking_threads(6)

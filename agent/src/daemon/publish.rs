@@ -3,13 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use fleet_device::clock;
+use fleet_device::files::{self, Access};
 use fleet_protocol::heartbeat::OperatingMode;
 use tokio::sync::watch;
 
 use super::context::Ctx;
 use super::status::{ControlPlaneStatus, Status};
-use crate::platform::clock;
-use crate::platform::files::{self, Access};
 use crate::platform::metrics::{self, Meter};
 
 /// A page that refreshes itself shows nothing older than this.
@@ -68,6 +68,7 @@ pub(super) fn compose(ctx: &Ctx, meter: &mut Meter) -> Status {
             server_url: ctx.server_url.borrow().clone(),
             enrolled: link.is_some(),
             reachable: contact.last_success.is_some() && !contact.is_away,
+            refused_since: ctx.refused_since(),
             last_contact_at: contact.last_success,
             last_error: contact.last_error,
             certificate_not_after: *ctx.certificate_ends.borrow(),

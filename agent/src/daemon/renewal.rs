@@ -6,6 +6,7 @@
 
 use std::time::Duration;
 
+use fleet_device::request::RequestError;
 use fleet_protocol::backoff::Backoff;
 use fleet_protocol::enrolment::RenewCertificate;
 use fleet_protocol::event::{EventKind, Severity};
@@ -14,12 +15,13 @@ use jiff::Timestamp;
 use super::context::{CallError, Ctx, dice};
 use super::enrol::{self, linked};
 use super::identity::{self, IdentityError, renewed};
-use crate::client::ClientError;
 use crate::core::certificate::{NoCertificate, Validity};
 
 const DEADLINE: Duration = Duration::from_mins(10);
 /// While the control plane has not said yet what time it is.
 const UNTIL_TOLD: Duration = Duration::from_secs(5);
+/// While the control plane does not accept the device.
+const UNTIL_ACCEPTED: Duration = Duration::from_mins(1);
 /// The longest pause: the clock may have been corrected meanwhile.
 const LOOK_INTERVAL: Duration = Duration::from_hours(1);
 const BACKOFF: Backoff = Backoff {
@@ -38,7 +40,7 @@ enum RenewalError {
     #[error("the new certificate is not taken: {0}")]
     Damaged(#[from] NoCertificate),
     #[error("the new certificate does not work: {0}")]
-    Unproved(ClientError),
+    Unproved(RequestError),
     #[error("the renewal was cut short")]
     Cut,
 }
@@ -87,6 +89,9 @@ async fn look(ctx: &Ctx, spread: u64) -> Result<Duration, RenewalError> {
     let Some(now) = ctx.clock.told() else {
         return Ok(UNTIL_TOLD);
     };
+    if ctx.refused_since().is_some() {
+        return Ok(UNTIL_ACCEPTED);
+    }
     let paths = &ctx.device.paths;
     // Left by a power cut, or by a control plane that went away in between.
     if let Some(waiting) = renewed::waiting(paths) {
@@ -169,12 +174,12 @@ fn use_once(ctx: &Ctx, certificate_pem: String) -> Result<(), RenewalError> {
 }
 
 /// The control plane does not accept the certificate.
-fn is_about_it(error: &ClientError) -> bool {
-    matches!(error, ClientError::Tls { .. }) || matches!(error.status(), Some(401 | 403))
+fn is_about_it(error: &RequestError) -> bool {
+    matches!(error, RequestError::Tls { .. }) || error.is_refused_identity()
 }
 
 /// It was accepted; what went wrong came after.
-fn shows_it_works(error: &ClientError) -> bool {
+fn shows_it_works(error: &RequestError) -> bool {
     error.status().is_some() && !is_about_it(error) && !error.is_passing()
 }
 

@@ -5,16 +5,17 @@ use std::collections::BTreeMap;
 use std::io;
 use std::time::Duration;
 
+use fleet_device::clock;
+use fleet_device::files::{self, Access};
 use fleet_protocol::UnitName;
 use fleet_protocol::event::{EventKind, Severity};
 use tokio::sync::mpsc;
 
 use super::context::Ctx;
+use super::health::PLAYER;
 use crate::core::safe_mode::{Cause, Effect, Event, Limits, Watch};
 use crate::platform::booted::read_state;
-use crate::platform::clock;
 use crate::platform::cmdline::CommandLine;
-use crate::platform::files::{self, Access};
 use crate::platform::paths::Paths;
 
 const DEADLINE: Duration = Duration::from_mins(3);
@@ -87,9 +88,14 @@ pub(super) async fn run(ctx: Ctx, mut messages: mpsc::Receiver<Message>) {
 
 impl Driver {
     fn look_for_crashes(&mut self, known: &mut BTreeMap<UnitName, u32>) {
-        let now = self.ctx.health.borrow().restarts.clone();
-        for (unit, count) in now {
+        let health = self.ctx.health.borrow().clone();
+        for (unit, count) in &health.restarts {
+            let (unit, count) = (unit.clone(), *count);
             let before = known.insert(unit.clone(), count);
+            // A player that died and shows pictures again has cost the screen nothing.
+            if unit.as_str() == PLAYER && health.shows_pictures() {
+                continue;
+            }
             let more = before.map_or(0, |before| count.saturating_sub(before));
             for _ in 0..more.min(16) {
                 self.feed(Event::UnitFailed { unit: unit.clone() });

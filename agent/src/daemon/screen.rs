@@ -1,10 +1,12 @@
-//! What the agent itself shows on the screen, as long as no player does: that it starts, that it joins
-//! its fleet, how it stands, and which device it is when somebody asks.
+//! What the agent has to say on the screen: that it starts, that it joins its fleet, how it stands, and which device
+//! it is when somebody asks. It draws that itself as long as no player has the screen, and leaves it for the player,
+//! which shows it when there is no content, or instead of content when somebody asks.
 
 use std::path::Path;
 use std::time::Duration;
 
-use fleet_cards::Card;
+use fleet_cards::{Card, NOTICE_FILE, Notice};
+use fleet_device::files::{self, Access};
 use fleet_protocol::update::UpdateState;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
@@ -31,12 +33,20 @@ pub(super) async fn run(ctx: Ctx, mut messages: mpsc::Receiver<Message>) {
     let sysfs = ctx.device.paths.sys.join("class/graphics/fb0");
     let mut link = ctx.link.subscribe();
     let mut shown: Option<Shown> = None;
+    let mut left: Option<Notice> = None;
     let mut identify_until: Option<Instant> = None;
     let mut tries = 0;
     loop {
         let now = Instant::now();
         identify_until = identify_until.filter(|until| *until > now);
         let card = choose(&ctx, identify_until.is_some());
+        let notice = Notice {
+            card: card.clone(),
+            over_content: identify_until.is_some(),
+        };
+        if left.as_ref() != Some(&notice) && leave(&ctx, &notice) {
+            left = Some(notice);
+        }
         let screen = fingerprint(&sysfs);
         let is_current = shown
             .as_ref()
@@ -72,6 +82,16 @@ pub(super) async fn run(ctx: Ctx, mut messages: mpsc::Receiver<Message>) {
     }
 }
 
+/// Where the player finds it.
+fn leave(ctx: &Ctx, notice: &Notice) -> bool {
+    let path = ctx.device.paths.run.join(NOTICE_FILE);
+    let written = files::write_json(&path, notice, Access::Public);
+    if let Err(error) = &written {
+        log::warn!(error:%; "the player can't be told what to show");
+    }
+    written.is_ok()
+}
+
 /// What is on the glass.
 struct Shown {
     card: Card,
@@ -97,15 +117,20 @@ fn choose(ctx: &Ctx, identify: bool) -> Card {
     let addresses = metrics::network(&ctx.device.paths).addresses;
     if link.is_some() {
         let contact = ctx.contact();
-        if contact.last_success.is_none() && !contact.is_away {
+        let refused = ctx.refused_since().is_some();
+        if contact.last_success.is_none() && !contact.is_away && !refused {
             return Card::Boot { version };
         }
         let state = ctx.update.borrow().state.clone();
         return Card::Status {
             device,
             version,
-            online: !contact.is_away,
-            activity: activity(&state),
+            online: !contact.is_away && !refused,
+            activity: if refused {
+                Some("The control plane does not accept this device".to_owned())
+            } else {
+                activity(&state)
+            },
             url: addresses.first().map(|address| page_url(address)),
             addresses,
         };

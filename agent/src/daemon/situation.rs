@@ -1,10 +1,12 @@
 //! Everything around the update engine at the moment of an event.
 
+use fleet_device::clock;
+
 use super::context::{Ctx, dice};
 use crate::core::admission::{self, Window};
 use crate::core::gate;
 use crate::core::update::Situation;
-use crate::platform::{clock, metrics};
+use crate::platform::metrics;
 
 /// The facts of this moment.
 pub(super) fn situation(ctx: &Ctx) -> Situation {

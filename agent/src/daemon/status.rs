@@ -70,6 +70,9 @@ pub struct ControlPlaneStatus {
     pub server_url: Option<String>,
     pub enrolled: bool,
     pub reachable: bool,
+    /// Since when it answers that the device is none of its own.
+    #[serde(default)]
+    pub refused_since: Option<Timestamp>,
     #[serde(default)]
     pub last_contact_at: Option<Timestamp>,
     /// With its hint.
@@ -140,13 +143,19 @@ impl Status {
         );
         line("update", self.update.name());
         line("", &self.why.summary);
-        let reachable = if self.control_plane.reachable {
-            "reachable".to_owned()
-        } else {
-            let why = self.control_plane.last_error.as_deref();
-            format!("not reachable: {}", why.unwrap_or("not tried yet"))
+        let why = self.control_plane.last_error.as_deref();
+        let contact = match (
+            self.control_plane.refused_since,
+            self.control_plane.reachable,
+        ) {
+            (Some(since), _) => format!(
+                "does not accept this device since {since}: {}",
+                why.unwrap_or("no reason given")
+            ),
+            (None, true) => "reachable".to_owned(),
+            (None, false) => format!("not reachable: {}", why.unwrap_or("not tried yet")),
         };
-        line("control plane", &reachable);
+        line("control plane", &contact);
         if let Some(certificate) = self.control_plane.certificate(self.at) {
             line("certificate", &certificate);
         }

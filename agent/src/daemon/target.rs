@@ -4,6 +4,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use fleet_device::files::{self, Access};
 use fleet_protocol::backoff::Backoff;
 use fleet_protocol::target::{Target, TargetRelease};
 use fleet_protocol::trust::{Envelope, VerifiedRelease, VerifyReleaseError};
@@ -18,7 +19,6 @@ use crate::core::contact::Need;
 use crate::core::interval::next_poll_ms;
 use crate::core::update::{Candidate, Wanted};
 use crate::platform::booted::read_state;
-use crate::platform::files::{self, Access};
 use crate::platform::key_chain::{KeyChain, KeyChainError};
 
 const DEADLINE: Duration = Duration::from_mins(5);

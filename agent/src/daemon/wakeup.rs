@@ -3,12 +3,12 @@
 //! It carries no content. A wake-up only makes the next poll come now, so that a lost one costs
 //! nothing but time.
 
+use fleet_device::request::RequestError;
 use fleet_protocol::backoff::Backoff;
 use std::time::Duration;
 
 use super::context::{Ctx, Link, dice};
 use super::enrol::linked;
-use crate::client::ClientError;
 
 /// Fast enough to matter, slow enough that a broken proxy in between is not hammered.
 const BACKOFF: Backoff = Backoff {
@@ -34,6 +34,10 @@ fn listen(ctx: &Ctx) {
     loop {
         // Asked for each time: a renewed certificate makes a new one.
         let Some(link) = ctx.link() else { return };
+        if ctx.refused_since().is_some() {
+            std::thread::sleep(Duration::from_millis(BACKOFF.max_ms));
+            continue;
+        }
         match follow(ctx, &link) {
             Ok(()) => failures = 0,
             Err(error) => {
@@ -46,7 +50,7 @@ fn listen(ctx: &Ctx) {
     }
 }
 
-fn follow(ctx: &Ctx, link: &Link) -> Result<(), ClientError> {
+fn follow(ctx: &Ctx, link: &Link) -> Result<(), RequestError> {
     let mut stream = link.client.wakeup()?;
     log::debug!("listening for wake-ups");
     // What was missed while nobody listened.

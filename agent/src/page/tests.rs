@@ -17,6 +17,7 @@ use jiff::Timestamp;
 use tokio::sync::watch;
 use tower::ServiceExt as _;
 
+use super::view::StatusView;
 use crate::daemon::status::{ControlPlaneStatus, Status};
 
 fn step(name: &str, verdict: Verdict, detail: &str, hint: Option<&str>) -> WhyStep {
@@ -119,6 +120,7 @@ fn status() -> Status {
             server_url: Some("https://fleet.example:8443".to_owned()),
             enrolled: true,
             reachable: false,
+            refused_since: None,
             last_contact_at: Some(Timestamp::UNIX_EPOCH),
             last_error: Some("connection refused; check the address and the firewall".to_owned()),
             certificate_not_after: "2026-04-30T09:30:00Z".parse().ok(),
@@ -219,6 +221,24 @@ async fn the_page_says_what_runs_and_why_the_update_waits() {
     assert!(policy.starts_with("default-src 'none'"));
     assert_eq!(headers[header::X_FRAME_OPTIONS], "DENY");
     assert_eq!(headers[header::CACHE_CONTROL], "no-store");
+}
+
+#[test]
+fn a_device_that_the_control_plane_does_not_accept_says_so_everywhere() {
+    let mut status = status();
+    status.update = UpdateState::Idle;
+    status.health = Vec::new();
+    status.control_plane.reachable = true;
+    status.control_plane.refused_since = Some(Timestamp::UNIX_EPOCH);
+    let view = StatusView::of(&status);
+    assert_eq!(
+        view.overall.text,
+        "Running, not accepted by the control plane"
+    );
+    let line =
+        "https://fleet.example:8443, does not accept this device since 1970-01-01 00:00:00 UTC";
+    assert!(view.network.contains(&("Control plane", line.to_owned())));
+    assert!(status.for_people().contains("does not accept this device"));
 }
 
 #[tokio::test]

@@ -131,6 +131,8 @@ fn overall(status: &Status) -> Badge {
             "bad",
             format!("{failing} of {} checks failing", status.health.len()),
         )
+    } else if status.control_plane.refused_since.is_some() {
+        badge("bad", "Running, not accepted by the control plane")
     } else if !status.control_plane.reachable {
         badge("wait", "Running, control plane away")
     } else {
@@ -215,10 +217,13 @@ fn network(status: &Status) -> Vec<(&'static str, String)> {
         ("Addresses", or_dash(status.network.addresses.join(", "))),
         (
             "Control plane",
-            match (&control.server_url, control.reachable) {
+            match (&control.server_url, control.refused_since) {
                 (None, _) => "not known yet".to_owned(),
-                (Some(url), true) => format!("{url}, reached"),
-                (Some(url), false) => format!("{url}, not reached"),
+                (Some(url), Some(since)) => {
+                    format!("{url}, does not accept this device since {}", time(since))
+                }
+                (Some(url), None) if control.reachable => format!("{url}, reached"),
+                (Some(url), None) => format!("{url}, not reached"),
             },
         ),
         (

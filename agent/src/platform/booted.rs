@@ -1,12 +1,12 @@
 //! What runs now, read from the running system itself and never from what was planned.
 
+use fleet_device::files::{self, Found};
 use fleet_protocol::update::{BootedSystem, Slot};
 use fleet_protocol::{Compatible, Sha256, Version};
 use jiff::Timestamp;
 use serde::Deserialize;
 
 use super::cmdline::CommandLine;
-use super::files::{self, Found};
 use super::paths::Paths;
 
 /// `/usr/lib/fleet/release.json`, put there when the image was built.

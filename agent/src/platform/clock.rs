@@ -1,35 +1,10 @@
-//! The clock: the only place of the agent that reads or sets it.
+//! The clock: the only place of the agent that sets it. Reading it is [`fleet_device::clock`].
 
 use super::paths::Paths;
 use crate::core::clock::Discipline;
-use crate::core::{Monotonic, Now};
 use jiff::Timestamp;
-use nix::sys::time::{TimeSpec, TimeValLike as _};
-use nix::time::{ClockId, clock_gettime, clock_settime};
-
-/// Both clocks at this instant.
-pub fn now() -> Now {
-    Now {
-        wall: wall(),
-        mono: monotonic(),
-    }
-}
-
-/// What people see. It can be wrong and it can be set.
-#[allow(
-    clippy::disallowed_methods,
-    reason = "this is the module that owns the clock"
-)]
-pub fn wall() -> Timestamp {
-    Timestamp::now()
-}
-
-/// Milliseconds since boot, suspended time included.
-pub fn monotonic() -> Monotonic {
-    let spec =
-        clock_gettime(ClockId::CLOCK_BOOTTIME).expect("Linux has had CLOCK_BOOTTIME since 2.6.39");
-    Monotonic(u64::try_from(spec.num_milliseconds()).unwrap_or(0))
-}
+use nix::sys::time::TimeSpec;
+use nix::time::{ClockId, clock_settime};
 
 #[derive(Debug, thiserror::Error)]
 #[error("cannot set the clock to {to}: {source}")]
@@ -53,16 +28,5 @@ pub fn discipline(paths: &Paths) -> Discipline {
         Discipline::TimeService
     } else {
         Discipline::None
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_monotonic_clock_does_not_go_back() {
-        let before = monotonic();
-        assert!(monotonic() >= before);
     }
 }

@@ -1,9 +1,9 @@
 //! The kernel command line: which slot was booted, and with which root hash.
 
+use fleet_device::files;
 use fleet_protocol::Sha256;
 use fleet_protocol::update::Slot;
 
-use super::files;
 use super::paths::Paths;
 
 /// What the boot loader and the boot image passed on.

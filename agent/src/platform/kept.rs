@@ -5,11 +5,11 @@
 
 use std::path::PathBuf;
 
+use fleet_device::files::{self, Access, FileError};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::booted::read_state;
-use super::files::{self, Access, FileError};
 use super::paths::Paths;
 
 /// The two places of one state file.

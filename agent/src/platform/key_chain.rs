@@ -4,10 +4,10 @@
 
 use std::path::PathBuf;
 
+use fleet_device::files::{self, Access, FileError};
 use fleet_protocol::trust::{Envelope, KeySetError, TrustedKeys};
 
 use super::booted;
-use super::files::{self, Access, FileError};
 use super::paths::Paths;
 
 const MAX_KEY_SET_BYTES: u64 = 256 * 1024;

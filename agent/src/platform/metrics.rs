@@ -2,10 +2,10 @@
 
 use std::path::Path;
 
+use fleet_device::files::read_trimmed;
 use fleet_protocol::heartbeat::{Metrics, Network, NetworkType};
 use sysinfo::{CpuRefreshKind, MemoryRefreshKind, Networks, System};
 
-use super::files::read_trimmed;
 use super::paths::Paths;
 use super::sysfs;
 
@@ -134,7 +134,7 @@ fn default_route(paths: &Paths) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::platform::files::{Access, write_atomic};
+    use fleet_device::files::{Access, write_atomic};
 
     #[test]
     fn the_default_route_tells_how_the_device_is_connected() {

@@ -15,6 +15,8 @@ pub struct Paths {
     pub esp: PathBuf,
     /// Gone at power-off: `/run/fleet`.
     pub run: PathBuf,
+    /// Of the player: `/run/fleet-player`.
+    pub player_run: PathBuf,
     pub proc: PathBuf,
     pub sys: PathBuf,
     /// RAUC's configuration, in the order in which RAUC looks for it.
@@ -30,6 +32,7 @@ impl Paths {
             lib: root.join("usr/lib/fleet"),
             esp: root.join("boot/esp"),
             run: root.join("run/fleet"),
+            player_run: root.join("run/fleet-player"),
             proc: root.join("proc"),
             sys: root.join("sys"),
             rauc_system_conf: ["etc/rauc", "run/rauc", "usr/lib/rauc"]

@@ -4,11 +4,11 @@
 use std::fs;
 use std::path::Path;
 
+use fleet_device::files::{self, Access};
 use fleet_protocol::heartbeat::ResetReason;
 use serde::{Deserialize, Serialize};
 
 use super::booted::read_state;
-use super::files::{self, Access};
 use super::paths::Paths;
 use crate::core::reset::{Facts, classify};
 

@@ -2,7 +2,8 @@
 
 use std::fs;
 
-use super::files::read_trimmed;
+use fleet_device::files::read_trimmed;
+
 use super::paths::Paths;
 use crate::core::thermal::Reading;
 
@@ -86,7 +87,7 @@ fn celsius(millidegrees: i32) -> f32 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::platform::files::{Access, write_atomic};
+    use fleet_device::files::{Access, write_atomic};
 
     fn board(files: &[(&str, &str)]) -> (tempfile::TempDir, Paths) {
         let folder = tempfile::tempdir().unwrap();

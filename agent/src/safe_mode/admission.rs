@@ -4,6 +4,7 @@
 //! A technician who stands before the device insists, so window, pause and backoff do not count; what
 //! protects the device itself (key, compatible, rollback floor) always does.
 
+use fleet_device::clock;
 use fleet_protocol::target::TargetKind;
 use fleet_protocol::trust::{Envelope, VerifiedRelease};
 use fleet_protocol::update::RefuseReason;
@@ -16,9 +17,11 @@ use crate::core::admission::{self, Decision, Insistence, Memory, Question};
 use crate::core::clock::Knowledge;
 use crate::core::update::Record;
 use crate::daemon::clock_keeper;
+use crate::platform::clock::discipline;
+use crate::platform::kept::Kept;
 use crate::platform::key_chain::{KeyChain, KeyChainError};
 use crate::platform::paths::Paths;
-use crate::platform::{booted, clock, metrics, sysfs};
+use crate::platform::{booted, metrics, sysfs};
 
 /// Whether the release that `envelope` describes may be installed here. Blocking.
 pub(super) fn admit(paths: &Paths, envelope: &[u8]) -> Result<VerifiedRelease, ActionError> {
@@ -38,7 +41,7 @@ pub(super) fn admit(paths: &Paths, envelope: &[u8]) -> Result<VerifiedRelease, A
 fn decide(paths: &Paths, release: &VerifiedRelease) -> Result<(), ActionError> {
     let image = booted::image_release(paths).map_err(|e| ActionError::new(&e, e.hint()))?;
     let system = booted::system(paths, &image);
-    let record: Record = booted::read_state(&paths.state().join("update.json")).unwrap_or_default();
+    let record: Record = Kept::update_record(paths).read().0.unwrap_or_default();
     // A board without a clock must be repairable; time never counts below what is known of it.
     let floor = clock_floor(paths, image.built_at);
     let facts = admission::Facts {
@@ -74,8 +77,9 @@ fn decide(paths: &Paths, release: &VerifiedRelease) -> Result<(), ActionError> {
             "choose another release, or retry",
         )),
         Decision::Defer(why) => Err(ActionError::new(
-            format!("not now: {why:?}"),
-            "wait until that has passed, then try again",
+            format!("not now: {why}"),
+            why.hint()
+                .unwrap_or("wait until that has passed, then try again"),
         )),
         Decision::Refuse(why) => Err(refused(&why)),
     }
@@ -84,57 +88,18 @@ fn decide(paths: &Paths, release: &VerifiedRelease) -> Result<(), ActionError> {
 /// The same evidence as the agent's; without `/data` it is the image alone.
 fn clock_floor(paths: &Paths, built_at: Timestamp) -> Timestamp {
     let known = Knowledge::new(clock_keeper::evidence(paths, built_at));
-    known.floor(clock::discipline(paths))
+    known.floor(discipline(paths))
 }
 
 fn refused(why: &RefuseReason) -> ActionError {
-    let (message, hint) = match why {
-        RefuseReason::Unsigned => (
-            "the release metadata is not signed".to_owned(),
-            "take the .release.json that belongs to the bundle",
-        ),
-        RefuseReason::ForeignSignature { detail } => (
-            format!("the release is not signed by this fleet: {detail}"),
-            "take a release of this fleet",
-        ),
-        RefuseReason::Malformed { detail } => (detail.clone(), "export the release again"),
-        RefuseReason::Expired { not_after, .. } => (
-            format!("the release expired on {not_after}"),
-            "take a newer release, or have it signed again",
-        ),
-        RefuseReason::Older { current } => (
-            format!("the release is older than {current}, which runs now"),
-            "take a newer release, or one that allows the downgrade",
-        ),
-        RefuseReason::BelowRollbackFloor { floor } => (
-            format!("the release is below {floor}, the oldest this device may go back to"),
-            "take a newer release",
-        ),
-        RefuseReason::WrongCompatible { expected, found } => (
-            format!("the release is made for {found}, this device is {expected}"),
-            "take the release for this kind of device",
-        ),
-        RefuseReason::WrongHardware { model, supported } => (
-            format!(
-                "the release runs on {}, not on {model}",
-                supported.join(", ")
-            ),
-            "take the release for this board",
-        ),
-        RefuseReason::BaseTooOld { needed, .. } => (
-            format!("version {needed} must be installed first"),
-            "install that one, then this one",
-        ),
-        other => (format!("refused: {other:?}"), "take another release"),
-    };
-    ActionError::new(message, hint)
+    ActionError::new(why, why.hint())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::core::clock::Evidence;
-    use crate::platform::files::{self, Access};
+    use fleet_device::files::{self, Access};
 
     #[test]
     fn time_counts_from_what_the_agent_last_knew_and_not_from_the_image() {

@@ -13,6 +13,7 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post};
 use axum::{Router, middleware};
+use fleet_device::clock;
 use serde::Deserialize;
 
 use super::actions::{ActionError, Actions, Repair};
@@ -24,7 +25,6 @@ use super::pages::{self, Outcome};
 use super::ssh_key::SshKey;
 use crate::core::Monotonic;
 use crate::page::web;
-use crate::platform::clock;
 use crate::platform::paths::Paths;
 
 pub(super) use bundles::{claim, install};

@@ -6,6 +6,7 @@ mod networkd;
 
 use std::path::PathBuf;
 
+use fleet_device::files;
 use fleet_protocol::UnitName;
 use fleet_protocol::trust::VerifiedRelease;
 use fleet_protocol::update::Slot;
@@ -22,7 +23,7 @@ use crate::platform::kept::{Hold, Kept, Written};
 use crate::platform::paths::Paths;
 use crate::platform::rauc::{Args, Mark, Progress, Rauc, RaucError};
 use crate::platform::systemd::{Systemd, SystemdError};
-use crate::platform::{booted, cmdline::CommandLine, files};
+use crate::platform::{booted, cmdline::CommandLine};
 use crate::support_bundle::command::{self, CommandError, Limits};
 
 pub(super) use networkd::reload_networks;

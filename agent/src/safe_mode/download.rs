@@ -7,12 +7,12 @@ use axum::body::{Body, Bytes};
 use axum::extract::State;
 use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse as _, Response};
+use fleet_device::clock;
 use tokio::sync::mpsc;
 
 use super::actions::Actions;
 use super::app::App;
 use super::pages;
-use crate::platform::clock;
 use crate::support_bundle::{self, BundleLimits, Contents};
 
 /// Reading only, so a GET; it needs a session all the same.

@@ -1,13 +1,16 @@
 //! What safe mode knows of the device: gathered piece by piece, each piece allowed to be missing.
 
-use fleet_protocol::update::Slot;
+use fleet_device::files;
+use fleet_protocol::update::{Slot, UpdateState};
 
 use crate::core::safe_mode::{Cause, Watch};
+use crate::core::update::Record;
 use crate::platform::booted::{self, ImageRelease};
 use crate::platform::cmdline::CommandLine;
+use crate::platform::kept::Kept;
 use crate::platform::paths::Paths;
 use crate::platform::rauc::SlotStatus;
-use crate::platform::{files, metrics, sysfs};
+use crate::platform::{metrics, sysfs};
 use crate::support_bundle::command::{self, Limits};
 
 /// Below this, the data partition counts as full.
@@ -123,7 +126,7 @@ pub(super) fn gather(paths: &Paths, slots: Result<Vec<SlotStatus>, String>) -> F
         slot: line.slot,
         slots,
         slots_problem,
-        update: update(paths),
+        update: last_update(paths).map(|state| crate::page::update_sentence(&state)),
         data,
         addresses: metrics::network(paths).addresses,
         board,
@@ -214,14 +217,9 @@ fn slot_lines(slots: &[SlotStatus], booted: Option<Slot>) -> Vec<SlotLine> {
 }
 
 /// The update engine's last state, from its own record.
-fn update(paths: &Paths) -> Option<String> {
-    let bytes =
-        files::read_limited(&paths.state().join("update.json"), booted::MAX_STATE_BYTES).ok()??;
-    let record: crate::core::update::Record = serde_json::from_slice(&bytes).ok()?;
-    record
-        .reports
-        .last()
-        .map(|report| crate::page::update_sentence(&report.state))
+pub(super) fn last_update(paths: &Paths) -> Option<UpdateState> {
+    let record: Record = Kept::update_record(paths).read().0?;
+    record.reports.last().map(|report| report.state.clone())
 }
 
 /// Warnings of this boot; where there are few, the end of the whole journal.

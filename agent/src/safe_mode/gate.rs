@@ -3,12 +3,12 @@
 use std::sync::Mutex;
 
 use axum::http::{HeaderMap, header};
+use fleet_device::files::{self, Access};
 
 use super::lockout::{Lockout, Tries};
 use super::pin::Pin;
 use super::session::{Sessions, Token};
 use crate::core::Monotonic;
-use crate::platform::files::{self, Access};
 use crate::platform::paths::Paths;
 
 const COOKIE: &str = "fleet_session";

@@ -3,13 +3,13 @@
 use askama::Template;
 use axum::http::StatusCode;
 use axum::response::Response;
+use fleet_device::clock;
 
 use super::actions::{ActionError, UsbBundle};
 use super::facts::Facts;
 use super::install::InstallState;
 use super::network::Trial;
 use crate::page::{bytes, duration, web};
-use crate::platform::clock;
 
 #[derive(Template)]
 #[template(path = "door.html")]

@@ -7,7 +7,8 @@
 
 use std::path::PathBuf;
 
-use crate::platform::files::{self, Access};
+use fleet_device::files::{self, Access};
+
 use crate::platform::paths::Paths;
 
 const DIGITS: usize = 8;

@@ -11,7 +11,8 @@ use std::io::Read as _;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
-use crate::platform::files::read_trimmed;
+use fleet_device::files::read_trimmed;
+
 use crate::platform::paths::Paths;
 
 /// USB, i8042 (PC keyboards, and those of virtual machines), the board itself.

@@ -5,6 +5,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use fleet_device::clock;
+use fleet_device::files::{self, Access};
 use fleet_protocol::command::LogLevel;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
@@ -19,10 +21,9 @@ use super::{network, pin, sign_of_life};
 use crate::core::Monotonic;
 use crate::core::safe_mode::{self, Event, Watch};
 use crate::page;
-use crate::platform::files::{self, Access};
 use crate::platform::framebuffer::Screen;
 use crate::platform::paths::Paths;
-use crate::platform::{booted, clock, reset, systemd};
+use crate::platform::{booted, reset, systemd};
 use fleet_cards::{Card, SafeModeCard};
 
 const TICK: Duration = Duration::from_millis(300);
@@ -36,7 +37,7 @@ const PIN_SHOWN_S: u64 = 120;
 /// # Errors
 /// Only when there is no runtime, no random numbers, or no signals: everything else is worked around.
 pub fn run(paths: &Paths, address: SocketAddr) -> anyhow::Result<()> {
-    fleet_logging::start("fleet-agent", LogLevel::Info);
+    fleet_device::logging::start("fleet-agent", LogLevel::Info);
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .max_blocking_threads(8)

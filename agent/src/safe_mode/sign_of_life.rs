@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use fleet_device::clock;
 use fleet_protocol::backoff::Backoff;
 use fleet_protocol::event::{Event, EventBatch, EventKind, Severity};
 use fleet_protocol::heartbeat::{ErrorCounts, Heartbeat, OperatingMode, ResetReason};
@@ -20,7 +21,7 @@ use crate::platform::cmdline::CommandLine;
 use crate::platform::key_chain::KeyChain;
 use crate::platform::metrics::{self, Meter};
 use crate::platform::paths::Paths;
-use crate::platform::{clock, sysfs};
+use crate::platform::sysfs;
 
 const INTERVAL: Duration = Duration::from_mins(1);
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(20);
@@ -113,7 +114,7 @@ impl Voice {
                 .as_ref()
                 .map_or(ResetReason::Unknown, |s| s.reset_reason),
             update: last.as_ref().map_or_else(
-                || last_state(paths).unwrap_or(UpdateState::Idle),
+                || facts::last_update(paths).unwrap_or(UpdateState::Idle),
                 |s| s.update.clone(),
             ),
             health: Vec::new(),
@@ -131,12 +132,6 @@ impl Voice {
 
 fn default_role() -> Option<RoleName> {
     "signage".parse().ok()
-}
-
-/// The update engine's last report.
-fn last_state(paths: &Paths) -> Option<UpdateState> {
-    let record: crate::core::update::Record = read_state(&paths.state().join("update.json"))?;
-    record.reports.last().map(|report| report.state.clone())
 }
 
 /// The way to the control plane, with the clock that its answers set.
@@ -203,8 +198,8 @@ fn random_id() -> Option<EventId> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::platform::files::{self, Access};
     use crate::platform::key_chain::tests::{IMAGE_KEY, NEXT_KEY, device_with_key_sets, key_set};
+    use fleet_device::files::{self, Access};
 
     fn voice(paths: &Paths) -> Voice {
         Voice {

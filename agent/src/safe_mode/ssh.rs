@@ -7,10 +7,11 @@
 
 use std::path::PathBuf;
 
+use fleet_device::clock;
+use fleet_device::files::{self, Access};
+
 use super::actions::{ActionError, SshOpened};
 use super::ssh_key::SshKey;
-use crate::platform::clock;
-use crate::platform::files::{self, Access};
 use crate::platform::paths::Paths;
 use crate::support_bundle::command::{self, Limits};
 

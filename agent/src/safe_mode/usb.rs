@@ -6,8 +6,9 @@
 
 use std::path::{Path, PathBuf};
 
+use fleet_device::files;
+
 use super::actions::UsbBundle;
-use crate::platform::files;
 use crate::platform::paths::Paths;
 use crate::support_bundle::command::{self, Limits};
 

@@ -257,7 +257,7 @@ fn thermal(paths: &Paths) -> Source {
     let mut names: Vec<PathBuf> = entries.map(|e| e.path()).collect();
     names.sort();
     for zone in names {
-        let read = |name: &str| crate::platform::files::read_trimmed(&zone.join(name));
+        let read = |name: &str| fleet_device::files::read_trimmed(&zone.join(name));
         if let (Some(kind), Some(value)) =
             (read("type"), read("temp").or_else(|| read("cur_state")))
         {

@@ -28,6 +28,8 @@ pub const PATIENCE: Duration = Duration::from_mins(3);
 pub struct State {
     pub enrolments: u32,
     pub refuse_enrolment: bool,
+    /// The device is told 401 whatever it asks, until it enrols again.
+    pub revoked: bool,
     pub heartbeats: Vec<Heartbeat>,
     pub reports: Vec<UpdateReport>,
     pub events: Vec<Event>,
@@ -59,7 +61,8 @@ impl State {
     fn refuses(&self, request: &Request) -> bool {
         let is_of = |pem: &String| Some(der(pem)) == request.certificate;
         let agent = self.heartbeats.last().map(|h| &h.booted.version);
-        (self.refuse_renewed && self.renewed.iter().any(is_of))
+        self.revoked
+            || (self.refuse_renewed && self.renewed.iter().any(is_of))
             || (self.refuse_version.is_some() && self.refuse_version.as_ref() == agent)
     }
 }
@@ -231,6 +234,7 @@ fn enroll(state: &mut State, pki: &Pki, request: &Request) -> Response {
     }
     let enrolment: EnrollRequest = parse(request);
     state.enrolments += 1;
+    state.revoked = false;
     let response = EnrollResponse {
         device_id: "dev_1".parse().unwrap(),
         tenant_id: "ten_default".parse().unwrap(),

@@ -121,7 +121,11 @@ impl Device {
     }
 
     pub fn provision(&self) {
-        let file = self.control.provision_file("one-time-secret");
+        self.provision_with("one-time-secret");
+    }
+
+    pub fn provision_with(&self, token: &str) {
+        let file = self.control.provision_file(token);
         let json = serde_json::to_string(&file).unwrap();
         self.write("boot/esp/fleet/provision.json", &json);
     }

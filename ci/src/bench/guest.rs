@@ -86,7 +86,7 @@ impl Bench {
         if dir.exists() {
             std::fs::remove_dir_all(&dir).context("removing an earlier measurement")?;
         }
-        let (fleet, vm) = self.template.resume(&self.kit, &self.tools, &dir)?;
+        let (fleet, vm) = self.template.resume(&self.kit, &self.tools, &dir, None)?;
         fleet.wait_online(SHORT)?;
         Ok(Subject {
             fleet,

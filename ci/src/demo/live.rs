@@ -45,10 +45,8 @@ impl End {
                 Some(format!("Committed: {version} runs from slot {slot}"))
             }
             (Self::TakenBack, _, Some(why)) if booted.version != *version => Some(format!(
-                "Rolled back by itself: {} runs from slot {} again, because {version} {}",
-                booted.version,
-                booted.slot,
-                reason(why)
+                "Rolled back by itself: {} runs from slot {} again, because of {version}: {why}",
+                booted.version, booted.slot,
             )),
             _ => None,
         }
@@ -190,7 +188,7 @@ impl<'a> Live<'a> {
                 detail: trial_detail(detail, *healthy_for_s, *window_s, self.serial),
             },
             UpdateState::RolledBack { version, why } => Shown {
-                step: format!("Given up, going back: {version} {}", reason(why)),
+                step: format!("Given up, going back: {version}: {why}"),
                 done: 100,
                 detail: last_line(self.serial),
             },
@@ -230,7 +228,7 @@ fn state_of(detail: &DeviceDetail, version: &Version) -> Option<UpdateState> {
         (Some(report), _) => Some(report),
         (None, beat) => beat,
     }
-    .filter(|state| version_of(state) == Some(version))
+    .filter(|state| state.version() == Some(version))
     .cloned()
 }
 
@@ -240,34 +238,7 @@ fn furthest(one: &UpdateState, other: &UpdateState) -> bool {
         UpdateState::Trial { healthy_for_s, .. } => *healthy_for_s,
         _ => 0,
     };
-    version_of(one) == version_of(other) && position(one) > position(other)
-}
-
-fn version_of(state: &UpdateState) -> Option<&Version> {
-    match state {
-        UpdateState::Idle => None,
-        UpdateState::Refused { version, .. } => version.as_ref(),
-        UpdateState::Deferred { version, .. }
-        | UpdateState::Installing { version, .. }
-        | UpdateState::RebootPending { version, .. }
-        | UpdateState::Trial { version, .. }
-        | UpdateState::Committed { version, .. }
-        | UpdateState::RolledBack { version, .. } => Some(version),
-    }
-}
-
-fn reason(why: &FailureReason) -> String {
-    match why {
-        FailureReason::Unhealthy { failed_checks } => {
-            format!("was not healthy ({})", failed_checks.join(", "))
-        }
-        FailureReason::DidNotBoot { attempts } => format!("did not boot in {attempts} attempts"),
-        FailureReason::InstallFailed { detail } => format!("could not be installed ({detail})"),
-        FailureReason::RootHashMismatch { .. } => "booted with another root hash".to_owned(),
-        FailureReason::VersionMismatch { found, .. } => format!("calls itself {found}"),
-        FailureReason::Crashed { reset } => format!("crashed ({reset})"),
-        FailureReason::RolledBackByOperator => "was taken back by hand".to_owned(),
-    }
+    one.version() == other.version() && position(one) > position(other)
 }
 
 /// What the serial line said last, fit for one line of a terminal.

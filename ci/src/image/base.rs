@@ -8,8 +8,8 @@ use std::path::{Component, Path, PathBuf};
 use anyhow::{Context, Result};
 
 use super::overlay::{Overlay, header};
-use super::{FILE_TIME, ImageBuilder};
-use crate::debian::Bootstrap;
+use super::{FILE_TIME, ImageBuilder, media};
+use crate::debian::{Bootstrap, Kind};
 
 const PACKAGES: &[&str] = &[
     "ca-certificates",
@@ -99,64 +99,92 @@ const UNWANTED: &[&str] = &[
     "vmlinuz*",
 ];
 
-/// A bootstrapped tarball.
+/// Whether a path of a tarball is to be in the root.
+type Choice = fn(&Path) -> bool;
+
+/// Bootstrapped tarballs.
 #[derive(Debug, Clone)]
 pub(super) struct Base {
-    pub(super) tar: PathBuf,
+    system: PathBuf,
+    media: PathBuf,
     pub(super) key: String,
 }
 
 impl ImageBuilder {
-    /// The tarball of the present package list, bootstrapped if it isn't there.
+    /// The tarballs of the present package lists, bootstrapped if they aren't there.
     pub(super) fn base(&self) -> Result<Base> {
-        let bootstrap = Bootstrap {
+        let system = Bootstrap {
+            kind: Kind::System,
             packages: PACKAGES.iter().map(ToString::to_string).collect(),
             excludes: EXCLUDES.iter().map(ToString::to_string).collect(),
             source_date_epoch: FILE_TIME,
         };
-        let key = bootstrap.key();
-        let tar = self.cache.join(format!("base-{key}.tar"));
+        let media = media::bootstrap();
+        Ok(Base {
+            system: self.tarball("base", &system, "Fetching the image's packages")?,
+            media: self.tarball("media", &media, "Fetching the player's libraries")?,
+            key: super::key_of([system.key(), media.key(), media::selection()]),
+        })
+    }
+
+    fn tarball(&self, name: &str, bootstrap: &Bootstrap, step: &'static str) -> Result<PathBuf> {
+        let tar = self.cache.join(format!("{name}-{}.tar", bootstrap.key()));
         if !tar.is_file() {
-            let step = self.progress.step("Fetching the image's packages");
-            bootstrap.build(&tar, &self.workspace.log_file("image-base"))?;
+            let step = self.progress.step(step);
+            let log = self.workspace.log_file(&format!("image-{name}"));
+            bootstrap.build(&tar, &log)?;
             step.done("");
         }
-        Ok(Base { tar, key })
+        Ok(tar)
     }
 }
 
 impl Base {
-    /// Copies what is wanted of the tarball, then `overlay` on top, as one tarball at `to`.
+    /// Copies what is wanted of the tarballs, then `overlay` on top, as one tarball at `to`.
     pub(super) fn write_root(&self, overlay: &Overlay, to: &Path) -> Result<()> {
         let out = File::create(to).with_context(|| format!("creating {}", to.display()))?;
         let mut out = tar::Builder::new(BufWriter::with_capacity(1 << 20, out));
-        let mut folders = BTreeSet::new();
-        for entry in self.open()?.entries().context("reading the base tarball")? {
-            let mut entry = entry.context("reading the base tarball")?;
-            let path = clean(&entry.path()?);
-            if is_unwanted(&path) || overlay.contains(&path) {
-                continue;
+        let mut there = BTreeSet::new();
+        let choices: [(&Path, Choice); 2] = [
+            (&self.system, |path| !is_unwanted(path)),
+            (&self.media, media::is_wanted),
+        ];
+        for (tarball, is_wanted) in choices {
+            for entry in open(tarball)?.entries().context("reading a tarball")? {
+                let mut entry = entry.context("reading a tarball")?;
+                let path = clean(&entry.path()?);
+                if !is_wanted(&path) || overlay.contains(&path) || !there.insert(path.clone()) {
+                    continue;
+                }
+                copy_entry(&mut entry, &path, &mut out)
+                    .with_context(|| format!("copying {}", path.display()))?;
             }
-            copy_entry(&mut entry, &path, &mut out, &mut folders)
-                .with_context(|| format!("copying {}", path.display()))?;
         }
-        overlay.append_to(&mut out, |folder| folders.contains(folder))?;
+        overlay.append_to(&mut out, |folder| there.contains(folder))?;
         out.into_inner().context("finishing the root tarball")?;
         Ok(())
     }
 
-    pub(super) fn open(&self) -> Result<tar::Archive<BufReader<File>>> {
-        let file =
-            File::open(&self.tar).with_context(|| format!("opening {}", self.tar.display()))?;
-        Ok(tar::Archive::new(BufReader::with_capacity(1 << 20, file)))
+    /// The installed system, with its kernel.
+    pub(super) fn open_system(&self) -> Result<tar::Archive<BufReader<File>>> {
+        open(&self.system)
     }
+
+    /// The player's libraries, of which [`media`] says what is wanted.
+    pub(super) fn open_media(&self) -> Result<tar::Archive<BufReader<File>>> {
+        open(&self.media)
+    }
+}
+
+fn open(tarball: &Path) -> Result<tar::Archive<BufReader<File>>> {
+    let file = File::open(tarball).with_context(|| format!("opening {}", tarball.display()))?;
+    Ok(tar::Archive::new(BufReader::with_capacity(1 << 20, file)))
 }
 
 fn copy_entry(
     entry: &mut tar::Entry<'_, impl std::io::Read>,
     path: &Path,
     out: &mut tar::Builder<impl std::io::Write>,
-    folders: &mut BTreeSet<PathBuf>,
 ) -> Result<()> {
     let from = entry.header();
     let mut to = header(from.entry_type(), from.mode()?, FILE_TIME, entry.size());
@@ -170,7 +198,6 @@ fn copy_entry(
                 out.append_data(&mut to, "./", std::io::empty())?;
                 return Ok(());
             }
-            folders.insert(path.to_owned());
             out.append_data(&mut to, path, std::io::empty())?;
         }
         tar::EntryType::Symlink => {
@@ -202,7 +229,7 @@ fn is_unwanted(path: &Path) -> bool {
 }
 
 /// Shell-like matching with `*` (also across slashes) and `[!x]`.
-fn matches_glob(pattern: &[u8], text: &[u8]) -> bool {
+pub(super) fn matches_glob(pattern: &[u8], text: &[u8]) -> bool {
     match pattern {
         [] => text.is_empty(),
         [b'*', rest @ ..] => (0..=text.len()).any(|skip| matches_glob(rest, &text[skip..])),

@@ -28,9 +28,9 @@ pub struct ImageArguments {
     /// Enrolment file for the EFI system partition.
     #[arg(long)]
     provision: Option<PathBuf>,
-    /// A ready fleet-agent instead of building one.
-    #[arg(long)]
-    agent: Option<PathBuf>,
+    /// A folder with ready programs for the device instead of building them.
+    #[arg(long, value_name = "FOLDER")]
+    programs: Option<PathBuf>,
     /// Also build a signed bundle (with the throw-away keys).
     #[arg(long, conflicts_with = "keyring")]
     bundle: bool,
@@ -61,7 +61,7 @@ pub fn run(workspace: &Workspace, arguments: &ImageArguments, progress: Progress
         built_at: builder.built_at()?,
         keyring: arguments.keyring.clone().unwrap_or(keys.ca.clone()),
         keyset: arguments.keyset.clone(),
-        agent: match &arguments.agent {
+        programs: match &arguments.programs {
             Some(path) => path.clone(),
             None => builder.build_programs()?,
         },

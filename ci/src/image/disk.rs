@@ -20,12 +20,12 @@ const ROOT_SIZE: u64 = 512 * MIB;
 const DATA_SIZE: u64 = 64 * MIB;
 
 /// GPT types. Only `data` is "Linux file system data", so that growing can't match another partition.
-const TYPE_ESP: &str = "c12a7328-f81f-11d2-ba4b-00a0c93ec93b";
-const TYPE_BOOT: &str = "f1ee7b00-7000-4000-8000-000000000001";
-const TYPE_ROOT: &str = "f1ee7b00-7000-4000-8000-000000000002";
-const TYPE_DATA: &str = "0fc63daf-8483-4772-8e79-3d69d8477de4";
+pub(crate) const TYPE_ESP: &str = "c12a7328-f81f-11d2-ba4b-00a0c93ec93b";
+pub(crate) const TYPE_BOOT: &str = "f1ee7b00-7000-4000-8000-000000000001";
+pub(crate) const TYPE_ROOT: &str = "f1ee7b00-7000-4000-8000-000000000002";
+pub(crate) const TYPE_DATA: &str = "0fc63daf-8483-4772-8e79-3d69d8477de4";
 
-const GRUB_MODULES: &[&str] = &[
+pub(crate) const GRUB_MODULES: &[&str] = &[
     "all_video",
     "boot",
     "configfile",

@@ -148,7 +148,11 @@ impl Kernel {
 fn unpack(base: &Base, aside: &Path) -> Result<String> {
     let modules = Path::new("usr/lib/modules");
     let mut release = None;
-    for entry in base.open()?.entries().context("reading the base tarball")? {
+    for entry in base
+        .open_system()?
+        .entries()
+        .context("reading the base tarball")?
+    {
         let mut entry = entry.context("reading the base tarball")?;
         let path = clean(&entry.path()?);
         let to = if let Ok(below) = path.strip_prefix(modules) {

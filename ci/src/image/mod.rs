@@ -13,6 +13,7 @@ mod command;
 mod disk;
 mod initrd;
 mod kernel;
+mod media;
 mod overlay;
 mod release;
 mod reproducible;
@@ -33,8 +34,18 @@ use crate::progress::Progress;
 use crate::tools::ToolTree;
 use crate::workspace::Workspace;
 
+/// What the product image has in common with this one: `cargo xtask yocto check` compares them.
+pub(crate) mod layout {
+    pub(crate) use super::disk::{GRUB_MODULES, TYPE_BOOT, TYPE_DATA, TYPE_ESP, TYPE_ROOT};
+    pub(crate) use super::overlay::overlay_paths;
+    pub(crate) use super::release::{SALT, UUID as ROOT_UUID};
+}
+
 /// Which hardware the bundles are for.
 pub const COMPATIBLE: &str = "fleet-qemux86-64";
+
+/// What runs on a device, each a package and its program.
+const PROGRAMS: &[&str] = &["fleet-agent", "fleet-player"];
 
 /// The time of every file in an image, so that only content makes a difference: 2026-01-01.
 const FILE_TIME: u64 = 1_767_225_600;
@@ -72,20 +83,20 @@ impl ImageBuilder {
         self.workspace.fleet_dir().join("images").join(name)
     }
 
-    /// Builds the agent for the device, and returns where it is.
+    /// Builds the device's programs, and returns where they are.
     ///
     /// # Errors
-    /// When it does not compile; cargo's messages go to the log.
+    /// When one does not compile; cargo's messages go to the log.
     pub fn build_programs(&self) -> Result<PathBuf> {
-        let step = self.progress.step("Building fleet-agent");
-        let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-        let mut command = process::command(cargo);
+        let step = self.progress.step("Building fleet-agent and fleet-player");
+        let mut command = process::cargo();
         command
-            .args(["build", "--release", "--locked", "--package", "fleet-agent"])
+            .args(["build", "--release", "--locked"])
+            .args(PROGRAMS.iter().flat_map(|name| ["--package", name]))
             .current_dir(self.workspace.root());
-        process::run_logged(&mut command, &self.workspace.log_file("build-agent"))?;
+        process::run_logged(&mut command, &self.workspace.log_file("build-programs"))?;
         step.done("");
-        Ok(self.workspace.target().join("release/fleet-agent"))
+        Ok(self.workspace.target().join("release"))
     }
 }
 

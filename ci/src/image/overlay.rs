@@ -2,7 +2,7 @@
 //!
 //! Invariant: everything is owned by root; a mode is 0755 or 0644 (by the executable bit) unless said otherwise.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::Write;
 use std::os::unix::fs::PermissionsExt as _;
@@ -209,6 +209,11 @@ pub(super) fn header(kind: tar::EntryType, mode: u32, mtime: u64, size: u64) -> 
     header.set_uid(0);
     header.set_gid(0);
     header
+}
+
+/// The paths of everything that the layer's recipes install.
+pub(crate) fn overlay_paths(layer: &Path) -> Result<BTreeSet<PathBuf>> {
+    Ok(Overlay::of_layer(layer)?.nodes.into_keys().collect())
 }
 
 fn sorted(dir: &Path) -> Result<Vec<PathBuf>> {

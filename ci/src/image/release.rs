@@ -8,14 +8,15 @@ use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
 use super::base::Base;
+use super::media;
 use super::overlay::Overlay;
 use super::variant::{Access, Variant};
-use super::{COMPATIBLE, ImageBuilder, key_of, sha256_file};
+use super::{COMPATIBLE, ImageBuilder, PROGRAMS, key_of, sha256_file};
 use crate::process;
 
 /// Fixed, so that unchanged blocks have unchanged hashes.
-const SALT: &str = "666c656574000000000000000000000000000000000000000000000000000000";
-const UUID: &str = "f1ee7000-0000-4000-8000-000000000001";
+pub(crate) const SALT: &str = "666c656574000000000000000000000000000000000000000000000000000000";
+pub(crate) const UUID: &str = "f1ee7000-0000-4000-8000-000000000001";
 pub(super) const BLOCK: u64 = 4096;
 
 /// What goes into a release.
@@ -29,8 +30,8 @@ pub struct ReleaseInputs {
     pub keyring: PathBuf,
     /// The first key set for release metadata; without one the device accepts no update.
     pub keyset: Option<PathBuf>,
-    /// The agent's program, from [`ImageBuilder::build_programs`].
-    pub agent: PathBuf,
+    /// The folder with the device's programs, from [`ImageBuilder::build_programs`].
+    pub programs: PathBuf,
     pub variant: Variant,
     pub access: Access,
     /// Further files by their path in the root, such as a payload that makes releases differ.
@@ -106,7 +107,8 @@ impl ImageBuilder {
     pub(super) fn release_into(&self, inputs: &ReleaseInputs, dir: &Path) -> Result<Release> {
         let base = self.base()?;
         let kernel = self.kernel(&base)?;
-        let overlay = self.overlay(inputs)?;
+        let mut overlay = self.overlay(inputs)?;
+        overlay.add_file(media::REGISTRY, self.media_registry(&base)?, 0o644);
         let command_line = self.command_line()?;
         let inputs_key = key_of([
             base.key.as_bytes(),
@@ -128,7 +130,6 @@ impl ImageBuilder {
             fs::remove_dir_all(dir).with_context(|| format!("removing {}", dir.display()))?;
         }
         fs::create_dir_all(dir).with_context(|| format!("creating {}", dir.display()))?;
-        let mut overlay = overlay;
         kernel.add_modules(&mut overlay)?;
         let rootfs = dir.join("rootfs.img");
         step.update("root file system");
@@ -163,7 +164,10 @@ impl ImageBuilder {
             |path: &Path| fs::read(path).with_context(|| format!("reading {}", path.display()));
         let mut overlay = Overlay::of_layer(&self.workspace.layer())?;
         overlay.fill_in()?;
-        overlay.add_file("usr/bin/fleet-agent", read(&inputs.agent)?, 0o755);
+        for name in PROGRAMS {
+            let program = read(&inputs.programs.join(name))?;
+            overlay.add_file(format!("usr/bin/{name}"), program, 0o755);
+        }
         overlay.add_file("usr/lib/rauc/keyring.pem", read(&inputs.keyring)?, 0o644);
         if let Some(keyset) = &inputs.keyset {
             overlay.add_file("usr/share/fleet/keyset.json", read(keyset)?, 0o644);

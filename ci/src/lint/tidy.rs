@@ -25,16 +25,16 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("fleet-protocol", &[]),
     ("fleet-schedule", &["fleet-protocol"]),
     ("fleet-cards", &[]),
-    ("fleet-logging", &["fleet-protocol"]),
+    ("fleet-device", &["fleet-protocol"]),
     (
         "fleet-agent",
-        &["fleet-cards", "fleet-logging", "fleet-protocol"],
+        &["fleet-cards", "fleet-device", "fleet-protocol"],
     ),
     (
         "fleet-player",
         &[
             "fleet-cards",
-            "fleet-logging",
+            "fleet-device",
             "fleet-protocol",
             "fleet-schedule",
         ],

@@ -13,44 +13,21 @@ use crate::workspace::Workspace;
 const FOREIGN: &[&str] = &[
     "is not executable: No such file",
     "Command /usr/bin/fleet-agent is not executable",
+    "Command /usr/bin/fleet-control is not executable",
+    "Command /usr/bin/fleet-player is not executable",
     "Failed to create ",
 ];
 
 /// Programs that take bytes from outside.
-const EXPOSED: &[&str] = &["fleet-agent.service", "fleet-safe-mode.service"];
+const EXPOSED: &[&str] = &[
+    "fleet-agent.service",
+    "fleet-player.service",
+    "fleet-safe-mode.service",
+];
 /// Of `systemd-analyze security`, in tenths: 0 is confined, 100 is not.
 const MOST_EXPOSED: u32 = 30;
 
 pub(super) fn run(workspace: &Workspace, tools: &ToolTree) -> Result<Outcome> {
-    verify(workspace, tools)?;
-    for name in EXPOSED {
-        confined(workspace, tools, name)?;
-    }
-    Ok(Outcome::Clean)
-}
-
-fn confined(workspace: &Workspace, tools: &ToolTree, name: &str) -> Result<()> {
-    let all = super::files(&workspace.layer())?;
-    let unit = all
-        .iter()
-        .find(|path| path.ends_with(name))
-        .with_context(|| format!("{name} is not in the layer"))?;
-    let mut command = tools.command("systemd-analyze");
-    command
-        .args(["security", "--offline=true", "--no-pager"])
-        .arg(format!("--threshold={MOST_EXPOSED}"))
-        .arg(unit);
-    process::run_logged(&mut command, &workspace.log_file("lint-security")).with_context(|| {
-        format!(
-            "{name} is more exposed than {}.{}",
-            MOST_EXPOSED / 10,
-            MOST_EXPOSED % 10
-        )
-    })
-}
-
-/// Parses our units with systemd's own checker. What refers to programs of the device's root is left out.
-fn verify(workspace: &Workspace, tools: &ToolTree) -> Result<()> {
     let all = super::files(&workspace.layer())?;
     let ours: Vec<&PathBuf> = all
         .iter()
@@ -60,6 +37,35 @@ fn verify(workspace: &Workspace, tools: &ToolTree) -> Result<()> {
         })
         .filter(|path| !path.is_symlink())
         .collect();
+    verify(tools, &ours)?;
+    for name in EXPOSED {
+        let unit = all.iter().find(|path| path.ends_with(name));
+        let unit = unit.with_context(|| format!("{name} is not in the layer"))?;
+        confined(workspace, tools, unit, MOST_EXPOSED)?;
+    }
+    Ok(Outcome::Clean)
+}
+
+/// That the unit's exposure is at most this, in tenths.
+pub(super) fn confined(
+    workspace: &Workspace,
+    tools: &ToolTree,
+    unit: &Path,
+    most: u32,
+) -> Result<()> {
+    let mut command = tools.command("systemd-analyze");
+    command
+        .args(["security", "--offline=true", "--no-pager"])
+        .arg(format!("--threshold={most}"))
+        .arg(unit);
+    process::run_logged(&mut command, &workspace.log_file("lint-security")).with_context(|| {
+        let (name, whole, tenths) = (unit.display(), most / 10, most % 10);
+        format!("{name} is more exposed than {whole}.{tenths}")
+    })
+}
+
+/// Parses units with systemd's own checker. What refers to programs of the machine that they are for is left out.
+pub(super) fn verify(tools: &ToolTree, ours: &[&PathBuf]) -> Result<()> {
     let folders: std::collections::BTreeSet<&Path> =
         ours.iter().filter_map(|path| path.parent()).collect();
     let path: Vec<String> = folders
@@ -71,7 +77,7 @@ fn verify(workspace: &Workspace, tools: &ToolTree) -> Result<()> {
     command
         .env("SYSTEMD_UNIT_PATH", format!("{}:", path.join(":")))
         .args(["verify", "--man=no", "--recursive-errors=no"])
-        .args(&ours);
+        .args(ours);
     let output = command.output().context("starting systemd-analyze")?;
     let said = String::from_utf8_lossy(&output.stderr);
     let complaints: Vec<&str> = said

@@ -63,7 +63,9 @@ impl Worker {
         if self.dir.exists() {
             std::fs::remove_dir_all(&self.dir).context("removing an earlier device")?;
         }
-        let (fleet, vm) = self.template.resume(&self.kit, &self.tools, &self.dir)?;
+        let (fleet, vm) = self
+            .template
+            .resume(&self.kit, &self.tools, &self.dir, None)?;
         let mut soaked = Soaked {
             fleet,
             vm,

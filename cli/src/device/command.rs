@@ -1,18 +1,23 @@
-//! `fleet device command`: one command to one device, and, if asked, its result.
+//! `fleet device command`: one command to one device's agent or player, and, if asked, its result.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use clap::{Args, Subcommand};
 use fleet_protocol::command::{
-    CommandKind, CommandOutcome, CommandStatus, CommandView, CreateCommand, LogLevel,
+    CommandKind, CommandOutcome, CommandStatus, CommandView, CreateCommand, Kind, LogLevel,
 };
-use fleet_protocol::device::Page;
-use fleet_protocol::{CommandId, UnitName, Version};
+use fleet_protocol::device::{DeviceDetail, Page};
+use fleet_protocol::player::PlayerCommandKind;
+use fleet_protocol::{CommandId, DeviceId, UnitName, Version};
 
 use super::resolve;
 use crate::client::Client;
 use crate::error::{CommandError, Result};
 use crate::output::{Output, Tone, printable};
+use crate::store::{Access, Existing};
 use crate::text::parse_duration;
 use crate::{clock, store};
 
@@ -64,7 +69,7 @@ pub enum What {
         set: Vec<String>,
         /// A JSON object of changes
         #[arg(long, value_name = "FILE", conflicts_with = "set")]
-        file: Option<std::path::PathBuf>,
+        file: Option<PathBuf>,
     },
     /// Poll everything now
     Refresh,
@@ -74,11 +79,42 @@ pub enum What {
     },
     /// Take a command back that the device has not fetched yet
     Cancel { command: CommandId },
+    /// To the player: one of its own commands
+    Player {
+        #[command(subcommand)]
+        what: PlayerWhat,
+    },
     /// Show a card on the screen that says which device this is
     Identify {
         #[arg(long, default_value = "30s", value_parser = parse_duration, value_name = "DURATION")]
         duration: Duration,
     },
+}
+
+#[derive(Debug, Subcommand)]
+pub enum PlayerWhat {
+    /// Ask for what is to be shown, now
+    Refresh,
+    /// Begin the playlist anew
+    Replay,
+    /// Remove files that nothing names; with --all, every file
+    ClearCache {
+        #[arg(long)]
+        all: bool,
+    },
+    /// Start the player anew; the picture stays
+    Restart,
+    LogLevel {
+        #[arg(value_parser = log_level)]
+        level: LogLevel,
+    },
+    /// Write what is on the glass to a JPEG file; waits for it
+    Screenshot {
+        #[arg(default_value = "screen.jpg")]
+        file: PathBuf,
+    },
+    /// What was sent to the player
+    List,
 }
 
 fn log_level(text: &str) -> Result<LogLevel, String> {
@@ -89,31 +125,115 @@ fn log_level(text: &str) -> Result<LogLevel, String> {
 pub(super) fn run(args: CommandArgs, client: &Client, output: Output) -> Result<()> {
     let id = resolve(client, &args.device)?;
     let path = format!("/v1/devices/{id}/commands");
-    let Some(what) = args.what else {
-        let page: Page<CommandView> = client.get(&path)?;
-        output.result(&page, |p| list_text(&p.items, output));
-        return Ok(());
-    };
-    if let What::Cancel { command } = what {
-        let path = format!("{path}/{command}/cancel");
-        let view: CommandView = client.post(&path, &serde_json::json!({}))?;
-        output.result(&view, |v| show(v, output));
-        return Ok(());
+    let after = After::of(&args);
+    match args.what {
+        None => list::<CommandKind>(client, &path, output),
+        Some(What::Cancel { command }) => {
+            let path = format!("{path}/{command}/cancel");
+            let view: CommandView = client.post(&path, &serde_json::json!({}))?;
+            output.result(&view, |v| show(v, output));
+            Ok(())
+        }
+        Some(What::Player { what }) => to_player(client, &id, what, after, output),
+        Some(what) => {
+            let view = send(client, &path, kind(what)?, after)?;
+            output.result(&view, |v| show(v, output));
+            ended(&view, after.wait)
+        }
     }
+}
+
+/// What is to become of a command once it is sent.
+#[derive(Debug, Clone, Copy)]
+struct After {
+    wait: bool,
+    timeout: Duration,
+    expires: Duration,
+}
+
+impl After {
+    fn of(args: &CommandArgs) -> Self {
+        Self {
+            wait: args.wait,
+            timeout: args.timeout,
+            expires: args.expires,
+        }
+    }
+}
+
+fn list<K: Kind>(client: &Client, path: &str, output: Output) -> Result<()> {
+    let page: Page<CommandView<K>> = client.get(path)?;
+    output.result(&page, |p| list_text(&p.items, output));
+    Ok(())
+}
+
+fn send<K: Kind>(client: &Client, path: &str, kind: K, after: After) -> Result<CommandView<K>> {
     let request = CreateCommand {
-        kind: kind(what)?,
-        expires_in_seconds: Some(args.expires.as_secs()),
+        kind,
+        expires_in_seconds: Some(after.expires.as_secs()),
     };
-    let mut view: CommandView = client.post(&path, &request)?;
-    if args.wait {
-        view = wait(client, &path, view, args.timeout)?;
+    let view = client.post(path, &request)?;
+    if after.wait {
+        wait(client, path, view, after.timeout)
+    } else {
+        Ok(view)
     }
+}
+
+fn to_player(
+    client: &Client,
+    id: &DeviceId,
+    what: PlayerWhat,
+    after: After,
+    output: Output,
+) -> Result<()> {
+    let device: DeviceDetail = client.get(&format!("/v1/devices/{id}"))?;
+    let path = format!(
+        "/v1/venues/{}/devices/{id}/commands",
+        device.device.venue_id
+    );
+    let kind = match what {
+        PlayerWhat::List => return list::<PlayerCommandKind>(client, &path, output),
+        PlayerWhat::Screenshot { file } => {
+            let after = After {
+                wait: true,
+                ..after
+            };
+            let view = send(client, &path, PlayerCommandKind::TakeScreenshot, after)?;
+            ended(&view, true)?;
+            let (access, existing) = (Access::Everyone, Existing::Replace);
+            store::write(&file, &picture(&view)?, access, existing)?;
+            output.result(&view, |_| format!("The screen is in {}\n", file.display()));
+            return Ok(());
+        }
+        PlayerWhat::Refresh => PlayerCommandKind::RequestManifestRefresh,
+        PlayerWhat::Replay => PlayerCommandKind::RestartPlaybackLoop,
+        PlayerWhat::ClearCache { all: false } => PlayerCommandKind::ClearCacheUnused,
+        PlayerWhat::ClearCache { all: true } => PlayerCommandKind::ClearCacheAll,
+        PlayerWhat::Restart => PlayerCommandKind::RebootApp,
+        PlayerWhat::LogLevel { level } => PlayerCommandKind::SetLogLevel { level },
+    };
+    let view = send(client, &path, kind, after)?;
     output.result(&view, |v| show(v, output));
-    ended(&view, args.wait)
+    ended(&view, after.wait)
+}
+
+/// The JPEG that a player answered with.
+fn picture(view: &CommandView<PlayerCommandKind>) -> Result<Vec<u8>> {
+    let output = view
+        .result
+        .as_ref()
+        .and_then(|result| result.output.as_ref());
+    let text = output.and_then(|output| output.get("base64")?.as_str());
+    let jpeg = text.and_then(|text| STANDARD.decode(text).ok());
+    jpeg.ok_or_else(|| {
+        CommandError::failed("the player's answer holds no picture")
+            .hint("is its release as new as this command? fleet device show DEVICE")
+    })
 }
 
 /// Whether the command came to a good end, as far as was waited for it.
-fn ended(view: &CommandView, waited: bool) -> Result<()> {
+fn ended<K>(view: &CommandView<K>, waited: bool) -> Result<()> {
     match &view.result {
         Some(result) if result.outcome != CommandOutcome::Succeeded => Err(CommandError::failed(
             format!("the command did not succeed: {}", printable(&result.detail)),
@@ -153,7 +273,7 @@ fn kind(what: What) -> Result<CommandKind> {
                 None => changes(&set)?,
             },
         },
-        What::Cancel { .. } => {
+        What::Cancel { .. } | What::Player { .. } => {
             return Err(CommandError::usage("a device is not told to take back")
                 .hint("take a command back with `fleet device command DEVICE cancel COMMAND`"));
         }
@@ -196,12 +316,12 @@ fn changes(set: &[String]) -> Result<serde_json::Map<String, serde_json::Value>>
     Ok(root)
 }
 
-fn wait(
+fn wait<K: Kind>(
     client: &Client,
     path: &str,
-    mut view: CommandView,
+    mut view: CommandView<K>,
     limit: Duration,
-) -> Result<CommandView> {
+) -> Result<CommandView<K>> {
     let mut waited = Duration::ZERO;
     let step = Duration::from_secs(1);
     loop {
@@ -222,7 +342,7 @@ fn wait(
         }
         clock::pause(step);
         waited += step;
-        let page: Page<CommandView> = client.get(&format!("{path}?limit=200"))?;
+        let page: Page<CommandView<K>> = client.get(&format!("{path}?limit=200"))?;
         view = page
             .items
             .into_iter()
@@ -234,7 +354,7 @@ fn wait(
     }
 }
 
-fn status(view: &CommandView, output: Output) -> String {
+fn status<K>(view: &CommandView<K>, output: Output) -> String {
     match &view.result {
         Some(result) => {
             let tone = if result.outcome == CommandOutcome::Succeeded {
@@ -248,7 +368,7 @@ fn status(view: &CommandView, output: Output) -> String {
     }
 }
 
-fn show(view: &CommandView, output: Output) -> String {
+fn show<K: Kind>(view: &CommandView<K>, output: Output) -> String {
     let detail = view
         .result
         .as_ref()
@@ -261,7 +381,7 @@ fn show(view: &CommandView, output: Output) -> String {
     )
 }
 
-fn list_text(commands: &[CommandView], output: Output) -> String {
+fn list_text<K: Kind>(commands: &[CommandView<K>], output: Output) -> String {
     if commands.is_empty() {
         return "No commands were sent to this device.\n".to_owned();
     }

@@ -1,14 +1,18 @@
-//! `fleet device revoke`, `restore`, `rename`: whether a device is let in, and what people call it.
-
-use std::io::IsTerminal as _;
+//! `fleet device revoke`, `restore`, `rename`, `move`, `orient`: whether a device is let in, what people call it, and
+//! where and how its screen hangs.
 
 use clap::Args;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use fleet_protocol::device::{ChangeDevice, DeviceDetail, DeviceView};
+use fleet_protocol::player::Orientation;
 
 use super::resolve;
+use crate::ask;
 use crate::client::Client;
-use crate::error::{CommandError, Result};
+use crate::error::Result;
+use crate::name::label;
 use crate::output::{Output, printable};
+use crate::venue;
 
 #[derive(Debug, Args)]
 pub struct RevokeArgs {
@@ -22,7 +26,11 @@ pub struct RevokeArgs {
 pub(super) fn revoke(args: &RevokeArgs, client: &Client, output: Output) -> Result<()> {
     let id = resolve(client, &args.device)?;
     if !args.yes {
-        confirm(&args.device)?;
+        let question = format!(
+            "Revoke {}? It gets no commands and no updates from then on.",
+            args.device
+        );
+        ask::confirm(&question, "give --yes to revoke without being asked")?;
     }
     client.delete(&format!("/v1/devices/{id}"))?;
     let detail: DeviceDetail = client.get(&format!("/v1/devices/{id}"))?;
@@ -33,22 +41,6 @@ pub(super) fn revoke(args: &RevokeArgs, client: &Client, output: Output) -> Resu
         )
     });
     Ok(())
-}
-
-fn confirm(device: &str) -> Result<()> {
-    let hint = "give --yes to revoke without being asked";
-    if !std::io::stdin().is_terminal() {
-        return Err(CommandError::usage("nobody is there to confirm").hint(hint));
-    }
-    eprint!("Revoke {device}? It gets no commands and no updates from then on. [y/N] ");
-    let mut answer = String::new();
-    std::io::stdin()
-        .read_line(&mut answer)
-        .map_err(|e| CommandError::io("cannot read the answer", e))?;
-    if matches!(answer.trim(), "y" | "Y" | "yes") {
-        return Ok(());
-    }
-    Err(CommandError::new(crate::error::Kind::Interrupted, "not confirmed").hint(hint))
 }
 
 pub(super) fn restore(device: &str, client: &Client, output: Output) -> Result<()> {
@@ -63,13 +55,103 @@ pub(super) fn restore(device: &str, client: &Client, output: Output) -> Result<(
 }
 
 pub(super) fn rename(device: &str, name: &str, client: &Client, output: Output) -> Result<()> {
-    let id = resolve(client, device)?;
     let change = ChangeDevice {
-        name: name.to_owned(),
+        name: Some(name.to_owned()),
+        ..ChangeDevice::default()
     };
-    let view: DeviceView = client.patch(&format!("/v1/devices/{id}"), &change)?;
+    let view = change_device(device, &change, client)?;
     output.result(&view, |v| {
-        format!("{id} is called {} now\n", printable(&v.name))
+        format!("{} is called {} now\n", v.device_id, printable(&v.name))
     });
     Ok(())
+}
+
+pub(super) fn relocate(device: &str, venue: &str, client: &Client, output: Output) -> Result<()> {
+    let change = ChangeDevice {
+        venue_id: Some(venue::resolve(venue, client)?),
+        ..ChangeDevice::default()
+    };
+    let view = change_device(device, &change, client)?;
+    output.result(&view, |v| {
+        let called = label(&v.name, v.device_id.as_str());
+        format!(
+            "{called} is in {} now, and in none of its groups yet\n",
+            v.venue_id
+        )
+    });
+    Ok(())
+}
+
+pub(super) fn orient(
+    device: &str,
+    orientation: Orientation,
+    client: &Client,
+    output: Output,
+) -> Result<()> {
+    let change = ChangeDevice {
+        orientation: Some(orientation),
+        ..ChangeDevice::default()
+    };
+    let view = change_device(device, &change, client)?;
+    output.result(&view, |v| {
+        let called = label(&v.name, v.device_id.as_str());
+        format!("{called} hangs {} now\n", orientation_name(v.orientation))
+    });
+    Ok(())
+}
+
+fn change_device(device: &str, change: &ChangeDevice, client: &Client) -> Result<DeviceView> {
+    let id = resolve(client, device)?;
+    client.patch(&format!("/v1/devices/{id}"), change)
+}
+
+const ORIENTATIONS: [(&str, Orientation); 4] = [
+    ("landscape", Orientation::Landscape),
+    ("portrait", Orientation::Portrait),
+    ("landscape-flipped", Orientation::LandscapeFlipped),
+    ("portrait-flipped", Orientation::PortraitFlipped),
+];
+
+pub(super) fn orientation_name(orientation: Orientation) -> &'static str {
+    let mut named = ORIENTATIONS.iter();
+    named
+        .find(|(_, one)| *one == orientation)
+        .map_or("?", |(name, _)| name)
+}
+
+/// Takes the four names, which help and completions know too.
+pub(super) fn orientation() -> impl TypedValueParser<Value = Orientation> {
+    PossibleValuesParser::new(ORIENTATIONS.map(|(name, _)| name)).map(|text| {
+        let mut named = ORIENTATIONS.iter();
+        named
+            .find(|(name, _)| *name == text)
+            .map(|(_, orientation)| *orientation)
+            .expect("one of the four names")
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_screen_hangs_in_one_of_four_ways() {
+        for (name, orientation) in ORIENTATIONS {
+            assert_eq!(orientation_name(orientation), name);
+        }
+        let names: Vec<String> = orientation()
+            .possible_values()
+            .unwrap()
+            .map(|value| value.get_name().to_owned())
+            .collect();
+        assert_eq!(
+            names,
+            [
+                "landscape",
+                "portrait",
+                "landscape-flipped",
+                "portrait-flipped"
+            ]
+        );
+    }
 }

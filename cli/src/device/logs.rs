@@ -10,10 +10,11 @@ use fleet_protocol::EventId;
 use fleet_protocol::device::{Page, SupportBundleView};
 use fleet_protocol::event::{Event, Severity};
 
-use super::{BundleArgs, encode, resolve};
-use crate::client::Client;
+use super::{BundleArgs, resolve};
+use crate::client::{Client, encode};
 use crate::error::{CommandError, Kind, Result};
 use crate::output::{Output, Tone, human_bytes, printable};
+use crate::text::wire_name;
 use crate::{clock, store};
 
 #[derive(Debug, Args)]
@@ -77,7 +78,6 @@ fn line(event: &Event, output: Output) -> String {
         Severity::Warning => ("warning", Tone::Busy),
         Severity::Error => ("error  ", Tone::Bad),
     };
-    let kind = serde_json::to_value(&event.event_type).expect("plain data");
     let payload = match &event.payload {
         serde_json::Value::Null => String::new(),
         payload => printable(&payload.to_string()),
@@ -86,7 +86,7 @@ fn line(event: &Event, output: Output) -> String {
         "{} {} {} {payload}\n",
         event.event_time_utc.strftime("%Y-%m-%d %H:%M:%S"),
         output.paint(tone, word),
-        printable(kind.as_str().unwrap_or("?")),
+        printable(&wire_name(&event.event_type)),
     )
 }
 

@@ -1,9 +1,5 @@
 //! `fleet release publish`: key sets, then the bundle, then the release; each only if missing.
 
-use std::fs::File;
-use std::io::{Seek as _, SeekFrom};
-use std::time::Duration;
-
 use fleet_protocol::device::Page;
 use fleet_protocol::release::{BundleUpload, CreateRelease, ReleaseView, SetReleaseStatus};
 use fleet_protocol::trust::{Envelope, KeySetError, ReleaseMetadata, TrustedKeys};
@@ -11,14 +7,11 @@ use fleet_protocol::trust::{Envelope, KeySetError, ReleaseMetadata, TrustedKeys}
 use super::metadata::{self, Signers};
 use super::{PublishArgs, Published};
 use crate::client::Client;
-use crate::error::{CommandError, Kind, Result};
+use crate::error::{CommandError, Result};
 use crate::keys::{self, KeyFolder};
 use crate::output::Output;
+use crate::resume::Upload;
 use crate::{clock, store};
-
-/// Tries without any progress before giving up, and the growing pause between them.
-const TRIES: u32 = 5;
-const PAUSE: Duration = Duration::from_millis(500);
 
 pub(super) fn publish(args: &PublishArgs, client: &Client, output: Output) -> Result<Published> {
     let folder = KeyFolder::open(&args.keys.keys).ok();
@@ -63,13 +56,18 @@ pub(super) fn publish(args: &PublishArgs, client: &Client, output: Output) -> Re
     let bundle_path = format!("/v1/bundles/{}", metadata.bundle.sha256);
     let bundle_uploaded = !client.exists(&bundle_path)?;
     if bundle_uploaded {
-        upload(
-            args,
+        let size_bytes = metadata.bundle.size_bytes;
+        let upload = Upload {
             client,
-            &bundle_path,
-            metadata.bundle.size_bytes,
-            output,
-        )?;
+            file: &args.bundle,
+            to: &bundle_path,
+            size_bytes,
+        };
+        upload.run(&output.byte_bar(size_bytes, "Uploading"), output, || {
+            // More than there is to send: another file is there under this name's digest.
+            let first = arrived(client, &bundle_path)?;
+            Ok(Some(if first < size_bytes { first } else { 0 }))
+        })?;
     }
     let request = CreateRelease {
         metadata: envelope,
@@ -154,47 +152,6 @@ fn same_release(a: &ReleaseMetadata, b: &ReleaseMetadata) -> bool {
     a.not_after = b.not_after;
     a.bundle.file_name.clone_from(&b.bundle.file_name);
     a == *b
-}
-
-/// Sends the bundle; a connection that breaks is gone on with where it broke.
-fn upload(
-    args: &PublishArgs,
-    client: &Client,
-    path: &str,
-    size: u64,
-    output: Output,
-) -> Result<()> {
-    let fail = |e| CommandError::io(format!("cannot read {}", args.bundle.display()), e);
-    let mut file = File::open(&args.bundle).map_err(fail)?;
-    let bar = output.byte_bar(size, "Uploading");
-    let (mut reached, mut tries) = (0, 0);
-    let result = loop {
-        let sent = arrived(client, path).and_then(|first| {
-            if first > reached {
-                (reached, tries) = (first, 0);
-            }
-            // More than there is to send: another file is there under this name's digest.
-            let first = if first < size { first } else { 0 };
-            file.seek(SeekFrom::Start(first)).map_err(fail)?;
-            bar.set_position(first);
-            client.upload(path, first, size, &mut bar.wrap_read(&mut file))
-        });
-        match sent {
-            Err(error) if error.kind == Kind::Unreachable && tries < TRIES => {
-                tries += 1;
-                bar.suspend(|| {
-                    output.note(&format!("The upload broke off ({error}); going on with it"));
-                });
-                clock::pause(PAUSE * tries);
-            }
-            result => break result,
-        }
-    };
-    bar.finish_and_clear();
-    result.map_err(|error| match error.kind {
-        Kind::Unreachable => error.hint("what has arrived is kept: the same command goes on there"),
-        _ => error,
-    })
 }
 
 /// How many bytes of it the control plane has.

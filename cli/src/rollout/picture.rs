@@ -158,8 +158,8 @@ fn member_lines(view: &RolloutView, output: Output) -> Vec<String> {
 pub(crate) fn progress(state: &UpdateState) -> String {
     match state {
         UpdateState::Idle => "idle".to_owned(),
-        UpdateState::Deferred { why, .. } => format!("deferred: {}", reason(why)),
-        UpdateState::Refused { why, .. } => format!("refused: {}", reason(why)),
+        UpdateState::Deferred { why, .. } => format!("deferred: {why}"),
+        UpdateState::Refused { why, .. } => format!("refused: {why}"),
         UpdateState::Installing {
             slot,
             percent,
@@ -175,29 +175,8 @@ pub(crate) fn progress(state: &UpdateState) -> String {
         } => format!("on trial in {slot}: healthy for {healthy_for_s} of {window_s} s"),
         UpdateState::Committed { version, slot } => format!("committed {version} in {slot}"),
         UpdateState::RolledBack { version, why } => {
-            format!("rolled back from {version}: {}", reason(why))
+            format!("rolled back from {version}: {why}")
         }
-    }
-}
-
-/// `diskSpace (freeBytes 1, neededBytes 2)`: the reason's name and data as on the wire.
-fn reason(why: &impl serde::Serialize) -> String {
-    let Ok(serde_json::Value::Object(mut fields)) = serde_json::to_value(why) else {
-        return "unknown".to_owned();
-    };
-    let name = fields.remove("reason");
-    let name = name.as_ref().and_then(|n| n.as_str()).unwrap_or("unknown");
-    let data: Vec<String> = fields
-        .iter()
-        .map(|(key, value)| match value {
-            serde_json::Value::String(text) => format!("{key} {text}"),
-            other => format!("{key} {other}"),
-        })
-        .collect();
-    if data.is_empty() {
-        name.to_owned()
-    } else {
-        format!("{name} ({})", data.join(", "))
     }
 }
 

@@ -1,7 +1,7 @@
 //! Runs `fleet` itself, and the real tools of the tools tree beside it.
 #![allow(dead_code, reason = "each test program uses a part of it")]
 
-use std::io::{BufRead as _, BufReader, Lines};
+use std::io::{BufRead as _, BufReader, Lines, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Output, Stdio};
 
@@ -42,6 +42,14 @@ impl Ran {
         self
     }
 
+    /// Refused before anything was done, by clap's own words.
+    #[track_caller]
+    pub(crate) fn fails_usage(self, what: &str) -> Self {
+        assert_eq!(self.code, 2, "{self:?}");
+        assert!(self.stderr.contains(what), "no `{what}` in {self:?}");
+        self
+    }
+
     /// Failed with this code, and said so as JSON with a hint.
     #[track_caller]
     pub(crate) fn fails_json(self, code: i32) -> Self {
@@ -69,6 +77,31 @@ impl Drop for Following {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
+    }
+}
+
+/// A `fleet` that is spoken to.
+pub(crate) struct Spoken(Child);
+
+impl Spoken {
+    /// It may have ended without listening.
+    pub(crate) fn write(&mut self, text: &str) {
+        let _ = self.0.stdin.as_mut().unwrap().write_all(text.as_bytes());
+    }
+
+    /// A line of its output, read without reading ahead.
+    pub(crate) fn line(&mut self) -> String {
+        use std::io::Read as _;
+        let output = self.0.stdout.as_mut().unwrap();
+        let (mut line, mut byte) = (Vec::new(), [0]);
+        while output.read(&mut byte).unwrap() == 1 && byte[0] != b'\n' {
+            line.push(byte[0]);
+        }
+        String::from_utf8(line).unwrap()
+    }
+
+    pub(crate) fn end(self) -> Ran {
+        self.0.wait_with_output().unwrap().into()
     }
 }
 
@@ -117,6 +150,14 @@ impl Bench {
         Following { child, lines }
     }
 
+    /// `fleet` with another context, which can be spoken to.
+    pub(crate) fn start(&self, args: &[&str], context: &Path) -> Spoken {
+        let mut command = self.command(args);
+        command.env("FLEET_CONTEXT", context).stdin(Stdio::piped());
+        let piped = command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        Spoken(piped.spawn().unwrap())
+    }
+
     #[expect(clippy::disallowed_methods, reason = "a test starts programs")]
     fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_fleet"));
@@ -126,7 +167,9 @@ impl Bench {
             .env("FLEET_CONTEXT", self.path("context.toml"))
             .env_remove("FLEET_RAUC")
             .env_remove("FLEET_KEYS")
-            .env_remove("FLEET_SERVER");
+            .env_remove("FLEET_SERVER")
+            .env_remove("FLEET_CA")
+            .env_remove("FLEET_TOKEN");
         command
     }
 

@@ -10,7 +10,7 @@ use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
-use fleet_protocol::command::{CommandList, CommandResult};
+use fleet_protocol::command::{Command, CommandKind, CommandList, CommandResult, Kind, Receiver};
 use fleet_protocol::enrolment::{
     CertificateRenewed, EnrollRequest, EnrollResponse, RenewCertificate,
 };
@@ -24,6 +24,7 @@ use tokio::sync::broadcast::error::RecvError;
 use super::extract::{Device, Json, Path, Peer, text};
 use super::problem::ApiError;
 use super::range;
+use super::seat::Seat;
 use crate::app::{App, BodyError};
 
 type Result<T> = std::result::Result<T, ApiError>;
@@ -31,9 +32,11 @@ type Result<T> = std::result::Result<T, ApiError>;
 pub(super) async fn enrol(
     State(app): State<Arc<App>>,
     peer: Peer,
+    seat: Seat,
     Json(request): Json<EnrollRequest>,
 ) -> Result<(StatusCode, Answer<EnrollResponse>)> {
-    let response = app.enrol(request, peer.address).await?;
+    let (response, ctx) = app.enrol(request, peer.address).await?;
+    seat.caller(&ctx);
     Ok((StatusCode::CREATED, Answer(response)))
 }
 
@@ -80,11 +83,15 @@ pub(super) async fn commands(
     device: Device,
 ) -> Result<Answer<CommandList>> {
     let commands = app.pending_commands(&device.ctx, &device.id).await?;
-    let items = commands
-        .iter()
-        .map(|c| serde_json::to_value(c).expect("a command is plain data"))
-        .collect();
-    Ok(Answer(CommandList { items }))
+    Ok(Answer(list::<CommandKind>(&commands)))
+}
+
+pub(super) fn list<K: Kind>(commands: &[Command<K>]) -> CommandList {
+    let items = commands.iter();
+    let items = items.map(|c| serde_json::to_value(c).expect("a command is plain data"));
+    CommandList {
+        items: items.collect(),
+    }
 }
 
 pub(super) async fn command_result(
@@ -93,7 +100,8 @@ pub(super) async fn command_result(
     Path(command): Path<CommandId>,
     Json(result): Json<CommandResult>,
 ) -> Result<StatusCode> {
-    app.command_result(&device.ctx, &device.id, &command, &result)
+    let receiver = Receiver::Agent;
+    app.command_result(&device.ctx, &device.id, receiver, &command, &result)
         .await?;
     Ok(StatusCode::NO_CONTENT)
 }

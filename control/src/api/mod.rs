@@ -1,30 +1,46 @@
 //! HTTP: extract, one call, render.
 
+mod access;
+mod content;
 mod device;
 mod extract;
 mod linger;
+mod monitoring;
+mod observe;
+mod openapi;
 mod operator;
+mod player;
 mod problem;
+mod protect;
 pub mod range;
+mod report;
+mod rights;
+mod route;
 mod routes;
+mod seat;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
-use axum::extract::{DefaultBodyLimit, Request, State};
+use axum::extract::{DefaultBodyLimit, Request};
 use axum::http::StatusCode;
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
+use axum::routing::MethodRouter;
+use axum::{Extension, Router};
 
+pub(crate) use access::client;
 pub(crate) use extract::Peer;
 pub(crate) use extract::{ListQuery, Path};
+pub use openapi::document;
 pub(crate) use operator::device_filter;
 pub(crate) use problem::ApiError;
 pub use routes::{Audience, Route, routes};
+pub(crate) use seat::Seat;
 
 use crate::app::{App, Kind, Refusal};
-use routes::Body;
+use route::Body;
+use seat::Rule;
 
 /// Longest JSON body.
 const MAX_JSON_BYTES: usize = 1 << 20;
@@ -39,7 +55,18 @@ pub fn router(app: Arc<App>) -> Router {
             Body::Document => &mut documents,
             Body::Stream => &mut streams,
         };
-        *group = std::mem::take(group).route(route.path, route.handler);
+        let rule = Rule {
+            right: rights::right(&route.method, route.path)
+                .filter(|_| matches!(route.audience, Audience::Operator | Audience::Monitoring)),
+            rate: rights::rate(&route.method, route.path),
+            method: route.method,
+            path: route.path,
+            audience: route.audience,
+        };
+        let attended = middleware::from_fn_with_state(Arc::clone(&app), seat::attend);
+        let handler: MethodRouter<_> = route.handler.layer(attended);
+        let handler: MethodRouter<_> = handler.layer(Extension(rule));
+        *group = std::mem::take(group).route(route.path, handler);
     }
     documents
         .layer(middleware::from_fn(deadline))
@@ -49,6 +76,11 @@ pub fn router(app: Arc<App>) -> Router {
         .method_not_allowed_fallback(no_method)
         .layer(middleware::from_fn(problem::dress))
         .layer(middleware::from_fn(linger::linger))
+        .layer(middleware::map_response(protect::protect))
+        .layer(middleware::from_fn_with_state(
+            Arc::clone(&app),
+            observe::observe,
+        ))
         .with_state(app)
 }
 
@@ -76,15 +108,4 @@ async fn no_method(request: Request) -> ApiError {
     let hint = "see the Allow header of this answer for what it takes";
     let refusal = Refusal::new(Kind::BadRequest, "METHOD_NOT_ALLOWED", detail, hint);
     ApiError::with_status(refusal, StatusCode::METHOD_NOT_ALLOWED)
-}
-
-/// The process is alive.
-async fn healthz() -> &'static str {
-    "ok\n"
-}
-
-/// The process can do its work.
-async fn readyz(State(app): State<Arc<App>>) -> Result<&'static str, ApiError> {
-    app.store.ping().await.map_err(crate::app::Error::from)?;
-    Ok("ready\n")
 }

@@ -25,19 +25,30 @@ use fleet_protocol::{CommandId, DeviceId, RolloutId, Sha256, Version};
 use serde_json::{Map, Value};
 
 use super::device::chunks;
-use super::extract::{Json, ListQuery, Operator, Path, text};
+use super::extract::{Json, ListQuery, Operator, Path, if_match, text};
 use super::problem::ApiError;
 use super::range;
-use crate::app::{App, BundleStored, Kind, Refusal, config_etag};
+use crate::app::{App, BundleStored, Refusal, etag};
 use crate::domain::rollout::Act;
 use crate::store::DeviceFilter;
 
-type Result<T> = std::result::Result<T, ApiError>;
+pub(super) type Result<T> = std::result::Result<T, ApiError>;
 
-fn all<T>(items: Vec<T>) -> Answer<Page<T>> {
+pub(super) fn all<T>(items: Vec<T>) -> Answer<Page<T>> {
     Answer(Page {
         items,
         next_cursor: None,
+    })
+}
+
+/// What `status` names in a list of such things.
+pub(super) fn status<T>(query: &ListQuery) -> Result<Option<T>>
+where
+    T: std::str::FromStr<Err = String>,
+{
+    let status = query.status.as_deref().map(str::parse).transpose();
+    status.map_err(|message: String| {
+        Refusal::field("status", message, "take one of these, or leave it out").into()
     })
 }
 
@@ -78,6 +89,7 @@ pub(crate) fn device_filter(query: &ListQuery) -> DeviceFilter {
         text: query.text.clone(),
         update_state: query.status.clone().filter(|_| online.is_none()),
         online,
+        venue: None,
     }
 }
 
@@ -266,14 +278,7 @@ pub(super) async fn releases(
     Operator(ctx): Operator,
     query: ListQuery,
 ) -> Result<Answer<Page<ReleaseView>>> {
-    let status: Option<ReleaseStatus> = query
-        .status
-        .as_deref()
-        .map(str::parse)
-        .transpose()
-        .map_err(|message: String| {
-            Refusal::field("status", message, "take one of these, or leave it out")
-        })?;
+    let status: Option<ReleaseStatus> = status(&query)?;
     Ok(all(app.releases(&ctx, status).await?))
 }
 
@@ -345,8 +350,8 @@ pub(super) async fn config(
     Path(scope): Path<String>,
 ) -> Result<Response> {
     let view = app.config(&ctx, &scope).await?;
-    let etag = config_etag(view.version);
-    Ok(([(header::ETAG, etag)], Answer(view)).into_response())
+    let tag = etag(view.version);
+    Ok(([(header::ETAG, tag)], Answer(view)).into_response())
 }
 
 /// The body is the bare document; `If-Match` with the ETag of a GET refuses lost updates.
@@ -357,22 +362,10 @@ pub(super) async fn put_config(
     headers: HeaderMap,
     Json(document): Json<Map<String, Value>>,
 ) -> Result<Response> {
-    let expected = text(&headers, "if-match")
-        .filter(|tag| *tag != "*")
-        .map(|tag| tag.trim_matches('"').parse())
-        .transpose()
-        .map_err(|_| {
-            let hint = "`fleet config set` does it; take the ETag of GET /v1/config/{scope}, or leave it out";
-            Refusal::new(
-                Kind::BadRequest,
-                "BAD_IF_MATCH",
-                "If-Match is no ETag of ours",
-                hint,
-            )
-        })?;
+    let expected = if_match(&headers)?;
     let view = app.put_config(&ctx, &scope, document, expected).await?;
-    let etag = config_etag(view.version);
-    Ok(([(header::ETAG, etag)], Answer(view)).into_response())
+    let tag = etag(view.version);
+    Ok(([(header::ETAG, tag)], Answer(view)).into_response())
 }
 
 pub(super) async fn key_sets(

@@ -6,9 +6,12 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use fleet_protocol::problem::{CONTENT_TYPE, Problem};
 
-use crate::app::{Error, Kind, Refusal};
+use crate::app::{Error, Kind, Refusal, Standing};
 
 pub(crate) const REQUEST_ID: &str = "x-request-id";
+
+/// Until somebody who was refused for want of a database asks again.
+const RETRY_AFTER_S: u64 = 5;
 
 /// An error on its way to the client; [`dress`] makes the body, where the request is known.
 #[derive(Debug, Clone)]
@@ -22,10 +25,12 @@ const fn status(kind: Kind) -> StatusCode {
         Kind::NotFound => StatusCode::NOT_FOUND,
         Kind::Conflict => StatusCode::CONFLICT,
         Kind::Precondition => StatusCode::PRECONDITION_FAILED,
+        Kind::PreconditionRequired => StatusCode::PRECONDITION_REQUIRED,
         Kind::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
         Kind::Unprocessable => StatusCode::UNPROCESSABLE_ENTITY,
         Kind::TooMany => StatusCode::TOO_MANY_REQUESTS,
         Kind::Timeout => StatusCode::REQUEST_TIMEOUT,
+        Kind::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
     }
 }
 
@@ -42,7 +47,26 @@ impl From<Error> for ApiError {
             let status = status(refusal.kind);
             return Self(refusal, status);
         }
+        if let Error::Store(error) = &error
+            && error.is_unfit_text()
+        {
+            let detail = "some text holds a character that can't be kept (NUL, \\u0000)";
+            let hint = "leave that character out";
+            return Refusal::new(Kind::Unprocessable, "VALIDATION_FAILED", detail, hint).into();
+        }
         tracing::error!(error = &error as &dyn std::error::Error, "request failed");
+        if let Error::Store(error) = &error
+            && error.is_passing()
+        {
+            let mut refusal = Refusal::new(
+                Kind::BadRequest,
+                "STORE_UNAVAILABLE",
+                "the control plane can't reach its database at the moment",
+                "try again in a moment; if it stays, see that the database runs (GET /readyz)",
+            );
+            refusal.retry_after_seconds = Some(RETRY_AFTER_S);
+            return Self(Box::new(refusal), StatusCode::SERVICE_UNAVAILABLE);
+        }
         let refusal = Refusal::new(
             Kind::BadRequest,
             "INTERNAL",
@@ -56,6 +80,11 @@ impl From<Error> for ApiError {
 impl ApiError {
     pub(crate) const fn status(&self) -> StatusCode {
         self.1
+    }
+
+    /// What is left to whoever was refused for asking too often.
+    pub(super) fn standing(&self) -> Option<Standing> {
+        self.0.standing
     }
 
     pub(crate) fn with_status(refusal: Refusal, status: StatusCode) -> Self {

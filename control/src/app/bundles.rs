@@ -77,11 +77,11 @@ impl App {
         let path = resume::partial_path(&self.tenant_folder(ctx, "bundles"), sha256);
         let max = self.settings.max_bundle_bytes;
         let progress = resume::receive(&self.uploads, &path, sha256, part, max, body).await?;
-        let Progress::Whole(size_bytes) = progress else {
+        let Progress::Whole(size_bytes, _turn) = progress else {
             return Ok(BundleStored::Partly);
         };
         let named = self.bundle_path(ctx, sha256);
-        let _shelf = self.shelf.lock().await;
+        let _shelf = self.shelf().await?;
         let renamed = tokio::task::spawn_blocking(move || disk::rename(&path, &named)).await;
         renamed.expect("renaming does not panic")?;
         self.store

@@ -1,7 +1,8 @@
 //! Commands: queued for a device, fetched by it in order, answered once.
 
 use fleet_protocol::command::{
-    Command, CommandKind, CommandResult, CommandStatus, CommandView, CreateCommand,
+    Command, CommandKind, CommandResult, CommandStatus, CommandView, CreateCommand, Kind as Asked,
+    Receiver,
 };
 use fleet_protocol::device::Page;
 use fleet_protocol::{CommandId, DeviceId};
@@ -19,12 +20,29 @@ const MAX_PENDING: u32 = 100;
 const DELIVERED_AT_ONCE: u32 = 50;
 
 impl App {
+    /// A command for the device's agent. One that forces an update has a failed one tried again.
     pub async fn create_command(
         &self,
         ctx: &TenantContext,
         id: &DeviceId,
         request: CreateCommand,
     ) -> Result<CommandView, Error> {
+        let forces = matches!(request.kind, CommandKind::Update { force: true, .. });
+        let view = self.queue(ctx, id, request).await?;
+        if forces && self.store.retry_member(ctx, id, self.now()).await? {
+            self.plan_soon();
+        }
+        self.wakeups.wake(id, WakeupReason::Command);
+        Ok(view)
+    }
+
+    /// A command for the receiver that its kind says.
+    pub async fn queue<K: Asked>(
+        &self,
+        ctx: &TenantContext,
+        id: &DeviceId,
+        request: CreateCommand<K>,
+    ) -> Result<CommandView<K>, Error> {
         self.device_row(ctx, id).await?;
         let seconds = request.expires_in_seconds.unwrap_or(DEFAULT_EXPIRY_S);
         if !(1..=MAX_EXPIRY_S).contains(&seconds) {
@@ -33,7 +51,11 @@ impl App {
             return Err(Refusal::field("expiresInSeconds", message, hint).into());
         }
         let now = self.now();
-        if self.store.commands_pending(ctx, id, now).await? >= MAX_PENDING {
+        let pending = self
+            .store
+            .commands_pending(ctx, id, K::RECEIVER, now)
+            .await?;
+        if pending >= MAX_PENDING {
             return Err(Refusal::new(
                 Kind::Conflict,
                 "QUEUE_FULL",
@@ -41,11 +63,6 @@ impl App {
                 "cancel some of them, or wait until they expire",
             )
             .into());
-        }
-        if let CommandKind::Update { force: true, .. } = request.kind
-            && self.store.retry_member(ctx, id, now).await?
-        {
-            self.plan_soon();
         }
         let queued = QueuedCommand {
             command_id: random_id("cmd_"),
@@ -58,7 +75,6 @@ impl App {
             device.id = %id, command.id = %command.command_id, command.kind = command.kind.name(),
             operator = ctx.actor_name(), "command queued"
         );
-        self.wakeups.wake(id, WakeupReason::Command);
         Ok(CommandView {
             command,
             status: CommandStatus::Pending,
@@ -66,29 +82,33 @@ impl App {
         })
     }
 
-    pub async fn commands(
+    pub async fn commands<K: Asked>(
         &self,
         ctx: &TenantContext,
         id: &DeviceId,
         page: &PageRequest,
-    ) -> Result<Page<CommandView>, Error> {
+    ) -> Result<Page<CommandView<K>>, Error> {
         self.device_row(ctx, id).await?;
         let (before, limit) = (page.number()?, page.with_one_more());
         let rows = self
             .store
             .commands(ctx, id, before, limit, self.now())
             .await?;
-        Ok(page.page(rows, |c| c.command.sequence.to_string(), |c| c))
+        Ok(page.page(
+            rows,
+            |c: &CommandView<K>| c.command.sequence.to_string(),
+            |c| c,
+        ))
     }
 
     /// # Errors
     /// 409 once the device has it: nobody can tell whether it still can be stopped.
-    pub async fn cancel_command(
+    pub async fn cancel_command<K: Asked>(
         &self,
         ctx: &TenantContext,
         id: &DeviceId,
         command: &CommandId,
-    ) -> Result<CommandView, Error> {
+    ) -> Result<CommandView<K>, Error> {
         let view = self
             .store
             .cancel_command(ctx, id, command, self.now())
@@ -112,11 +132,11 @@ impl App {
         .into())
     }
 
-    pub async fn pending_commands(
+    pub async fn pending_commands<K: Asked>(
         &self,
         ctx: &TenantContext,
         id: &DeviceId,
-    ) -> Result<Vec<Command>, Error> {
+    ) -> Result<Vec<Command<K>>, Error> {
         let now = self.now();
         Ok(self
             .store
@@ -129,11 +149,19 @@ impl App {
         &self,
         ctx: &TenantContext,
         id: &DeviceId,
+        receiver: Receiver,
         command: &CommandId,
         result: &CommandResult,
     ) -> Result<(), Error> {
-        if !self.store.finish_command(ctx, id, command, result).await? {
-            return Err(no_such("command", command, "GET /v1/device/commands"));
+        let finished = self
+            .store
+            .finish_command(ctx, id, receiver, command, result);
+        if !finished.await? {
+            let list = match receiver {
+                Receiver::Agent => "GET /v1/device/commands",
+                Receiver::Player => "GET /v1/player/commands",
+            };
+            return Err(no_such("command", command, list));
         }
         tracing::info!(
             device.id = %id, command.id = %command, command.outcome = ?result.outcome,

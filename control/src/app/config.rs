@@ -5,15 +5,10 @@ use fleet_protocol::config::ConfigError;
 use fleet_protocol::device::ConfigView;
 use serde_json::{Map, Value};
 
-use super::error::{Error, Kind, Refusal, no_such};
+use super::error::{Error, Refusal, no_such, stale};
 use super::{App, WakeupReason};
 use crate::domain::config::{DEFAULT_SCOPE, check};
 use crate::store::TenantContext;
-
-/// A document's version as an ETag.
-pub(crate) fn etag(version: u64) -> String {
-    format!("\"{version}\"")
-}
 
 impl App {
     pub async fn config(&self, ctx: &TenantContext, scope: &str) -> Result<ConfigView, Error> {
@@ -55,16 +50,7 @@ impl App {
             .store
             .put_config(ctx, scope, &document, expected, now)
             .await?;
-        let version = put.map_err(|present| Refusal {
-            current_etag: Some(etag(present)),
-            ..Refusal::new(
-                Kind::Precondition,
-                "PRECONDITION_FAILED",
-                format!("the document is at version {present} by now"),
-                "fetch it again (`fleet config show`, GET /v1/config/{scope}), repeat the change on it, \
-                 and send its new ETag as If-Match",
-            )
-        })?;
+        let version = put.map_err(|present| stale("document", present))?;
         tracing::info!(
             config.scope = scope,
             config.version = version,

@@ -1,6 +1,7 @@
 //! The registry, and what devices say of themselves.
 
 use fleet_protocol::DeviceId;
+use fleet_protocol::command::Receiver;
 use fleet_protocol::device::{
     ChangeDevice, DeviceDetail, DeviceView, FleetOverview, Page, VersionCount,
 };
@@ -11,9 +12,10 @@ use jiff::Timestamp;
 
 use super::enrolment::check_name;
 use super::error::{Error, Refusal, no_such};
+use super::venues::VENUE_LIST;
 use super::{App, PageRequest};
 use crate::domain::rollout::Reported;
-use crate::domain::why;
+use crate::metrics::Program;
 use crate::store::{DeviceFilter, DeviceRow, ReportFacts, TenantContext};
 
 pub(super) const DEVICE_LIST: &str = "`fleet device list` (GET /v1/devices)";
@@ -64,21 +66,31 @@ impl App {
             target_version: target.release.map(|r| r.version),
             heartbeat: row.heartbeat,
             update_report: row.report,
+            player: row.player,
         })
     }
 
-    /// Gives a device another name for people.
+    /// Gives a device another name for people, another place, or its screen another way of being mounted.
     pub async fn change_device(
         &self,
         ctx: &TenantContext,
         id: &DeviceId,
         change: &ChangeDevice,
     ) -> Result<DeviceView, Error> {
-        check_name("name", &change.name)?;
-        if !self.store.rename_device(ctx, id, &change.name).await? {
+        if let Some(name) = &change.name {
+            check_name("name", name)?;
+        }
+        if let Some(venue) = &change.venue_id
+            && !self.store.venue_exists(ctx, venue).await?
+        {
+            let message = format!("there is no venue `{venue}`");
+            let hint = format!("take one of {VENUE_LIST}");
+            return Err(Refusal::field("venueId", message, hint).into());
+        }
+        if !self.store.change_device(ctx, id, change).await? {
             return Err(no_such("device", id, DEVICE_LIST));
         }
-        tracing::info!(device.id = %id, operator = ctx.actor_name(), "device renamed");
+        tracing::info!(device.id = %id, operator = ctx.actor_name(), "device changed");
         Ok(self.device_row(ctx, id).await?.view)
     }
 
@@ -110,10 +122,14 @@ impl App {
     ) -> Result<HeartbeatAck, Error> {
         let now = self.now();
         self.store.put_heartbeat(ctx, id, heartbeat, now).await?;
+        self.metrics.heartbeat(Program::Agent);
         let target = self.target(ctx, id).await?;
         Ok(HeartbeatAck {
             ack: true,
-            commands_pending: self.store.commands_pending(ctx, id, now).await?,
+            commands_pending: self
+                .store
+                .commands_pending(ctx, id, Receiver::Agent, now)
+                .await?,
             target_generation: target.generation,
             target_version: target.release.map(|r| r.version),
             server_time: now,
@@ -144,9 +160,9 @@ impl App {
         let state = Reported::of(&report.state);
         let facts = ReportFacts {
             state: state.name(),
-            version: why::version_of(&report.state).map(ToString::to_string),
+            version: report.state.version().map(ToString::to_string),
             begun: state == Reported::Begun,
-            detail: why::failure_sentence(&report.state),
+            detail: report.state.failure(),
         };
         if self
             .store

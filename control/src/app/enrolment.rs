@@ -10,6 +10,7 @@ use fleet_protocol::enrolment::{
 use fleet_protocol::{DeviceId, Sha256};
 use jiff::SignedDuration;
 
+use super::access::unauthenticated;
 use super::error::{Error, Kind, Refusal};
 use super::{App, PageRequest};
 use crate::clock::{random_id, random_secret};
@@ -20,49 +21,36 @@ const MAX_VALID_HOURS: u32 = 365 * 24;
 const MAX_USES: u32 = 10_000;
 
 impl App {
-    /// The operator with this bearer token.
-    pub async fn operator(&self, token: &str, from: IpAddr) -> Result<TenantContext, Error> {
-        self.limiter.admit(from, self.now())?;
-        if let Some(ctx) = self.store.operator(&Sha256::of(token)).await? {
-            return Ok(ctx);
-        }
-        self.limiter.failed(from, self.now());
-        Err(Refusal::new(
-            Kind::Unauthenticated,
-            "UNAUTHENTICATED",
-            "this token is no operator's",
-            "use the token in fleet-data/admin-token: `Authorization: Bearer <token>`",
-        )
-        .into())
-    }
-
     /// The device that shows this certificate and this token; both must be its own.
     pub async fn device_gate(
         &self,
         certificate: Option<&DeviceId>,
         token: Option<&str>,
     ) -> Result<TenantContext, Error> {
-        let refused = |detail: &str, hint: &str| -> Error {
-            Refusal::new(Kind::Unauthenticated, "UNAUTHENTICATED", detail, hint).into()
-        };
-        let id = certificate.ok_or_else(|| {
-            refused(
-                "no client certificate of a device was shown",
-                "connect with the certificate that enrolment gave to the device",
-            )
-        })?;
+        let id = shown(certificate)?;
         let token = token.ok_or_else(|| {
-            refused(
-                "the x-device-token header is missing",
-                "send the token that enrolment gave to the device",
+            unauthenticated(
+                "the device's token is missing",
+                "send the token that enrolment gave to the device, as x-device-token or as a bearer's",
             )
         })?;
         let ctx = self.store.device_gate(id, &Sha256::of(token)).await?;
         ctx.ok_or_else(|| {
-            refused(
-                "certificate and token are not of one enrolled device",
-                "enrol the device again with a new enrolment token, unless it was revoked",
-            )
+            let detail = "certificate and token are not of one enrolled device";
+            unauthenticated(detail, ENROL_AGAIN)
+        })
+    }
+
+    /// The device that shows this certificate: enough to fetch what its manifest names, for which players send no
+    /// token (an address may be anybody's).
+    pub async fn certificate_gate(
+        &self,
+        certificate: Option<&DeviceId>,
+    ) -> Result<TenantContext, Error> {
+        let ctx = self.store.certificate_gate(shown(certificate)?).await?;
+        ctx.ok_or_else(|| {
+            let detail = "the certificate is not of an enrolled device";
+            unauthenticated(detail, ENROL_AGAIN)
         })
     }
 
@@ -121,7 +109,7 @@ impl App {
         &self,
         request: EnrollRequest,
         from: IpAddr,
-    ) -> Result<EnrollResponse, Error> {
+    ) -> Result<(EnrollResponse, TenantContext), Error> {
         let now = self.now();
         self.limiter.admit(from, now)?;
         let secret = Sha256::of(&request.enrolment_token);
@@ -154,13 +142,14 @@ impl App {
         let grant = self.store.enrol(&ctx, &secret, &device, now).await?;
         self.check_grant(grant, from)?;
         tracing::info!(device.id = %device_id, again = grant == TokenGrant::Renewed, "device enrolled");
-        Ok(EnrollResponse {
+        let response = EnrollResponse {
             device_id,
             tenant_id: ctx.tenant().clone(),
             certificate_pem: certificate.pem,
             device_token,
             server_time: now,
-        })
+        };
+        Ok((response, ctx))
     }
 
     fn check_grant(&self, grant: TokenGrant, from: IpAddr) -> Result<(), Error> {
@@ -232,6 +221,17 @@ fn within(field: &str, value: u32, max: u32) -> Result<u32, Error> {
         let message = format!("{value} is not within 1 to {max}");
         Err(Refusal::field(field, message, format!("give a number from 1 to {max}")).into())
     }
+}
+
+const ENROL_AGAIN: &str =
+    "enrol the device again with a new enrolment token, unless it was revoked";
+
+fn shown(certificate: Option<&DeviceId>) -> Result<&DeviceId, Error> {
+    certificate.ok_or_else(|| {
+        let detail = "no client certificate of a device was shown";
+        let hint = "connect with the certificate that enrolment gave to the device";
+        unauthenticated(detail, hint)
+    })
 }
 
 pub(super) fn check_name(field: &str, name: &str) -> Result<(), Error> {

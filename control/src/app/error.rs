@@ -3,9 +3,11 @@
 use fleet_protocol::problem::FieldError;
 use serde_json::{Map, Value};
 
+use super::rates::Standing;
 use crate::disk::DiskError;
 use crate::pki::PkiError;
 use crate::store::StoreError;
+use crate::tokens::RingError;
 
 /// What kind of refusal; the HTTP status follows from it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -16,10 +18,12 @@ pub enum Kind {
     NotFound,
     Conflict,
     Precondition,
+    PreconditionRequired,
     TooLarge,
     Unprocessable,
     TooMany,
     Timeout,
+    Unavailable,
 }
 
 /// A request that was understood and not done. Every one says what to do next.
@@ -34,6 +38,8 @@ pub struct Refusal {
     pub retry_after_seconds: Option<u64>,
     /// The tag of what is there now, when another one was expected.
     pub current_etag: Option<String>,
+    /// What is left to an asker who was refused for asking too often.
+    pub standing: Option<Standing>,
     /// Facts for programs that go with the code.
     pub context: Map<String, Value>,
 }
@@ -48,6 +54,8 @@ pub enum Error {
     Disk(#[from] DiskError),
     #[error(transparent)]
     Pki(#[from] PkiError),
+    #[error(transparent)]
+    Tokens(#[from] RingError),
 }
 
 impl Refusal {
@@ -65,6 +73,7 @@ impl Refusal {
             fields: Vec::new(),
             retry_after_seconds: None,
             current_etag: None,
+            standing: None,
             context: Map::new(),
         }
     }
@@ -97,6 +106,25 @@ impl From<Refusal> for Error {
     fn from(refusal: Refusal) -> Self {
         Self::Refused(Box::new(refusal))
     }
+}
+
+/// Somebody else changed it meanwhile.
+pub(super) fn stale(what: &str, present: u64) -> Error {
+    Refusal {
+        current_etag: Some(etag(present)),
+        ..Refusal::new(
+            Kind::Precondition,
+            "PRECONDITION_FAILED",
+            format!("the {what} is at version {present} by now"),
+            "fetch it again, repeat the change on it, and send its new ETag as If-Match",
+        )
+    }
+    .into()
+}
+
+/// A version as an ETag.
+pub(crate) fn etag(version: u64) -> String {
+    format!("\"{version}\"")
 }
 
 pub(crate) fn no_such(what: &str, id: impl std::fmt::Display, list: &str) -> Error {

@@ -8,16 +8,20 @@ use std::time::Duration;
 
 use fleet_protocol::RolloutId;
 
+use super::access::REFRESH_LIFETIME;
 use super::error::Error;
 use super::upload::sweep;
 use super::{App, WakeupReason};
 use crate::domain::rollout::plan;
+use crate::metrics::Task;
 use crate::store::{Applied, Planning, TenantContext};
 
 /// Reports that come in a burst are answered by one plan.
 const BREATH: Duration = Duration::from_millis(100);
 const TICK: Duration = Duration::from_secs(5);
 const HOUSEKEEPING_TICKS: u32 = 12 * 60;
+/// A little less than these ticks take.
+const HOUSEKEEPING: Duration = Duration::from_mins(55);
 
 impl App {
     /// Lets the planner look as soon as it can.
@@ -67,6 +71,8 @@ impl App {
 
     /// Every rollout of every tenant that may have something to do.
     pub async fn plan_all(&self) -> Result<(), Error> {
+        // Plans of two control planes at once would do no harm, since the second is refused; and no good.
+        let _turn = self.store.turn("plan").await?;
         for ctx in self.store.all_tenants().await? {
             for id in self.store.rollouts_to_plan(&ctx).await? {
                 self.plan_rollout(&ctx, &id).await?;
@@ -80,8 +86,27 @@ impl App {
         for ctx in self.store.all_tenants().await? {
             let (now, keep) = (self.now(), self.settings.keep_history);
             self.store.prune(&ctx, now, keep).await?;
+            let sessions = self
+                .store
+                .forget_sessions(&ctx, now - keep, REFRESH_LIFETIME);
+            sessions.await?;
             super::resume::sweep(&self.tenant_folder(&ctx, "bundles"), now);
+            super::resume::sweep(&self.tenant_folder(&ctx, "assets"), now);
             self.tidy_bundles(&ctx).await?;
+            self.tidy_assets(&ctx).await?;
+        }
+        Ok(())
+    }
+
+    /// Once an hour, by one control plane.
+    async fn keep_house_if_due(&self) -> Result<(), Error> {
+        // What each has in its own memory, each tidies itself.
+        self.ring.keep(self.now())?;
+        self.rates.tidy();
+        let due = self.store.due("housekeeping", HOUSEKEEPING, self.now());
+        if let Some(due) = due.await? {
+            self.keep_house().await?;
+            due.done(self.now()).await?;
         }
         Ok(())
     }
@@ -103,11 +128,13 @@ impl App {
         let mut shutdown = self.shutdown_signal();
         let mut ticks = 0_u32;
         loop {
-            if let Err(error) = self.plan_all().await {
+            if let Err(error) = self.measured(Task::Plan, self.plan_all()).await {
                 tracing::error!(error = &error as &dyn std::error::Error, "planning failed");
             }
             if ticks.is_multiple_of(HOUSEKEEPING_TICKS)
-                && let Err(error) = self.keep_house().await
+                && let Err(error) = self
+                    .measured(Task::Housekeeping, self.keep_house_if_due())
+                    .await
             {
                 tracing::error!(
                     error = &error as &dyn std::error::Error,

@@ -87,7 +87,7 @@ impl Limiter {
 }
 
 /// One customer has a whole IPv6 /64.
-fn key(address: IpAddr) -> IpAddr {
+pub(super) fn key(address: IpAddr) -> IpAddr {
     match address {
         IpAddr::V4(_) => address,
         IpAddr::V6(v6) => {

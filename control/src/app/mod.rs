@@ -3,6 +3,9 @@
 //! Each takes the caller's [`TenantContext`] first and answers with wire types or an [`Error`] that
 //! carries a hint.
 
+mod access;
+mod assets;
+mod audit;
 mod bundles;
 mod commands;
 mod config;
@@ -11,14 +14,25 @@ mod enrolment;
 mod error;
 mod executor;
 mod limiter;
+mod looker;
+mod monitoring;
+mod passwords;
+mod playback;
+mod playlists;
 mod prune;
+mod rates;
 mod releases;
 mod resume;
 mod rollouts;
+mod schedules;
+mod second_factor;
 mod sessions;
 mod support;
 mod target;
+pub mod tenants;
 mod upload;
+mod users;
+mod venues;
 mod wakeup;
 mod why;
 
@@ -27,17 +41,25 @@ use std::sync::Arc;
 
 use fleet_protocol::device::Page;
 use jiff::{SignedDuration, Timestamp};
-use tokio::sync::{Notify, watch};
+use tokio::sync::{Mutex, Notify, mpsc, watch};
 
 use crate::clock::Clock;
+use crate::media::{Limits, Looker};
+use crate::metrics::Metrics;
 use crate::pki::Authority;
-use crate::store::{Presence, Store, TenantContext};
+use crate::store::{Presence, Store, TenantContext, Turn};
+use crate::tokens::Ring;
 
+pub(crate) use access::is_unnamed;
+pub use assets::Upload;
 pub use bundles::{BundleFile, BundleStored};
-pub(crate) use config::etag as config_etag;
 pub use error::{Error, Kind, Refusal};
+pub(crate) use error::{etag, no_such};
 pub use limiter::Limiter;
+pub use playback::{Days, PlayerEvents};
+pub use rates::{Rate, Rates, Standing};
 pub use resume::Part;
+pub(crate) use sessions::Credential;
 pub(crate) use sessions::LIFETIME as SESSION_LIFETIME;
 pub use sessions::Sessions;
 pub use upload::BodyError;
@@ -59,8 +81,18 @@ pub struct Settings {
     pub max_support_bundle_bytes: u64,
     /// Newest support bundles that are kept of one device.
     pub support_bundles_kept: usize,
+    /// What of pictures and films can be played.
+    pub media: Limits,
+    /// Who looks at files.
+    pub looker: Looker,
+    /// How often players ask for their manifest.
+    pub manifest_check_seconds: u32,
     /// Wrong credentials from one address within ten minutes before it has to wait.
     pub max_failures: u32,
+    /// Whether askers are held to the rates of [`Rate`].
+    pub rates: bool,
+    /// With less free on the data folder's file system, the control plane is not ready.
+    pub least_free_bytes: u64,
 }
 
 impl Default for Settings {
@@ -73,7 +105,12 @@ impl Default for Settings {
             max_bundle_bytes: 8 << 30,
             max_support_bundle_bytes: 64 << 20,
             support_bundles_kept: 10,
+            media: Limits::default(),
+            looker: Looker::default(),
+            manifest_check_seconds: 30,
             max_failures: 20,
+            rates: true,
+            least_free_bytes: 256 << 20,
         }
     }
 }
@@ -86,14 +123,21 @@ pub struct App {
     pub limiter: Limiter,
     pub wakeups: Wakeups,
     pub sessions: Sessions,
+    pub rates: Rates,
+    passwords: passwords::Passwords,
+    ring: Ring,
+    pub metrics: Metrics,
     authority: Arc<Authority>,
     clock: Clock,
     data: PathBuf,
     uploads: resume::Writers,
-    /// Held while a bundle comes to the shelf, leaves it, or is tied to a release: what is checked of
-    /// one then still holds when it is acted upon. Async, as it spans queries; never a request's body.
-    shelf: tokio::sync::Mutex<()>,
+    /// See [`Self::shelf`]. Async, as it spans queries; never a request's body.
+    shelf: Mutex<()>,
+    /// For the relay, which takes it when it begins.
+    to_tell: Mutex<Option<mpsc::Receiver<wakeup::Wakeup>>>,
     plan_now: Notify,
+    /// Something was uploaded.
+    looks: Notify,
     shutdown: watch::Sender<bool>,
 }
 
@@ -101,22 +145,35 @@ impl App {
     pub fn new(
         store: Store,
         authority: Arc<Authority>,
+        ring: Ring,
         data: &Path,
         settings: Settings,
         clock: Clock,
     ) -> Arc<Self> {
+        let (wakeups, to_tell) = if store.is_shared() {
+            let (wakeups, to_tell) = Wakeups::shared();
+            (wakeups, Some(to_tell))
+        } else {
+            (Wakeups::default(), None)
+        };
         Arc::new(Self {
             limiter: Limiter::new(settings.max_failures),
+            metrics: Metrics::new(clock.now()),
             store,
+            rates: Rates::new(&clock, settings.rates),
+            passwords: passwords::Passwords::default(),
+            ring,
             settings,
             authority,
             clock,
-            wakeups: Wakeups::default(),
+            wakeups,
+            to_tell: Mutex::new(to_tell),
             sessions: Sessions::default(),
             data: data.to_owned(),
             uploads: resume::Writers::default(),
-            shelf: tokio::sync::Mutex::default(),
+            shelf: Mutex::default(),
             plan_now: Notify::new(),
+            looks: Notify::new(),
             shutdown: watch::Sender::new(false),
         })
     }
@@ -146,9 +203,26 @@ impl App {
         self.shutdown.subscribe()
     }
 
+    /// Held while a file comes to the shelf, leaves it, or is tied to what names it: what is checked of one then still
+    /// holds when it is acted upon, whichever control plane acts.
+    async fn shelf(&self) -> Result<Shelf<'_>, Error> {
+        // Those of one control plane wait here, so that they take one connection and not all.
+        let here = self.shelf.lock().await;
+        Ok(Shelf {
+            _everywhere: self.store.turn("shelf").await?,
+            _here: here,
+        })
+    }
+
     fn tenant_folder(&self, ctx: &TenantContext, kind: &str) -> PathBuf {
         self.data.join(kind).join(ctx.tenant().as_str())
     }
+}
+
+#[derive(Debug)]
+struct Shelf<'a> {
+    _everywhere: Turn,
+    _here: tokio::sync::MutexGuard<'a, ()>,
 }
 
 /// Which page of a list is asked for.

@@ -77,7 +77,7 @@ impl App {
 
     /// False: a release refers to it, or it is not here. A device that reads it now reads on.
     async fn take_down(&self, ctx: &TenantContext, sha256: &Sha256) -> Result<bool, Error> {
-        let _shelf = self.shelf.lock().await;
+        let _shelf = self.shelf().await?;
         if !self.store.forget_bundle(ctx, sha256).await? {
             return Ok(false);
         }
@@ -98,7 +98,7 @@ impl App {
         };
         self.prune_bundles(ctx, request).await?;
         let folder = self.tenant_folder(ctx, "bundles");
-        let _shelf = self.shelf.lock().await;
+        let _shelf = self.shelf().await?;
         for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
             let name = entry.file_name();
             let digest = name.to_str().and_then(|n| n.strip_suffix(".raucb"));

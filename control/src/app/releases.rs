@@ -68,7 +68,7 @@ impl App {
         let now = self.now();
         check_expiry(&metadata, now)?;
         self.check_signatures(ctx, envelope).await?;
-        let turn = self.shelf.lock().await;
+        let turn = self.shelf().await?;
         self.check_bundle(ctx, &metadata).await?;
         let added = self
             .store

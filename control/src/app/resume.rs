@@ -1,15 +1,19 @@
 //! Uploads that go on where a broken connection left them.
 //!
-//! What has arrived of a bundle waits in a file beside the finished ones, named by the digest that it
-//! is to have; its length is how far the upload got. Invariants:
+//! What has arrived of a file waits beside the finished ones, under a name of its own; its length is how far the
+//! upload got. Invariants:
 //! - One writer for each file: whoever comes later is right (the earlier connection may be dead
-//!   without our knowing), so it waits until the earlier one has let go.
-//! - A file gets its bundle's name only whole, synced, and with the right digest.
+//!   without our knowing), so it waits until the earlier one has let go. One that another control plane receives is
+//!   left to that one: the file is locked.
+//! - A file gets its final name only whole, synced, with the right digest, and before the next writer's turn.
 
 use std::collections::HashMap;
+use std::fs::TryLockError;
 use std::io::{ErrorKind, Read as _};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use bytes::Bytes;
 use fleet_protocol::Sha256;
@@ -22,9 +26,12 @@ use tokio::sync::{OwnedMutexGuard, watch};
 
 use super::error::{Error, Kind, Refusal};
 use super::upload::{BodyError, too_large};
-use crate::disk::{self, failed};
+use crate::disk::{self, DiskError, failed};
 
 const PREFIX: &str = ".partial-";
+/// How long a file is waited for that another control plane is receiving.
+const ELSEWHERE: Duration = Duration::from_secs(2);
+const LOOK_AGAIN: Duration = Duration::from_millis(50);
 /// What nobody went on with for this long is thrown away.
 const KEPT: SignedDuration = SignedDuration::from_hours(48);
 
@@ -44,12 +51,13 @@ impl Part {
 }
 
 /// How an upload ended without an error.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug)]
 pub(super) enum Progress {
     /// As announced, there is more to come.
     Partial,
-    /// All of it is on disk, with this size, at [`partial_path`].
-    Whole(u64),
+    /// All of it is on disk, with this size, at [`partial_path`]. Nobody else writes there until the turn is dropped:
+    /// after the file has its name.
+    Whole(u64, Turn),
 }
 
 /// Who writes which file.
@@ -64,10 +72,14 @@ struct Writer {
     asked: watch::Sender<u64>,
 }
 
-struct Turn {
+/// The right to write a file.
+#[derive(Debug)]
+pub(super) struct Turn {
     writer: Arc<Writer>,
     number: u64,
     _pen: OwnedMutexGuard<()>,
+    /// Against other control planes that share the folder.
+    lock: Option<std::fs::File>,
 }
 
 impl Writers {
@@ -88,12 +100,14 @@ impl Writers {
             writer,
             number,
             _pen: pen,
+            lock: None,
         }
     }
 }
 
-pub(super) fn partial_path(folder: &Path, sha256: &Sha256) -> PathBuf {
-    folder.join(format!("{PREFIX}{sha256}"))
+/// `name`: the upload's own.
+pub(super) fn partial_path(folder: &Path, name: impl std::fmt::Display) -> PathBuf {
+    folder.join(format!("{PREFIX}{name}"))
 }
 
 /// How many bytes are here already.
@@ -126,7 +140,8 @@ where
     if part.total.is_some_and(|total| total > max_bytes) {
         return Err(too_large(max_bytes));
     }
-    let turn = writers.turn(path).await;
+    let mut turn = writers.turn(path).await;
+    turn.lock = Some(lock(path).await?);
     let mut size = check_offset(path, part).await?;
     let mut digest = digest_of(path, size).await?;
     let mut file = open(path, size).await?;
@@ -176,13 +191,15 @@ where
         )
         .into());
     }
-    Ok(Progress::Whole(size))
+    Ok(Progress::Whole(size, turn))
 }
 
-/// Where the body is to be written; a part that begins at 0 begins anew.
+/// Where the body is to be written; a part that begins at 0 begins anew. Whoever does not know that all of it came
+/// may send the last byte again.
 async fn check_offset(path: &Path, part: Part) -> Result<u64, Error> {
     let here = received(path).await?;
-    if part.first == 0 || part.first == here {
+    let is_last_byte = part.total == Some(here) && part.first + 1 == here;
+    if part.first == 0 || part.first == here || is_last_byte {
         return Ok(part.first);
     }
     Err(Refusal::new(
@@ -192,8 +209,7 @@ async fn check_offset(path: &Path, part: Part) -> Result<u64, Error> {
             "the part begins at byte {}, but {here} bytes are here",
             part.first
         ),
-        "`fleet release publish` goes on where it can; else ask GET /v1/bundles/{sha256}/upload, \
-         and send from its receivedBytes",
+        "send from receivedBytes on, which stands in this answer",
     )
     .with("receivedBytes", here)
     .into())
@@ -254,8 +270,7 @@ async fn forget(path: &Path) {
 }
 
 fn broken_off(error: &BodyError) -> Error {
-    let hint = "send the rest: `fleet release publish` does (GET /v1/bundles/{sha256}/upload says \
-                from where)";
+    let hint = "send the rest; whoever sends a part from a wrong place is told the right one";
     Refusal::new(Kind::BadRequest, "BODY_INCOMPLETE", error.to_string(), hint).into()
 }
 
@@ -263,10 +278,47 @@ fn taken_over() -> Error {
     Refusal::new(
         Kind::Conflict,
         "UPLOAD_TAKEN_OVER",
-        "another upload of the same bundle went on instead",
-        "let one of them finish; a bundle is stored once",
+        "another upload of the same file went on instead",
+        "let one of them finish; a file is stored once",
     )
     .into()
+}
+
+/// Locks the file, which is made if it is not there.
+async fn lock(path: &Path) -> Result<std::fs::File, Error> {
+    let until = tokio::time::Instant::now() + ELSEWHERE;
+    loop {
+        let attempt = path.to_owned();
+        let locked = tokio::task::spawn_blocking(move || try_lock(&attempt)).await;
+        if let Some(file) = locked.expect("locking does not panic")? {
+            return Ok(file);
+        }
+        if tokio::time::Instant::now() > until {
+            return Err(Refusal::new(
+                Kind::Conflict,
+                "UPLOAD_ELSEWHERE",
+                "another control plane is receiving this file",
+                "send all parts of a file to one of them, or try again when that upload is over",
+            )
+            .into());
+        }
+        tokio::time::sleep(LOOK_AGAIN).await;
+    }
+}
+
+/// `None`: somebody else has it, or had it until now and has given it its final name.
+fn try_lock(path: &Path) -> Result<Option<std::fs::File>, DiskError> {
+    let mut options = std::fs::OpenOptions::new();
+    let file = options.create(true).write(true).truncate(false).open(path);
+    let file = file.map_err(failed("open", path))?;
+    match file.try_lock() {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => return Ok(None),
+        Err(TryLockError::Error(error)) => return Err(failed("lock", path)(error)),
+    }
+    let locked = file.metadata().map_err(failed("look at", path))?;
+    let there = std::fs::metadata(path).is_ok_and(|there| there.ino() == locked.ino());
+    Ok(there.then_some(file))
 }
 
 /// Throws away what nobody went on with.

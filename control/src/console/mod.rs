@@ -1,10 +1,12 @@
 //! The operator's pages: rendered here, readable without JavaScript, fresh by reloading themselves.
 
 mod device_page;
+mod join;
 mod pages;
 mod session;
 mod words;
 
 pub(crate) use device_page::device;
+pub(crate) use join::{join, submit_join};
 pub(crate) use pages::{fleet, rollout};
-pub(crate) use session::{login, logout, submit_login};
+pub(crate) use session::{COOKIE, login, logout, render, submit_login};

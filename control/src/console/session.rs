@@ -1,4 +1,4 @@
-//! Logging in with the administrator's token, once for each browser.
+//! Logging in: as a person, or with the administrator's token; once for each browser.
 
 use std::sync::Arc;
 
@@ -7,16 +7,22 @@ use axum::extract::{FromRequestParts, Query, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{Html, IntoResponse, Redirect, Response};
+use fleet_protocol::access::LogIn;
 
-use crate::api::Peer;
-use crate::app::{App, Error, SESSION_LIFETIME};
-use crate::store::TenantContext;
+use super::pages::PageError;
+use crate::api::{ApiError, Peer, Seat, client};
+use crate::app::{App, Credential, Error, Kind, Refusal, SESSION_LIFETIME};
+use crate::domain::access::Right;
+use crate::store::{Client, TenantContext};
 
-const COOKIE: &str = "fleet_session";
+pub(crate) const COOKIE: &str = "fleet_session";
 
-#[derive(serde::Deserialize)]
+#[derive(Default, serde::Deserialize)]
 pub(crate) struct Credentials {
     token: Option<String>,
+    email: Option<String>,
+    password: Option<String>,
+    code: Option<String>,
 }
 
 #[derive(Template)]
@@ -25,19 +31,37 @@ struct LoginPage {
     title: &'static str,
     refresh_s: u32,
     message: Option<String>,
+    email: String,
 }
 
-/// An operator's browser; without a session it is sent to the login page.
+/// An operator's browser; without a session it is filled to the login page.
 pub(crate) struct Browser(pub(crate) TenantContext);
 
 impl FromRequestParts<Arc<App>> for Browser {
-    type Rejection = Redirect;
+    type Rejection = Response;
 
-    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Redirect> {
-        secret(&parts.headers)
-            .and_then(|secret| app.sessions.find(secret, app.now()))
-            .map(Self)
-            .ok_or_else(|| Redirect::to("/login"))
+    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Response> {
+        let secret = secret(&parts.headers);
+        let credential = secret.and_then(|secret| app.sessions.find(secret, app.now()));
+        let ctx = match credential {
+            // Whoever lost a role since, or was shut out, has lost it here too.
+            Some(credential) => app
+                .known(&credential)
+                .await
+                .map_err(|e| PageError::from(e).into_response())?,
+            None => None,
+        };
+        let Some(ctx) = ctx else {
+            return Err(Redirect::to("/login").into_response());
+        };
+        Seat::of(parts).caller(&ctx);
+        if ctx.access().allows(Right::ReadTenant, None) {
+            return Ok(Self(ctx));
+        }
+        let detail = format!("{} may not see the whole fleet", ctx.actor_name());
+        let hint = format!("ask an administrator for {}", Right::ReadTenant.given_by());
+        let refusal = Refusal::new(Kind::Forbidden, "FORBIDDEN", detail, hint);
+        Err(PageError::from(Error::from(refusal)).into_response())
     }
 }
 
@@ -58,51 +82,112 @@ pub(crate) async fn login(
     Query(query): Query<Credentials>,
 ) -> Response {
     match query.token {
-        Some(token) => enter(&app, peer, &token).await,
-        None => form(StatusCode::OK, None),
+        Some(token) => entered(
+            &app,
+            by_token(&app, &peer, &Seat::default(), &token).await,
+            "",
+        ),
+        None => form(StatusCode::OK, None, ""),
     }
 }
 
 pub(crate) async fn submit_login(
     State(app): State<Arc<App>>,
     peer: Peer,
-    form: axum::Form<Credentials>,
+    seat: Seat,
+    headers: HeaderMap,
+    axum::Form(filled): axum::Form<Credentials>,
 ) -> Response {
-    let token = form.0.token.unwrap_or_default();
-    enter(&app, peer, token.trim()).await
+    if let Some(token) = filled.token {
+        return entered(&app, by_token(&app, &peer, &seat, token.trim()).await, "");
+    }
+    let email = filled.email.unwrap_or_default();
+    let request = LogIn {
+        email: email.clone(),
+        password: filled.password.unwrap_or_default(),
+        code: filled.code.filter(|code| !code.trim().is_empty()),
+    };
+    let client = client(&peer, &headers);
+    let found = by_password(&app, &peer, &seat, &client, &request).await;
+    entered(&app, found, &email)
 }
 
-pub(crate) async fn logout(State(app): State<Arc<App>>, headers: HeaderMap) -> Response {
-    if let Some(secret) = secret(&headers) {
-        app.sessions.close(secret);
+/// With a key, or the token of the installation. An access token is not for browsers: it would last longer here.
+async fn by_token(app: &App, peer: &Peer, seat: &Seat, token: &str) -> Result<Credential, Error> {
+    let ctx = app.operator(token, peer.address).await?;
+    seat.caller(&ctx);
+    let credential = app.credential(token);
+    let lasting = credential.filter(|found| !matches!(found, Credential::Session(_)));
+    lasting.ok_or_else(|| {
+        let hint = "log in with your address and password";
+        let detail = "this is an access token, which is for programs";
+        Refusal::new(Kind::Unauthenticated, "UNAUTHENTICATED", detail, hint).into()
+    })
+}
+
+async fn by_password(
+    app: &App,
+    peer: &Peer,
+    seat: &Seat,
+    client: &Client,
+    request: &LogIn,
+) -> Result<Credential, Error> {
+    app.admit_login(&request.email, peer.address)?;
+    let account = app.account(&request.email).await?;
+    // Who tries is recorded, whether or not it works.
+    if let Some(login) = &account {
+        seat.caller(&login.ctx);
+    }
+    app.log_in_browser(account, request, client).await
+}
+
+pub(crate) async fn logout(
+    State(app): State<Arc<App>>,
+    seat: Seat,
+    headers: HeaderMap,
+) -> Response {
+    let credential = secret(&headers).and_then(|secret| app.sessions.close(secret));
+    if let Some(credential) = credential
+        && let Ok(Some(ctx)) = app.known(&credential).await
+    {
+        seat.caller(&ctx);
+        if ctx.session().is_some()
+            && let Err(error) = app.log_out(&ctx).await
+        {
+            tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                "a session was not ended"
+            );
+        }
     }
     let gone = cookie("", 0);
     ([(header::SET_COOKIE, gone)], Redirect::to("/login")).into_response()
 }
 
-async fn enter(app: &App, peer: Peer, token: &str) -> Response {
-    match app.operator(token, peer.address).await {
-        Ok(ctx) => {
-            let secret = app.sessions.open(ctx, app.now());
+fn entered(app: &App, found: Result<Credential, Error>, email: &str) -> Response {
+    match found {
+        Ok(credential) => {
+            let secret = app.sessions.open(credential, app.now());
             let cookie = cookie(&secret, SESSION_LIFETIME.as_secs());
             ([(header::SET_COOKIE, cookie)], Redirect::to("/")).into_response()
         }
-        Err(Error::Refused(refusal)) => {
-            let status = match refusal.retry_after_seconds {
-                Some(_) => StatusCode::TOO_MANY_REQUESTS,
-                None => StatusCode::UNAUTHORIZED,
-            };
-            form(
-                status,
-                Some(format!("{}: {}", refusal.detail, refusal.hint)),
-            )
-        }
         Err(error) => {
-            tracing::error!(error = &error as &dyn std::error::Error, "login failed");
-            form(
-                StatusCode::INTERNAL_SERVER_ERROR,
-                Some("try again".to_owned()),
-            )
+            let (status, message) = told(error);
+            form(status, Some(message), email)
+        }
+    }
+}
+
+/// An error for somebody who fills in a form.
+pub(super) fn told(error: Error) -> (StatusCode, String) {
+    match error {
+        Error::Refused(refusal) => {
+            let message = format!("{}: {}", refusal.detail, refusal.hint);
+            (ApiError::from(*refusal).status(), message)
+        }
+        error => {
+            tracing::error!(error = &error as &dyn std::error::Error, "a form failed");
+            (StatusCode::INTERNAL_SERVER_ERROR, "try again".to_owned())
         }
     }
 }
@@ -111,17 +196,18 @@ fn cookie(value: &str, max_age_s: i64) -> String {
     format!("{COOKIE}={value}; Path=/; Max-Age={max_age_s}; HttpOnly; Secure; SameSite=Lax")
 }
 
-fn form(status: StatusCode, message: Option<String>) -> Response {
+fn form(status: StatusCode, message: Option<String>, email: &str) -> Response {
     let page = LoginPage {
         title: "Log in",
         refresh_s: 0,
         message,
+        email: email.to_owned(),
     };
     render(status, &page)
 }
 
 /// A page, with what keeps browsers from doing anything with it but show it.
-pub(super) fn render(status: StatusCode, page: &impl Template) -> Response {
+pub(crate) fn render(status: StatusCode, page: &impl Template) -> Response {
     let html = match page.render() {
         Ok(html) => html,
         Err(error) => {

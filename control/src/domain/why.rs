@@ -1,16 +1,11 @@
 //! "Why not?": what holds a device's update back, step by step, in the order in which the steps
 //! are taken. The control plane's own steps come first, then what the device reported.
 
-mod sentences;
-
 use fleet_protocol::rollout::{MemberStatus, RolloutStatus};
 use fleet_protocol::update::{DeferReason, RefuseReason, UpdateState};
 use fleet_protocol::why::{Step, Verdict, WhyStep, WhyTrace};
 use fleet_protocol::{RolloutId, Version};
 use jiff::Timestamp;
-
-use sentences::{failure, refusal};
-pub use sentences::{failure_sentence, version_of};
 
 /// What is known of the device and of its place in a rollout.
 #[derive(Debug, Clone)]
@@ -214,7 +209,7 @@ fn device_side(known: &Known<'_>, place: &Place<'_>) -> Option<Halt> {
     }
     let reported = known
         .update
-        .filter(|u| version_of(u).is_none_or(|v| v == place.version))
+        .filter(|u| u.version().is_none_or(|v| v == place.version))
         .and_then(reported);
     let retry = format!(
         "try again: fleet device command DEVICE update --force, or roll out a newer release than {}",
@@ -266,7 +261,7 @@ fn reported(state: &UpdateState) -> Option<Halt> {
         )),
         UpdateState::RolledBack { version, why } => Some(hold(
             Step::Penalty,
-            format!("{version} failed on this device: {}", failure(why)),
+            format!("{version} failed on this device: {why}"),
             "find the cause, then roll out a newer release, or force this one once more",
         )),
     }
@@ -274,49 +269,18 @@ fn reported(state: &UpdateState) -> Option<Halt> {
 
 fn deferred(why: &DeferReason) -> Halt {
     let step = Step::of_deferral(why);
-    match why {
-        DeferReason::MaintenanceWindow { opens_at } => {
-            wait(step, format!("the maintenance window opens at {opens_at}")).until(*opens_at)
-        }
-        DeferReason::Backoff {
-            until,
-            attempts,
-            last_error,
-        } => wait(step, format!("try {attempts} failed: {last_error}")).until(*until),
-        DeferReason::DiskSpace {
-            free_bytes,
-            needed_bytes,
-        } => hold(
-            step,
-            format!("{free_bytes} bytes are free, {needed_bytes} are needed"),
-            "free some room on the data partition",
-        ),
-        DeferReason::FailedBefore { version, why } => hold(
-            step,
-            format!("{version} failed on this device before: {}", failure(why)),
-            "find the cause, then roll out a newer release, or force this one once more",
-        ),
-        DeferReason::TrialRunning => wait(step, "the running slot is itself on trial"),
-        DeferReason::Clock { at, floor } => hold(
-            step,
-            format!("the device's clock says {at}, which is before {floor}"),
-            "let the device reach the control plane or a time server once",
-        ),
-        DeferReason::Paused => hold(
-            step,
-            "updates are paused on this device",
-            "set `updates.paused` to false in its configuration, or resume on the device's own page",
-        ),
-        DeferReason::Power { detail } => wait(step, format!("not the moment: {detail}")),
+    match (why.hint(), why.until()) {
+        (Some(hint), _) => hold(step, why.to_string(), hint),
+        (None, Some(until)) => wait(step, why.to_string()).until(until),
+        (None, None) => wait(step, why.to_string()),
     }
 }
 
 fn refused(why: &RefuseReason) -> Halt {
-    let (detail, hint) = refusal(why);
     hold(
         Step::of_refusal(why),
-        format!("the device refuses the release: {detail}"),
-        hint,
+        format!("the device refuses: {why}"),
+        why.hint(),
     )
 }
 

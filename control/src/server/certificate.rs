@@ -120,7 +120,9 @@ impl Current {
         let pem = |e: rustls_pki_types::pem::Error| TlsError::Pem(e.to_string());
         let der = CertificateDer::from_pem_slice(certificate.pem.as_bytes()).map_err(pem)?;
         let key = PrivateKeyDer::from_pem_slice(certificate.key_pem.as_bytes()).map_err(pem)?;
-        let key = CertifiedKey::from_der(vec![der], key, provider)?;
+        // The CA comes along for operators at their first contact: they compare its fingerprint and pin it.
+        let ca = CertificateDer::from(authority.certificate_der().to_vec());
+        let key = CertifiedKey::from_der(vec![der, ca], key, provider)?;
         Ok(Self {
             certificate,
             key: Arc::new(key),

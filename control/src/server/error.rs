@@ -8,6 +8,7 @@ use crate::app;
 use crate::disk::DiskError;
 use crate::pki::PkiError;
 use crate::store::StoreError;
+use crate::tokens::RingError;
 
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
@@ -27,6 +28,8 @@ pub enum StartError {
     },
     #[error("clean up after the last run")]
     Sweep(#[source] app::Error),
+    #[error(transparent)]
+    Tokens(#[from] RingError),
     #[error("{} is in use by another fleet-control", data.display())]
     Locked { data: PathBuf },
 }
@@ -35,7 +38,9 @@ impl StartError {
     /// What to do next.
     pub fn hint(&self) -> String {
         match self {
-            Self::Disk(error) | Self::Sweep(app::Error::Disk(error)) => error.hint(),
+            Self::Disk(error)
+            | Self::Sweep(app::Error::Disk(error))
+            | Self::Tokens(RingError::Disk(error)) => error.hint(),
             Self::Store(error) | Self::Sweep(app::Error::Store(error)) => store_hint(error),
             Self::Pki(error) | Self::Tls(TlsError::Pki(error)) => pki_hint(error),
             Self::Tls(TlsError::Verifier(_)) => CA_HINT.to_owned(),
@@ -47,6 +52,10 @@ impl StartError {
             Self::Listen { .. } => {
                 "end the program that has the address, or choose another with --listen".to_owned()
             }
+            Self::Tokens(RingError::Corrupt { path, .. }) => format!(
+                "remove {}: the next start makes a new one, and everybody logs in again",
+                path.display()
+            ),
             Self::Sweep(_) => "look at the data folder's `bundles`, then start again".to_owned(),
             Self::Locked { .. } => {
                 "end the other one first, or give this one a folder of its own with --data"
@@ -70,6 +79,13 @@ fn pki_hint(error: &PkiError) -> String {
 
 fn store_hint(error: &StoreError) -> String {
     match error {
+        StoreError::Unreachable { source, .. } => unreachable_hint(source),
+        StoreError::OldServer { .. } => {
+            "move the database to a newer PostgreSQL (pg_dump, pg_restore), and name that one"
+        }
+        StoreError::NoPrivilege { .. } => {
+            "let the user own the database: ALTER DATABASE … OWNER TO …, or GRANT CREATE ON SCHEMA public TO …"
+        }
         StoreError::Open { .. } => {
             "let the user that fleet-control runs as read and write it, or restore the data folder \
              from a backup"
@@ -84,4 +100,26 @@ fn store_hint(error: &StoreError) -> String {
         }
     }
     .to_owned()
+}
+
+/// By PostgreSQL's codes: <https://www.postgresql.org/docs/current/errcodes-appendix.html>.
+fn unreachable_hint(error: &sqlx::Error) -> &'static str {
+    let code = error
+        .as_database_error()
+        .and_then(sqlx::error::DatabaseError::code);
+    match code.as_deref() {
+        Some("28P01" | "28000") => {
+            "see that user and password in FLEET_DATABASE_URL are right, and that pg_hba.conf lets \
+             this host in"
+        }
+        Some("3D000") => "make the database first: createdb --owner USER DATABASE",
+        Some("53300") => {
+            "the server has no connection left: raise its max_connections, or run fewer control \
+             planes"
+        }
+        _ => {
+            "see that the server runs and can be reached from here: psql with the same address says \
+             the same"
+        }
+    }
 }

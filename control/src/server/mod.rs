@@ -3,6 +3,7 @@
 mod certificate;
 mod connection;
 mod error;
+mod lock;
 mod tls;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -14,19 +15,25 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
 use self::certificate::LiveCertificate;
+use self::lock::{Others, Place};
+use crate::app::tenants::create_tenant;
 use crate::app::{App, Settings};
+use crate::backup;
 use crate::clock::{Clock, random_secret};
 use crate::disk::{self, Access};
 use crate::pki::Authority;
-use crate::store::{DEFAULT_TENANT, Store};
+use crate::store::{DEFAULT_TENANT, ServerUrl, Store};
+use crate::tokens::Ring;
 
 pub use self::error::StartError;
 
 /// How to run.
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// Database, keys, bundles: everything that is to be backed up.
+    /// Keys, bundles, media and SQLite's database: everything that is to be backed up.
     pub data: PathBuf,
+    /// PostgreSQL, which other control planes may share together with the data folder; default: SQLite there.
+    pub database: Option<ServerUrl>,
     pub listen: SocketAddr,
     /// As devices reach it; default: the address that it listens on.
     pub public_url: Option<PublicUrl>,
@@ -66,6 +73,12 @@ impl std::str::FromStr for PublicUrl {
     }
 }
 
+impl std::fmt::Display for PublicUrl {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
 /// A name or address that a certificate can carry.
 pub fn check_name(name: &str) -> Result<String, String> {
     rustls_pki_types::ServerName::try_from(name)
@@ -81,11 +94,15 @@ pub struct Running {
     pub admin_token: String,
     /// Whether this was the first start, which made the token.
     pub first_start: bool,
+    /// At the first start: where an administrator makes their account.
+    pub first_link: Option<String>,
     pub app: Arc<App>,
     connections: JoinHandle<()>,
     background: JoinHandle<()>,
+    looker: JoinHandle<()>,
     certificate: JoinHandle<()>,
-    _lock: std::fs::File,
+    relay: Option<JoinHandle<()>>,
+    _place: std::fs::File,
 }
 
 impl Running {
@@ -94,7 +111,11 @@ impl Running {
         self.app.shut_down();
         let _ = self.connections.await;
         let _ = self.background.await;
+        let _ = self.looker.await;
         let _ = self.certificate.await;
+        if let Some(relay) = self.relay {
+            let _ = relay.await;
+        }
         self.app.store.close().await;
     }
 }
@@ -104,7 +125,14 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     let data = &config.data;
     let now = config.clock.now();
     disk::create_folder(data)?;
-    let lock = lock(data)?;
+    let others = match &config.database {
+        Some(_) => Others::Allowed,
+        None => Others::Refused,
+    };
+    let place = Place::take(data, others).await?;
+    if backup::finish(data)? {
+        tracing::warn!("a restore that was cut off came to its end");
+    }
     let pki = data.join("pki");
     let authority = Arc::new(Authority::open(&pki, now)?);
     let listen_failed = |source| StartError::Listen {
@@ -125,15 +153,27 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     let certificate = LiveCertificate::open(ours, pki, names, provider, now)?;
     let tls = tls::acceptor(&authority, &certificate)?;
 
-    let store = Store::open(&data.join("fleet.db")).await?;
+    let store = match &config.database {
+        Some(server) => Store::connect(server).await?,
+        None => Store::open(&data.join("fleet.db")).await?,
+    };
     let (admin_token, first_start) = admin_token(data)?;
     let tenant = DEFAULT_TENANT.parse().expect("a constant");
     store
         .put_operator(&tenant, "admin", &Sha256::of(&admin_token), now)
         .await?;
+    let first_link = if first_start {
+        let invitation = create_tenant(&store, &settings.public_url, &tenant, "Default", now);
+        Some(invitation.await?.link)
+    } else {
+        None
+    };
     let clock = config.clock.clone();
-    let app = App::new(store, authority, data, settings, config.clock);
-    app.sweep_uploads().await.map_err(StartError::Sweep)?;
+    let ring = Ring::open(&data.join("token-keys"), &settings.public_url, now)?;
+    let app = App::new(store, authority, ring, data, settings, config.clock);
+    if place.is_alone() {
+        app.sweep_uploads().await.map_err(StartError::Sweep)?;
+    }
 
     disk::write(
         &data.join("address"),
@@ -142,37 +182,33 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     )?;
     let ca = app.authority().certificate_pem().as_bytes();
     disk::write(&data.join("ca.pem"), ca, Access::Everyone)?;
+    let notices = app.store.listen().await?;
+    let relay = notices.map(|notices| tokio::spawn(Arc::clone(&app).run_relay(notices)));
     let background = tokio::spawn(Arc::clone(&app).run_background());
+    let looker = tokio::spawn(Arc::clone(&app).run_looker());
     let certificate = tokio::spawn(certificate.keep(clock, app.shutdown_signal()));
     let connections = tokio::spawn(connection::accept(listener, tls, Arc::clone(&app)));
     Ok(Running {
         address,
         admin_token,
         first_start,
+        first_link,
         app,
         connections,
         background,
+        looker,
         certificate,
-        _lock: lock,
+        relay,
+        _place: place.settle()?,
     })
 }
 
-/// Two servers on one folder would both plan rollouts; the second one is refused.
-fn lock(data: &Path) -> Result<std::fs::File, StartError> {
-    let path = data.join("lock");
-    let file = std::fs::OpenOptions::new()
-        .create(true)
-        .truncate(false)
-        .write(true)
-        .open(&path)
-        .map_err(disk::failed("open", &path))?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(std::fs::TryLockError::WouldBlock) => Err(StartError::Locked {
-            data: data.to_owned(),
-        }),
-        Err(std::fs::TryLockError::Error(e)) => Err(disk::failed("lock", &path)(e).into()),
-    }
+/// Holds the data folder for as long as what this gives is kept.
+///
+/// # Errors
+/// When a control plane runs on it.
+pub(crate) fn lock(data: &Path) -> Result<std::fs::File, StartError> {
+    lock::alone(data)
 }
 
 /// The token in `admin-token`, made at the first start. Whoever replaces the file and restarts has

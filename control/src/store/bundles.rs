@@ -4,11 +4,11 @@ use fleet_protocol::release::StoredBundle;
 use fleet_protocol::{Sha256, Version};
 use jiff::Timestamp;
 use sqlx::Row as _;
-use sqlx::sqlite::SqliteRow;
+use sqlx::any::AnyRow;
 
 use super::{Store, StoreError, TenantContext, count, instant, ms, parse, signed};
 
-fn stored(row: &SqliteRow) -> Result<StoredBundle, StoreError> {
+fn stored(row: &AnyRow) -> Result<StoredBundle, StoreError> {
     let versions: String = row.try_get("versions")?;
     let versions = versions.split_whitespace().map(|v| parse("a version", v));
     let mut releases = versions.collect::<Result<Vec<Version>, _>>()?;
@@ -30,7 +30,7 @@ impl Store {
         now: Timestamp,
     ) -> Result<(), StoreError> {
         sqlx::query(
-            "INSERT INTO bundles (tenant_id, sha256, size_bytes, received_ms) VALUES (?, ?, ?, ?)
+            "INSERT INTO bundles (tenant_id, sha256, size_bytes, received_ms) VALUES ($1, $2, $3, $4)
              ON CONFLICT DO NOTHING",
         )
         .bind(ctx.key())
@@ -48,12 +48,13 @@ impl Store {
         ctx: &TenantContext,
         sha256: &Sha256,
     ) -> Result<Option<u64>, StoreError> {
-        let size: Option<i64> =
-            sqlx::query_scalar("SELECT size_bytes FROM bundles WHERE tenant_id = ? AND sha256 = ?")
-                .bind(ctx.key())
-                .bind(sha256.to_string())
-                .fetch_optional(&self.read)
-                .await?;
+        let size: Option<i64> = sqlx::query_scalar(
+            "SELECT size_bytes FROM bundles WHERE tenant_id = $1 AND sha256 = $2",
+        )
+        .bind(ctx.key())
+        .bind(sha256.to_string())
+        .fetch_optional(&self.read)
+        .await?;
         Ok(size.map(count))
     }
 
@@ -61,10 +62,11 @@ impl Store {
     pub async fn bundles(&self, ctx: &TenantContext) -> Result<Vec<StoredBundle>, StoreError> {
         let rows = sqlx::query(
             "SELECT b.sha256, b.size_bytes, b.received_ms,
-                    coalesce(group_concat(r.version, ' '), '') AS versions
+                    coalesce(string_agg(r.version, ' '), '') AS versions
              FROM bundles b LEFT JOIN releases r
                ON r.tenant_id = b.tenant_id AND r.bundle_sha256 = b.sha256
-             WHERE b.tenant_id = ? GROUP BY b.sha256 ORDER BY b.received_ms DESC, b.sha256",
+             WHERE b.tenant_id = $1 GROUP BY b.sha256, b.size_bytes, b.received_ms
+             ORDER BY b.received_ms DESC, b.sha256",
         )
         .bind(ctx.key())
         .fetch_all(&self.read)
@@ -79,8 +81,8 @@ impl Store {
         sha256: &Sha256,
     ) -> Result<bool, StoreError> {
         let done = sqlx::query(
-            "DELETE FROM bundles WHERE tenant_id = ?1 AND sha256 = ?2 AND NOT EXISTS (
-                 SELECT 1 FROM releases WHERE tenant_id = ?1 AND bundle_sha256 = ?2)",
+            "DELETE FROM bundles WHERE tenant_id = $1 AND sha256 = $2 AND NOT EXISTS (
+                 SELECT 1 FROM releases WHERE tenant_id = $1 AND bundle_sha256 = $2)",
         )
         .bind(ctx.key())
         .bind(sha256.to_string())

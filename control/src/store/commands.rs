@@ -1,23 +1,23 @@
-//! The command queue of each device.
+//! The command queue of each device, for its agent and for its player.
 
-use fleet_protocol::command::{Command, CommandKind, CommandResult, CommandStatus, CommandView};
+use fleet_protocol::command::{Command, CommandResult, CommandStatus, CommandView, Kind, Receiver};
 use fleet_protocol::{CommandId, DeviceId};
 use jiff::Timestamp;
 use sqlx::Row as _;
-use sqlx::sqlite::SqliteRow;
+use sqlx::any::AnyRow;
 
 use super::{Store, StoreError, TenantContext, count, from_json, instant, ms, parse, to_json};
 
 /// A command to be queued; the store gives it its sequence number.
 #[derive(Debug)]
-pub struct QueuedCommand {
+pub struct QueuedCommand<K> {
     pub command_id: CommandId,
-    pub kind: CommandKind,
+    pub kind: K,
     pub created_at: Timestamp,
     pub expires_at: Timestamp,
 }
 
-fn command(row: &SqliteRow) -> Result<Command, StoreError> {
+fn command<K: Kind>(row: &AnyRow) -> Result<Command<K>, StoreError> {
     Ok(Command {
         command_id: parse("a command id", row.try_get("command_id")?)?,
         sequence: count(row.try_get("sequence")?),
@@ -27,7 +27,7 @@ fn command(row: &SqliteRow) -> Result<Command, StoreError> {
     })
 }
 
-fn command_view(row: &SqliteRow, now: Timestamp) -> Result<CommandView, StoreError> {
+fn command_view<K: Kind>(row: &AnyRow, now: Timestamp) -> Result<CommandView<K>, StoreError> {
     let command = command(row)?;
     let result: Option<String> = row.try_get("result")?;
     let status = if result.is_some() {
@@ -49,16 +49,16 @@ fn command_view(row: &SqliteRow, now: Timestamp) -> Result<CommandView, StoreErr
 }
 
 impl Store {
-    pub async fn add_command(
+    pub async fn add_command<K: Kind>(
         &self,
         ctx: &TenantContext,
         id: &DeviceId,
-        queued: QueuedCommand,
-    ) -> Result<Command, StoreError> {
+        queued: QueuedCommand<K>,
+    ) -> Result<Command<K>, StoreError> {
         let mut tx = self.write.begin().await?;
         let sequence: i64 = sqlx::query_scalar(
             "UPDATE devices SET command_sequence = command_sequence + 1
-             WHERE tenant_id = ? AND device_id = ? RETURNING command_sequence",
+             WHERE tenant_id = $1 AND device_id = $2 RETURNING command_sequence",
         )
         .bind(ctx.key())
         .bind(id.as_str())
@@ -66,8 +66,8 @@ impl Store {
         .await?;
         sqlx::query(
             "INSERT INTO commands (tenant_id, command_id, device_id, sequence, created_ms,
-                                   expires_ms, kind)
-             VALUES (?, ?, ?, ?, ?, ?, ?)",
+                                   expires_ms, kind, receiver)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
         )
         .bind(ctx.key())
         .bind(queued.command_id.as_str())
@@ -76,6 +76,7 @@ impl Store {
         .bind(ms(queued.created_at))
         .bind(ms(queued.expires_at))
         .bind(to_json(&queued.kind))
+        .bind(K::RECEIVER.name())
         .execute(&mut *tx)
         .await?;
         tx.commit().await?;
@@ -88,35 +89,37 @@ impl Store {
         })
     }
 
-    /// What the device has still to do, in order, marked as delivered.
-    pub async fn deliver_commands(
+    /// What the receiver has still to do, in order, marked as delivered.
+    pub async fn deliver_commands<K: Kind>(
         &self,
         ctx: &TenantContext,
         id: &DeviceId,
         limit: u32,
         now: Timestamp,
-    ) -> Result<Vec<Command>, StoreError> {
+    ) -> Result<Vec<Command<K>>, StoreError> {
         let rows = sqlx::query(
             "SELECT command_id, sequence, created_ms, expires_ms, kind FROM commands
-             WHERE tenant_id = ? AND device_id = ? AND result IS NULL AND cancelled_ms IS NULL
-               AND expires_ms > ?
-             ORDER BY sequence LIMIT ?",
+             WHERE tenant_id = $1 AND device_id = $2 AND receiver = $3 AND result IS NULL
+               AND cancelled_ms IS NULL AND expires_ms > $4
+             ORDER BY sequence LIMIT $5",
         )
         .bind(ctx.key())
         .bind(id.as_str())
+        .bind(K::RECEIVER.name())
         .bind(ms(now))
-        .bind(limit)
+        .bind(i64::from(limit))
         .fetch_all(&self.read)
         .await?;
         let commands: Vec<_> = rows.iter().map(command).collect::<Result<_, _>>()?;
         if let Some(last) = commands.last() {
             sqlx::query(
-                "UPDATE commands SET delivered_ms = ? WHERE tenant_id = ? AND device_id = ?
-                 AND sequence <= ? AND delivered_ms IS NULL AND cancelled_ms IS NULL",
+                "UPDATE commands SET delivered_ms = $1 WHERE tenant_id = $2 AND device_id = $3
+                 AND receiver = $4 AND sequence <= $5 AND delivered_ms IS NULL AND cancelled_ms IS NULL",
             )
             .bind(ms(now))
             .bind(ctx.key())
             .bind(id.as_str())
+            .bind(K::RECEIVER.name())
             .bind(i64::try_from(last.sequence).unwrap_or(i64::MAX))
             .execute(&self.write)
             .await?;
@@ -128,34 +131,39 @@ impl Store {
         &self,
         ctx: &TenantContext,
         id: &DeviceId,
+        receiver: Receiver,
         now: Timestamp,
     ) -> Result<u32, StoreError> {
-        Ok(sqlx::query_scalar(
-            "SELECT count(*) FROM commands WHERE tenant_id = ? AND device_id = ?
-             AND result IS NULL AND cancelled_ms IS NULL AND expires_ms > ?",
+        let pending: i64 = sqlx::query_scalar(
+            "SELECT count(*) FROM commands WHERE tenant_id = $1 AND device_id = $2 AND receiver = $3
+             AND result IS NULL AND cancelled_ms IS NULL AND expires_ms > $4",
         )
         .bind(ctx.key())
         .bind(id.as_str())
+        .bind(receiver.name())
         .bind(ms(now))
         .fetch_one(&self.read)
-        .await?)
+        .await?;
+        Ok(u32::try_from(pending).unwrap_or(u32::MAX))
     }
 
-    /// The first result stays; false: this device has no such command.
+    /// The first result stays; false: this receiver has no such command.
     pub async fn finish_command(
         &self,
         ctx: &TenantContext,
         id: &DeviceId,
+        receiver: Receiver,
         command: &CommandId,
         result: &CommandResult,
     ) -> Result<bool, StoreError> {
         let done = sqlx::query(
-            "UPDATE commands SET result = coalesce(result, ?)
-             WHERE tenant_id = ? AND device_id = ? AND command_id = ?",
+            "UPDATE commands SET result = coalesce(result, $1)
+             WHERE tenant_id = $2 AND device_id = $3 AND receiver = $4 AND command_id = $5",
         )
         .bind(to_json(result))
         .bind(ctx.key())
         .bind(id.as_str())
+        .bind(receiver.name())
         .bind(command.as_str())
         .execute(&self.write)
         .await?;
@@ -163,53 +171,58 @@ impl Store {
     }
 
     /// Cancels what was not yet handed to the device, and returns how the command now stands.
-    pub async fn cancel_command(
+    pub async fn cancel_command<K: Kind>(
         &self,
         ctx: &TenantContext,
         id: &DeviceId,
         command: &CommandId,
         now: Timestamp,
-    ) -> Result<Option<CommandView>, StoreError> {
+    ) -> Result<Option<CommandView<K>>, StoreError> {
         sqlx::query(
-            "UPDATE commands SET cancelled_ms = ?1
-             WHERE tenant_id = ?2 AND device_id = ?3 AND command_id = ?4 AND result IS NULL
-               AND delivered_ms IS NULL AND cancelled_ms IS NULL AND expires_ms > ?1",
+            "UPDATE commands SET cancelled_ms = $1
+             WHERE tenant_id = $2 AND device_id = $3 AND command_id = $4 AND receiver = $5
+               AND result IS NULL AND delivered_ms IS NULL AND cancelled_ms IS NULL AND expires_ms > $1",
         )
         .bind(ms(now))
         .bind(ctx.key())
         .bind(id.as_str())
         .bind(command.as_str())
+        .bind(K::RECEIVER.name())
         .execute(&self.write)
         .await?;
         let row = sqlx::query(
-            "SELECT * FROM commands WHERE tenant_id = ? AND device_id = ? AND command_id = ?",
+            "SELECT * FROM commands
+             WHERE tenant_id = $1 AND device_id = $2 AND command_id = $3 AND receiver = $4",
         )
         .bind(ctx.key())
         .bind(id.as_str())
         .bind(command.as_str())
+        .bind(K::RECEIVER.name())
         .fetch_optional(&self.write)
         .await?;
         row.map(|row| command_view(&row, now)).transpose()
     }
 
     /// Newest first, below sequence `before`.
-    pub async fn commands(
+    pub async fn commands<K: Kind>(
         &self,
         ctx: &TenantContext,
         id: &DeviceId,
         before: Option<i64>,
         limit: u32,
         now: Timestamp,
-    ) -> Result<Vec<CommandView>, StoreError> {
+    ) -> Result<Vec<CommandView<K>>, StoreError> {
         let rows = sqlx::query(
             "SELECT * FROM commands
-             WHERE tenant_id = ?1 AND device_id = ?2 AND (?3 IS NULL OR sequence < ?3)
-             ORDER BY sequence DESC LIMIT ?4",
+             WHERE tenant_id = $1 AND device_id = $2 AND ($3 IS NULL OR sequence < $3)
+               AND receiver = $5
+             ORDER BY sequence DESC LIMIT $4",
         )
         .bind(ctx.key())
         .bind(id.as_str())
         .bind(before)
-        .bind(limit)
+        .bind(i64::from(limit))
+        .bind(K::RECEIVER.name())
         .fetch_all(&self.read)
         .await?;
         rows.iter().map(|row| command_view(row, now)).collect()

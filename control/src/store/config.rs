@@ -4,6 +4,7 @@ use fleet_protocol::device::ConfigView;
 use jiff::Timestamp;
 use sqlx::Row as _;
 
+use super::dialect::Held;
 use super::{Store, StoreError, TenantContext, count, from_json, instant, ms, to_json};
 
 impl Store {
@@ -18,10 +19,11 @@ impl Store {
         now: Timestamp,
     ) -> Result<Result<u64, u64>, StoreError> {
         let mut tx = self.write.begin().await?;
+        self.hold(&mut tx, ctx, Held::Tenant).await?;
         let row = sqlx::query(
             "SELECT coalesce(max(version), 0) AS last,
-                    coalesce(max(CASE WHEN scope = ?2 THEN version END), 0) AS present
-             FROM config_documents WHERE tenant_id = ?1",
+                    coalesce(max(CASE WHEN scope = $2 THEN version END), 0) AS present
+             FROM config_documents WHERE tenant_id = $1",
         )
         .bind(ctx.key())
         .bind(scope)
@@ -34,7 +36,7 @@ impl Store {
         let version: i64 = row.try_get::<i64, _>("last")? + 1;
         sqlx::query(
             "INSERT INTO config_documents (tenant_id, version, scope, document, created_ms)
-             VALUES (?, ?, ?, ?, ?)",
+             VALUES ($1, $2, $3, $4, $5)",
         )
         .bind(ctx.key())
         .bind(version)
@@ -55,7 +57,7 @@ impl Store {
     ) -> Result<Option<ConfigView>, StoreError> {
         let row = sqlx::query(
             "SELECT version, document, created_ms FROM config_documents
-             WHERE tenant_id = ? AND scope = ? ORDER BY version DESC LIMIT 1",
+             WHERE tenant_id = $1 AND scope = $2 ORDER BY version DESC LIMIT 1",
         )
         .bind(ctx.key())
         .bind(scope)

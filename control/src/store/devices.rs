@@ -1,13 +1,17 @@
 //! The registry and the signs of life.
 
-use fleet_protocol::device::DeviceView;
+use fleet_protocol::device::{ChangeDevice, DeviceView};
 use fleet_protocol::heartbeat::Heartbeat;
+use fleet_protocol::player::PlayerHeartbeat;
 use fleet_protocol::update::UpdateReport;
-use fleet_protocol::{DeviceId, RoleName};
+use fleet_protocol::{DeviceId, RoleName, VenueId};
 use jiff::{SignedDuration, Timestamp};
 use sqlx::Row as _;
-use sqlx::sqlite::SqliteRow;
+use sqlx::any::AnyRow;
 
+use super::dialect::Held;
+use super::playback::orientation;
+use super::venues::bump;
 use super::{Store, StoreError, TenantContext, count, from_json, instant, ms, parse, to_json};
 
 /// A heartbeat goes into the history when the last one there is this old, or says otherwise.
@@ -21,6 +25,8 @@ pub struct DeviceFilter {
     pub online: Option<bool>,
     /// Name of an update state.
     pub update_state: Option<String>,
+    /// Where its screen is.
+    pub venue: Option<VenueId>,
 }
 
 /// One device with everything that it last said.
@@ -30,6 +36,7 @@ pub struct DeviceRow {
     pub target_generation: u64,
     pub heartbeat: Option<Heartbeat>,
     pub report: Option<UpdateReport>,
+    pub player: Option<PlayerHeartbeat>,
 }
 
 /// What makes a device online: it was heard at least this long ago, or as long as it may be silent
@@ -46,13 +53,17 @@ impl Presence {
     }
 }
 
-const COLUMNS: &str = "device_id, name, compatible, hardware, serial_number, role, enrolled_ms,
+/// Longer than anything else: a year of proof of play can be had, and no batch comes again that late.
+const PLAYS_KEPT: SignedDuration = SignedDuration::from_hours(400 * 24);
+
+const COLUMNS: &str = "device_id, name, venue_id, orientation, compatible, hardware, serial_number, role, enrolled_ms,
     revoked_ms, last_seen_ms, online_for_ms, version, root_hash, update_state";
 
-/// `?2` is now, `?3` how long everyone may be silent.
-const ONLINE: &str = "coalesce(last_seen_ms, 0) + max(online_for_ms, ?3) >= ?2";
+/// `$2` is now, `$3` how long everyone may be silent.
+const ONLINE: &str = "coalesce(last_seen_ms, 0)
+    + CASE WHEN online_for_ms > $3 THEN online_for_ms ELSE $3 END >= $2";
 
-fn view(row: &SqliteRow, presence: Presence) -> Result<DeviceView, StoreError> {
+fn view(row: &AnyRow, presence: Presence) -> Result<DeviceView, StoreError> {
     let last_seen_at = row
         .try_get::<Option<i64>, _>("last_seen_ms")?
         .map(instant)
@@ -64,6 +75,8 @@ fn view(row: &SqliteRow, presence: Presence) -> Result<DeviceView, StoreError> {
     Ok(DeviceView {
         device_id: parse("a device id", row.try_get("device_id")?)?,
         name: row.try_get("name")?,
+        venue_id: parse("a venue id", row.try_get("venue_id")?)?,
+        orientation: orientation(row.try_get("orientation")?)?,
         compatible: parse("a compatible", row.try_get("compatible")?)?,
         hardware: row.try_get("hardware")?,
         serial_number: row.try_get("serial_number")?,
@@ -96,14 +109,17 @@ impl Store {
         after: Option<&str>,
         limit: u32,
     ) -> Result<Vec<DeviceView>, StoreError> {
+        let text = "name || ' ' || device_id || ' ' || version || ' ' || hardware || ' ' ||
+            coalesce(serial_number, '')";
+        let contains = self.dialect.contains(text, "$5");
         let sql = format!(
             "SELECT {COLUMNS} FROM devices
-             WHERE tenant_id = ?1 AND (?4 IS NULL OR device_id > ?4)
-               AND (?5 IS NULL OR instr(lower(name || ' ' || device_id || ' ' || version || ' ' ||
-                    hardware || ' ' || coalesce(serial_number, '')), lower(?5)) > 0)
-               AND (?6 IS NULL OR ({ONLINE}) = ?6)
-               AND (?7 IS NULL OR update_state = ?7)
-             ORDER BY device_id LIMIT ?8"
+             WHERE tenant_id = $1 AND ($4 IS NULL OR device_id > $4)
+               AND ($5 IS NULL OR {contains})
+               AND ($6 IS NULL OR ({ONLINE}) = $6)
+               AND ($7 IS NULL OR update_state = $7)
+               AND ($8 IS NULL OR venue_id = $8)
+             ORDER BY device_id LIMIT $9"
         );
         let rows = sqlx::query(sqlx::AssertSqlSafe(sql))
             .bind(ctx.key())
@@ -113,7 +129,8 @@ impl Store {
             .bind(&filter.text)
             .bind(filter.online)
             .bind(&filter.update_state)
-            .bind(limit)
+            .bind(filter.venue.as_ref().map(VenueId::as_str))
+            .bind(i64::from(limit))
             .fetch_all(&self.read)
             .await?;
         rows.iter().map(|row| view(row, presence)).collect()
@@ -126,8 +143,8 @@ impl Store {
         presence: Presence,
     ) -> Result<Option<DeviceRow>, StoreError> {
         let sql = format!(
-            "SELECT {COLUMNS}, target_generation, heartbeat, report FROM devices
-             WHERE tenant_id = ? AND device_id = ?"
+            "SELECT {COLUMNS}, target_generation, heartbeat, report, player FROM devices
+             WHERE tenant_id = $1 AND device_id = $2"
         );
         let row = sqlx::query(sqlx::AssertSqlSafe(sql))
             .bind(ctx.key())
@@ -137,6 +154,7 @@ impl Store {
         let Some(row) = row else { return Ok(None) };
         let heartbeat: Option<String> = row.try_get("heartbeat")?;
         let report: Option<String> = row.try_get("report")?;
+        let player: Option<String> = row.try_get("player")?;
         Ok(Some(DeviceRow {
             view: view(&row, presence)?,
             target_generation: count(row.try_get("target_generation")?),
@@ -145,6 +163,9 @@ impl Store {
                 .transpose()?,
             report: report
                 .map(|r| from_json("an update report", &r))
+                .transpose()?,
+            player: player
+                .map(|p| from_json("a player's heartbeat", &p))
                 .transpose()?,
         }))
     }
@@ -156,8 +177,8 @@ impl Store {
         presence: Presence,
     ) -> Result<Vec<(String, u64, u64)>, StoreError> {
         let sql = format!(
-            "SELECT version, count(*) AS devices, sum({ONLINE}) AS online
-             FROM devices WHERE tenant_id = ?1 AND revoked_ms IS NULL
+            "SELECT version, count(*) AS devices, count(*) FILTER (WHERE {ONLINE}) AS online
+             FROM devices WHERE tenant_id = $1 AND revoked_ms IS NULL
              GROUP BY version ORDER BY devices DESC, version"
         );
         let rows = sqlx::query(sqlx::AssertSqlSafe(sql))
@@ -177,20 +198,51 @@ impl Store {
             .collect()
     }
 
-    /// False: no such device.
-    pub async fn rename_device(
+    /// What is `None` stays. A device that goes to another venue leaves its groups. False: no such device.
+    pub async fn change_device(
         &self,
         ctx: &TenantContext,
         id: &DeviceId,
-        name: &str,
+        change: &ChangeDevice,
     ) -> Result<bool, StoreError> {
-        let done = sqlx::query("UPDATE devices SET name = ? WHERE tenant_id = ? AND device_id = ?")
-            .bind(name)
-            .bind(ctx.key())
-            .bind(id.as_str())
-            .execute(&self.write)
-            .await?;
-        Ok(done.rows_affected() == 1)
+        let mut tx = self.write.begin().await?;
+        self.hold(&mut tx, ctx, Held::Device(id.as_str())).await?;
+        let venue = change.venue_id.as_ref().map(VenueId::as_str);
+        let left: Option<String> = sqlx::query_scalar(
+            "SELECT venue_id FROM devices WHERE tenant_id = $1 AND device_id = $2",
+        )
+        .bind(ctx.key())
+        .bind(id.as_str())
+        .fetch_optional(&mut *tx)
+        .await?;
+        let Some(left) = left else { return Ok(false) };
+        sqlx::query(
+            "DELETE FROM device_group_members WHERE tenant_id = $1 AND device_id = $2 AND venue_id <> coalesce($3, venue_id)",
+        )
+        .bind(ctx.key())
+        .bind(id.as_str())
+        .bind(venue)
+        .execute(&mut *tx)
+        .await?;
+        sqlx::query(
+            "UPDATE devices SET name = coalesce($3, name), venue_id = coalesce($4, venue_id),
+                 orientation = coalesce($5, orientation)
+             WHERE tenant_id = $1 AND device_id = $2",
+        )
+        .bind(ctx.key())
+        .bind(id.as_str())
+        .bind(&change.name)
+        .bind(venue)
+        .bind(
+            change
+                .orientation
+                .map(|o| to_json(&o).trim_matches('"').to_owned()),
+        )
+        .execute(&mut *tx)
+        .await?;
+        bump(&mut tx, ctx, &parse("a venue id", &left)?).await?;
+        tx.commit().await?;
+        Ok(true)
     }
 
     /// Takes the device's credentials away (or gives them back). False: no such device.
@@ -200,13 +252,14 @@ impl Store {
         id: &DeviceId,
         at: Option<Timestamp>,
     ) -> Result<bool, StoreError> {
-        let done =
-            sqlx::query("UPDATE devices SET revoked_ms = ? WHERE tenant_id = ? AND device_id = ?")
-                .bind(at.map(ms))
-                .bind(ctx.key())
-                .bind(id.as_str())
-                .execute(&self.write)
-                .await?;
+        let done = sqlx::query(
+            "UPDATE devices SET revoked_ms = $1 WHERE tenant_id = $2 AND device_id = $3",
+        )
+        .bind(at.map(ms))
+        .bind(ctx.key())
+        .bind(id.as_str())
+        .execute(&self.write)
+        .await?;
         Ok(done.rows_affected() == 1)
     }
 
@@ -221,9 +274,11 @@ impl Store {
         let text = to_json(heartbeat);
         let state = heartbeat.update.name();
         let mut tx = self.write.begin().await?;
-        let due: bool = sqlx::query_scalar(
-            "SELECT history_ms <= ? OR update_state IS NOT ? OR version IS NOT ?
-             FROM devices WHERE tenant_id = ? AND device_id = ?",
+        self.hold(&mut tx, ctx, Held::Device(id.as_str())).await?;
+        let due: i64 = sqlx::query_scalar(
+            "SELECT CASE WHEN history_ms <= $1 OR update_state IS DISTINCT FROM $2 OR version <> $3
+                 THEN 1 ELSE 0 END
+             FROM devices WHERE tenant_id = $4 AND device_id = $5",
         )
         .bind(ms(now) - HISTORY_STEP_MS)
         .bind(state)
@@ -232,11 +287,12 @@ impl Store {
         .bind(id.as_str())
         .fetch_one(&mut *tx)
         .await?;
+        let due = due != 0;
         sqlx::query(
-            "UPDATE devices SET heartbeat = ?1, last_seen_ms = ?2, version = ?3, root_hash = ?4,
-                 update_state = ?5, compatible = ?6, hardware = ?7, role = ?8,
-                 online_for_ms = ?9, history_ms = CASE WHEN ?10 THEN ?2 ELSE history_ms END
-             WHERE tenant_id = ?11 AND device_id = ?12",
+            "UPDATE devices SET heartbeat = $1, last_seen_ms = $2, version = $3, root_hash = $4,
+                 update_state = $5, compatible = $6, hardware = $7, role = $8,
+                 online_for_ms = $9, history_ms = CASE WHEN $10 THEN $2 ELSE history_ms END
+             WHERE tenant_id = $11 AND device_id = $12",
         )
         .bind(&text)
         .bind(ms(now))
@@ -255,7 +311,7 @@ impl Store {
         if due {
             sqlx::query(
                 "INSERT INTO heartbeats (tenant_id, device_id, received_ms, heartbeat)
-                 VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING",
+                 VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING",
             )
             .bind(ctx.key())
             .bind(id.as_str())
@@ -278,13 +334,13 @@ impl Store {
     ) -> Result<Vec<(Timestamp, Heartbeat)>, StoreError> {
         let rows = sqlx::query(
             "SELECT received_ms, heartbeat FROM heartbeats
-             WHERE tenant_id = ?1 AND device_id = ?2 AND (?3 IS NULL OR received_ms < ?3)
-             ORDER BY received_ms DESC LIMIT ?4",
+             WHERE tenant_id = $1 AND device_id = $2 AND ($3 IS NULL OR received_ms < $3)
+             ORDER BY received_ms DESC LIMIT $4",
         )
         .bind(ctx.key())
         .bind(id.as_str())
         .bind(before)
-        .bind(limit)
+        .bind(i64::from(limit))
         .fetch_all(&self.read)
         .await?;
         rows.iter()
@@ -302,12 +358,29 @@ impl Store {
         now: Timestamp,
         keep: SignedDuration,
     ) -> Result<u64, StoreError> {
-        let before = ms(now - keep);
+        let (short, long) = (ms(now - keep), ms(now - keep - PLAYS_KEPT));
         let mut gone = 0;
-        for sql in [
-            "DELETE FROM heartbeats WHERE tenant_id = ? AND received_ms < ?",
-            "DELETE FROM events WHERE tenant_id = ? AND received_ms < ?",
-            "DELETE FROM commands WHERE tenant_id = ? AND expires_ms < ?",
+        for (sql, before) in [
+            (
+                "DELETE FROM heartbeats WHERE tenant_id = $1 AND received_ms < $2",
+                short,
+            ),
+            (
+                "DELETE FROM events WHERE tenant_id = $1 AND received_ms < $2",
+                short,
+            ),
+            (
+                "DELETE FROM commands WHERE tenant_id = $1 AND expires_ms < $2",
+                short,
+            ),
+            (
+                "DELETE FROM plays WHERE tenant_id = $1 AND started_ms < $2",
+                long,
+            ),
+            (
+                "DELETE FROM player_batches WHERE tenant_id = $1 AND received_ms < $2",
+                long,
+            ),
         ] {
             let done = sqlx::query(sql)
                 .bind(ctx.key())

@@ -5,7 +5,8 @@ use fleet_protocol::{Compatible, DeviceId, RoleName, Sha256, TokenId, Version};
 use jiff::Timestamp;
 use sqlx::Row as _;
 
-use super::{Store, StoreError, TenantContext, instant, ms, parse};
+use super::dialect::Held;
+use super::{Store, StoreError, TenantContext, instant, ms, number, parse};
 
 #[derive(Debug)]
 pub struct NewEnrolmentToken {
@@ -52,13 +53,13 @@ impl Store {
         sqlx::query(
             "INSERT INTO enrolment_tokens (tenant_id, token_id, token_sha256, expires_ms, max_uses,
                                            device_name, role, created_ms)
-             VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
         )
         .bind(ctx.key())
         .bind(token.token_id.as_str())
         .bind(token.secret.to_string())
         .bind(ms(token.expires_at))
-        .bind(token.max_uses)
+        .bind(i64::from(token.max_uses))
         .bind(&token.device_name)
         .bind(token.role.as_ref().map(RoleName::as_str))
         .bind(ms(now))
@@ -76,12 +77,12 @@ impl Store {
     ) -> Result<Vec<EnrolmentTokenView>, StoreError> {
         let rows = sqlx::query(
             "SELECT token_id, expires_ms, max_uses, used, device_name FROM enrolment_tokens
-             WHERE tenant_id = ?1 AND (?2 IS NULL OR token_id > ?2)
-             ORDER BY token_id LIMIT ?3",
+             WHERE tenant_id = $1 AND ($2 IS NULL OR token_id > $2)
+             ORDER BY token_id LIMIT $3",
         )
         .bind(ctx.key())
         .bind(after)
-        .bind(limit)
+        .bind(i64::from(limit))
         .fetch_all(&self.read)
         .await?;
         rows.iter()
@@ -89,8 +90,8 @@ impl Store {
                 Ok(EnrolmentTokenView {
                     token_id: parse("a token id", row.try_get("token_id")?)?,
                     expires_at: instant(row.try_get("expires_ms")?)?,
-                    max_uses: row.try_get("max_uses")?,
-                    used: row.try_get("used")?,
+                    max_uses: number(row, "max_uses")?,
+                    used: number(row, "used")?,
                     device_name: row.try_get("device_name")?,
                 })
             })
@@ -107,15 +108,20 @@ impl Store {
         now: Timestamp,
     ) -> Result<TokenGrant, StoreError> {
         let mut tx = self.write.begin().await?;
+        self.hold(&mut tx, ctx, Held::Device(device.device_id.as_str()))
+            .await?;
+        let secret = secret.to_string();
+        self.hold(&mut tx, ctx, Held::EnrolmentToken(&secret))
+            .await?;
         let token = sqlx::query(
             "SELECT expires_ms, max_uses, used, device_name, role FROM enrolment_tokens
-             WHERE tenant_id = ? AND token_sha256 = ?",
+             WHERE tenant_id = $1 AND token_sha256 = $2",
         )
         .bind(ctx.key())
-        .bind(secret.to_string())
+        .bind(&secret)
         .fetch_one(&mut *tx)
         .await?;
-        let known = sqlx::query("SELECT tenant_id, revoked_ms FROM devices WHERE device_id = ?")
+        let known = sqlx::query("SELECT tenant_id, revoked_ms FROM devices WHERE device_id = $1")
             .bind(device.device_id.as_str())
             .fetch_optional(&mut *tx)
             .await?;
@@ -144,10 +150,10 @@ impl Store {
         sqlx::query(
             "INSERT INTO devices (tenant_id, device_id, name, compatible, hardware, serial_number,
                                   role, token_sha256, enrolled_ms, version)
-             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
              ON CONFLICT (tenant_id, device_id) DO UPDATE SET
                  compatible = excluded.compatible, hardware = excluded.hardware,
-                 serial_number = excluded.serial_number, role = coalesce(excluded.role, role),
+                 serial_number = excluded.serial_number, role = coalesce(excluded.role, devices.role),
                  token_sha256 = excluded.token_sha256, report_sequence = 0",
         )
         .bind(ctx.key())
@@ -163,10 +169,10 @@ impl Store {
         .execute(&mut *tx)
         .await?;
         sqlx::query(
-            "UPDATE enrolment_tokens SET used = used + 1 WHERE tenant_id = ? AND token_sha256 = ?",
+            "UPDATE enrolment_tokens SET used = used + 1 WHERE tenant_id = $1 AND token_sha256 = $2",
         )
         .bind(ctx.key())
-        .bind(secret.to_string())
+        .bind(&secret)
         .execute(&mut *tx)
         .await?;
         tx.commit().await?;

@@ -3,7 +3,7 @@
 use fleet_protocol::DeviceId;
 use fleet_protocol::event::Event;
 use jiff::Timestamp;
-use sqlx::Row as _;
+use sqlx::{Any, Row as _, Transaction};
 
 use super::{Store, StoreError, TenantContext, from_json, ms, to_json};
 
@@ -12,6 +12,28 @@ use super::{Store, StoreError, TenantContext, from_json, ms, to_json};
 pub struct StoredEvent {
     pub position: i64,
     pub event: Event,
+}
+
+/// 1 if it was not there yet, else 0.
+pub(super) async fn add_event(
+    tx: &mut Transaction<'_, Any>,
+    ctx: &TenantContext,
+    id: &DeviceId,
+    event: &Event,
+    now: Timestamp,
+) -> Result<u64, StoreError> {
+    let done = sqlx::query(
+        "INSERT INTO events (tenant_id, device_id, event_id, received_ms, event)
+         VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING",
+    )
+    .bind(ctx.key())
+    .bind(id.as_str())
+    .bind(event.event_id.as_str())
+    .bind(ms(now))
+    .bind(to_json(event))
+    .execute(&mut **tx)
+    .await?;
+    Ok(done.rows_affected())
 }
 
 impl Store {
@@ -26,18 +48,7 @@ impl Store {
         let mut tx = self.write.begin().await?;
         let mut added = 0;
         for event in events {
-            let done = sqlx::query(
-                "INSERT INTO events (tenant_id, device_id, event_id, received_ms, event)
-                 VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
-            )
-            .bind(ctx.key())
-            .bind(id.as_str())
-            .bind(event.event_id.as_str())
-            .bind(ms(now))
-            .bind(to_json(event))
-            .execute(&mut *tx)
-            .await?;
-            added += done.rows_affected();
+            added += add_event(&mut tx, ctx, id, event, now).await?;
         }
         tx.commit().await?;
         Ok(added)
@@ -53,13 +64,13 @@ impl Store {
     ) -> Result<Vec<StoredEvent>, StoreError> {
         let rows = sqlx::query(
             "SELECT position, event FROM events
-             WHERE tenant_id = ?1 AND device_id = ?2 AND (?3 IS NULL OR position < ?3)
-             ORDER BY position DESC LIMIT ?4",
+             WHERE tenant_id = $1 AND device_id = $2 AND ($3 IS NULL OR position < $3)
+             ORDER BY position DESC LIMIT $4",
         )
         .bind(ctx.key())
         .bind(id.as_str())
         .bind(before)
-        .bind(limit)
+        .bind(i64::from(limit))
         .fetch_all(&self.read)
         .await?;
         rows.iter()

@@ -6,7 +6,8 @@ use fleet_protocol::{DeviceId, RolloutId};
 use jiff::Timestamp;
 use sqlx::Row as _;
 
-use super::{Store, StoreError, TenantContext, count, from_json, ms, parse};
+use super::dialect::Held;
+use super::{Store, StoreError, TenantContext, count, from_json, ms, number, parse};
 
 #[derive(Debug, Clone)]
 pub struct MemberRow {
@@ -42,7 +43,7 @@ impl Store {
     ) -> Result<RolloutCounts, StoreError> {
         let rows = sqlx::query(
             "SELECT status, count(*) AS devices FROM rollout_members
-             WHERE tenant_id = ? AND rollout_id = ? GROUP BY status",
+             WHERE tenant_id = $1 AND rollout_id = $2 GROUP BY status",
         )
         .bind(ctx.key())
         .bind(id.as_str())
@@ -73,7 +74,7 @@ impl Store {
     ) -> Result<Vec<(u32, MemberStatus, u64)>, StoreError> {
         let rows = sqlx::query(
             "SELECT phase, status, count(*) AS devices FROM rollout_members
-             WHERE tenant_id = ? AND rollout_id = ? GROUP BY phase, status",
+             WHERE tenant_id = $1 AND rollout_id = $2 GROUP BY phase, status",
         )
         .bind(ctx.key())
         .bind(id.as_str())
@@ -82,7 +83,7 @@ impl Store {
         rows.iter()
             .map(|row| {
                 Ok((
-                    row.try_get("phase")?,
+                    number(row, "phase")?,
                     member_status(row.try_get("status")?)?,
                     count(row.try_get("devices")?),
                 ))
@@ -98,22 +99,24 @@ impl Store {
         id: &RolloutId,
         limit: u32,
     ) -> Result<Vec<MemberRow>, StoreError> {
-        let rows = sqlx::query(
+        let join = self.dialect.join_from_left();
+        let sql = format!(
             "WITH shown AS (
                  SELECT device_id, phase, status, detail,
                      CASE status WHEN 'failed' THEN 0 WHEN 'rollingBack' THEN 1 WHEN 'offered' THEN 2
                          WHEN 'rolledBack' THEN 3 WHEN 'verified' THEN 4 ELSE 5 END AS place
-                 FROM rollout_members WHERE tenant_id = ?1 AND rollout_id = ?2
-                 ORDER BY place, phase, device_id LIMIT ?3)
+                 FROM rollout_members WHERE tenant_id = $1 AND rollout_id = $2
+                 ORDER BY place, phase, device_id LIMIT $3)
              SELECT m.device_id, d.name, m.phase, m.status, m.detail, d.report
-             FROM shown m CROSS JOIN devices d ON d.tenant_id = ?1 AND d.device_id = m.device_id
-             ORDER BY m.place, m.phase, d.name, m.device_id",
-        )
-        .bind(ctx.key())
-        .bind(id.as_str())
-        .bind(limit)
-        .fetch_all(&self.read)
-        .await?;
+             FROM shown m {join} devices d ON d.tenant_id = $1 AND d.device_id = m.device_id
+             ORDER BY m.place, m.phase, d.name, m.device_id"
+        );
+        let rows = sqlx::query(sqlx::AssertSqlSafe(sql))
+            .bind(ctx.key())
+            .bind(id.as_str())
+            .bind(i64::from(limit))
+            .fetch_all(&self.read)
+            .await?;
         rows.iter()
             .map(|row| {
                 let report: Option<String> = row.try_get("report")?;
@@ -123,7 +126,7 @@ impl Store {
                 Ok(MemberRow {
                     device_id: parse("a device id", row.try_get("device_id")?)?,
                     name: row.try_get("name")?,
-                    phase: row.try_get("phase")?,
+                    phase: number(row, "phase")?,
                     status: member_status(row.try_get("status")?)?,
                     detail: row.try_get("detail")?,
                     update: report.map(|r| r.state),
@@ -140,10 +143,12 @@ impl Store {
         now: Timestamp,
     ) -> Result<bool, StoreError> {
         let mut tx = self.write.begin().await?;
+        self.hold(&mut tx, ctx, Held::RolloutsOf(device.as_str()))
+            .await?;
         let rollout: Option<String> = sqlx::query_scalar(
             "UPDATE rollout_members AS m SET status = 'offered', attempt = attempt + 1,
-                 offered_ms = ?1, detail = NULL
-             WHERE tenant_id = ?2 AND device_id = ?3 AND superseded = 0 AND status = 'failed'
+                 offered_ms = $1, detail = NULL
+             WHERE tenant_id = $2 AND device_id = $3 AND superseded = 0 AND status = 'failed'
                AND EXISTS (SELECT 1 FROM rollouts r WHERE r.tenant_id = m.tenant_id
                    AND r.rollout_id = m.rollout_id
                    AND r.status IN ('running', 'paused', 'completed'))
@@ -157,7 +162,7 @@ impl Store {
         if let Some(rollout) = &rollout {
             sqlx::query(
                 "UPDATE rollouts SET generation = generation + 1
-                 WHERE tenant_id = ? AND rollout_id = ?",
+                 WHERE tenant_id = $1 AND rollout_id = $2",
             )
             .bind(ctx.key())
             .bind(rollout)

@@ -1,49 +1,83 @@
-//! What the control plane remembers: SQLite, and all of its SQL.
+//! What the control plane remembers: SQLite or PostgreSQL, and all of the SQL.
+//!
+//! One text of each query serves both databases; what differs is in [`dialect`] and [`open`]
+//! (docs/decisions/0015-two-stores.md has the rules for a query).
 //!
 //! Invariants:
 //! - Every table carries `tenant_id`, and every query takes a [`TenantContext`] first. The only
 //!   queries without one are in [`gate`]: they turn a secret into a context.
-//! - One connection writes, so that no writer waits for another within SQLite; readers see a
+//! - With SQLite, one connection writes, so that no writer waits for another within SQLite; readers see a
 //!   consistent snapshot (WAL). A commit is on disk before it is answered (`synchronous=FULL`).
+//! - With PostgreSQL, whatever reads and then writes by what it read holds the rows first
+//!   ([`dialect::Held`]): that is what the one writer gives with SQLite.
 
+mod api_keys;
+mod assets;
+mod audit;
 mod bundles;
 mod commands;
 mod config;
 mod context;
 mod devices;
+mod dialect;
 mod enrolment;
 mod events;
 mod gate;
 mod members;
+mod notices;
+mod open;
+mod operations;
 mod planning;
+mod playback;
+mod player;
+mod playlists;
 mod releases;
 mod reports;
 mod rollout_start;
 mod rollouts;
+mod second_factors;
+mod sessions;
+mod snapshot;
 mod support;
 mod targets;
+mod tenants;
+mod turns;
+mod users;
+mod venues;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::str::FromStr;
-use std::time::Duration;
 
 use jiff::Timestamp;
-use sqlx::sqlite::{
-    SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
-};
+use sqlx::any::AnyRow;
+use sqlx::{AnyPool, Row as _};
 
+use self::dialect::Dialect;
+
+pub use api_keys::NewApiKey;
+pub use assets::{AssetFacts, AssetFilter, AssetRow, NewAsset};
+pub(crate) use audit::BEGINNING;
 pub use commands::QueuedCommand;
-pub use context::TenantContext;
+pub use context::{Actor, TenantContext};
 pub use devices::{DeviceFilter, DeviceRow, Presence};
 pub use enrolment::{NewDevice, NewEnrolmentToken, TokenGrant};
 pub use events::StoredEvent;
 pub use members::MemberRow;
+pub use notices::{LONGEST_NOTICE, Notices};
+pub use open::ServerUrl;
 pub use planning::Planning;
+pub use player::QuarterRow;
 pub use releases::{KeySetAdded, ReleaseRow};
 pub use reports::ReportFacts;
 pub use rollout_start::NewRollout;
 pub use rollouts::{Applied, RolloutRow};
+pub use sessions::{Client, NewSession, Rotated, Rotation};
+pub use snapshot::{newest_schema, schema_of, snapshot};
 pub use targets::Assignment;
+pub use tenants::TenantRow;
+pub use turns::{Due, Turn};
+pub use users::{Accept, Accepted, ChangedUser, Login, NewUser, UserFilter};
+pub use venues::{DEFAULT_VENUE, ScheduleRow};
 
 /// The tenant that exists from the first start.
 pub const DEFAULT_TENANT: &str = "ten_default";
@@ -56,6 +90,17 @@ pub enum StoreError {
         #[source]
         source: sqlx::Error,
     },
+    #[error("reach the database {server}")]
+    Unreachable {
+        /// Without a password.
+        server: String,
+        #[source]
+        source: sqlx::Error,
+    },
+    #[error("the database {server} is PostgreSQL {version}; it has to be {needed} or newer", needed = open::OLDEST_SERVER)]
+    OldServer { server: String, version: u32 },
+    #[error("user {user} may not make tables in the database {server}")]
+    NoPrivilege { server: String, user: String },
     #[error("bring the database up to date")]
     Migrate(#[from] sqlx::migrate::MigrateError),
     #[error("query the database")]
@@ -68,53 +113,39 @@ pub enum StoreError {
     },
 }
 
+impl StoreError {
+    /// The database can't be asked at the moment: it is gone, restarting or too busy. The same request may succeed later.
+    pub fn is_passing(&self) -> bool {
+        let (Self::Query(source) | Self::Unreachable { source, .. }) = self else {
+            return false;
+        };
+        match source {
+            sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed => true,
+            sqlx::Error::Database(error) => {
+                error.code().is_some_and(|code| dialect::is_passing(&code))
+            }
+            _ => false,
+        }
+    }
+
+    /// What was to be kept holds what PostgreSQL's text can't: a NUL.
+    pub fn is_unfit_text(&self) -> bool {
+        let Self::Query(sqlx::Error::Database(error)) = self else {
+            return false;
+        };
+        matches!(error.code().as_deref(), Some("22021" | "22P05"))
+    }
+}
+
 /// The open database.
 #[derive(Debug, Clone)]
 pub struct Store {
-    read: SqlitePool,
-    write: SqlitePool,
-}
-
-impl Store {
-    /// Opens or makes the database at `path` and migrates it.
-    pub async fn open(path: &Path) -> Result<Self, StoreError> {
-        let options = SqliteConnectOptions::new()
-            .filename(path)
-            .create_if_missing(true)
-            .journal_mode(SqliteJournalMode::Wal)
-            .synchronous(SqliteSynchronous::Full)
-            .foreign_keys(true)
-            .busy_timeout(Duration::from_secs(10));
-        let opened = |source| StoreError::Open {
-            path: path.to_owned(),
-            source,
-        };
-        let write = SqlitePoolOptions::new()
-            .max_connections(1)
-            // KiB: a rollout's members are written without going out to the file in between.
-            .connect_with(options.clone().pragma("cache_size", "-65536"))
-            .await
-            .map_err(opened)?;
-        sqlx::migrate!().run(&write).await?;
-        let read = SqlitePoolOptions::new()
-            .max_connections(8)
-            .connect_with(options.read_only(true))
-            .await
-            .map_err(opened)?;
-        Ok(Self { read, write })
-    }
-
-    /// Whether the database answers.
-    pub async fn ping(&self) -> Result<(), StoreError> {
-        sqlx::query("SELECT 1").execute(&self.read).await?;
-        Ok(())
-    }
-
-    /// Finishes what runs and closes the files.
-    pub async fn close(&self) {
-        self.read.close().await;
-        self.write.close().await;
-    }
+    /// Of PostgreSQL's, `read` and `write` are one pool.
+    read: AnyPool,
+    write: AnyPool,
+    dialect: Dialect,
+    /// PostgreSQL, which other control planes may use too.
+    server: Option<ServerUrl>,
 }
 
 fn ms(at: Timestamp) -> i64 {
@@ -156,7 +187,40 @@ fn to_json<T: serde::Serialize>(value: &T) -> String {
     serde_json::to_string(value).expect("wire types are plain data")
 }
 
-/// SQLite counts in signed numbers; ours are counts, far from the end of either range.
+/// A whole number of a column that is not null.
+fn number<T>(row: &AnyRow, column: &'static str) -> Result<T, StoreError>
+where
+    T: TryFrom<i64, Error = std::num::TryFromIntError>,
+{
+    fit(column, row.try_get(column)?)
+}
+
+/// A whole number, or null.
+fn maybe<T>(row: &AnyRow, column: &'static str) -> Result<Option<T>, StoreError>
+where
+    T: TryFrom<i64, Error = std::num::TryFromIntError>,
+{
+    let value: Option<i64> = row.try_get(column)?;
+    value.map(|value| fit(column, value)).transpose()
+}
+
+fn fit<T>(column: &'static str, value: i64) -> Result<T, StoreError>
+where
+    T: TryFrom<i64, Error = std::num::TryFromIntError>,
+{
+    T::try_from(value).map_err(|e| StoreError::Corrupt {
+        what: column,
+        text: value.to_string(),
+        reason: e.to_string(),
+    })
+}
+
+/// Flags are kept as 0 and 1: SQLite has nothing else.
+fn flag(row: &AnyRow, column: &'static str) -> Result<bool, StoreError> {
+    Ok(row.try_get::<i64, _>(column)? != 0)
+}
+
+/// Databases count in signed numbers; ours are counts, far from the end of either range.
 fn count(value: i64) -> u64 {
     u64::try_from(value).unwrap_or(0)
 }

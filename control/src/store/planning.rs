@@ -9,8 +9,8 @@ use sqlx::Row as _;
 use super::members::member_name;
 use super::rollouts::{percent, rollout_status};
 use super::{
-    Applied, Store, StoreError, TenantContext, count, from_json, instant, ms, parse, signed,
-    to_json,
+    Applied, Store, StoreError, TenantContext, count, flag, from_json, instant, ms, number, parse,
+    signed, to_json,
 };
 use crate::domain::rollout::{DeviceFacts, Plan, Report, RolloutState};
 
@@ -30,26 +30,30 @@ impl Store {
         &self,
         ctx: &TenantContext,
     ) -> Result<Vec<RolloutId>, StoreError> {
-        let rows: Vec<String> = sqlx::query_scalar(
-            "SELECT rollout_id FROM rollouts r WHERE tenant_id = ?
+        let join = self.dialect.join_from_left();
+        let in_force = self.dialect.indexed_by("members_in_force");
+        let to_plan = self.dialect.indexed_by("devices_to_plan");
+        let sql = format!(
+            "SELECT rollout_id FROM rollouts r WHERE tenant_id = $1
                AND (status IN ('running', 'paused', 'rollingBack')
-                 OR EXISTS (SELECT 1 FROM rollout_members m INDEXED BY members_in_force
+                 OR EXISTS (SELECT 1 FROM rollout_members m {in_force}
                      WHERE m.tenant_id = r.tenant_id AND m.rollout_id = r.rollout_id
                        AND m.superseded = 0 AND m.status IN ('offered', 'rollingBack'))
                  OR (r.status = 'rolledBack' AND EXISTS (
-                     SELECT 1 FROM rollout_members m INDEXED BY members_in_force
-                     CROSS JOIN devices d INDEXED BY devices_to_plan
+                     SELECT 1 FROM rollout_members m {in_force}
+                     {join} devices d {to_plan}
                        ON d.tenant_id = m.tenant_id AND d.device_id = m.device_id
                      WHERE m.tenant_id = r.tenant_id AND m.rollout_id = r.rollout_id
                        AND m.superseded = 0 AND m.previous_version IS NOT NULL
                        AND m.status <> 'failed'
                        AND (d.version = r.version
                          OR (d.begun_ms IS NOT NULL AND d.report_version = r.version)))))
-             ORDER BY number",
-        )
-        .bind(ctx.key())
-        .fetch_all(&self.read)
-        .await?;
+             ORDER BY number"
+        );
+        let rows: Vec<String> = sqlx::query_scalar(sqlx::AssertSqlSafe(sql))
+            .bind(ctx.key())
+            .fetch_all(&self.read)
+            .await?;
         rows.iter().map(|r| parse("a rollout id", r)).collect()
     }
 
@@ -59,11 +63,11 @@ impl Store {
         ctx: &TenantContext,
         id: &RolloutId,
     ) -> Result<Option<Planning>, StoreError> {
-        let mut tx = self.read.begin().await?;
+        let mut tx = self.snapshot().await?;
         let row = sqlx::query(
             "SELECT r.*, (SELECT root_hash FROM releases
                  WHERE tenant_id = r.tenant_id AND version = r.version) AS root_hash
-             FROM rollouts r WHERE tenant_id = ? AND rollout_id = ?",
+             FROM rollouts r WHERE tenant_id = $1 AND rollout_id = $2",
         )
         .bind(ctx.key())
         .bind(id.as_str())
@@ -77,28 +81,33 @@ impl Store {
             root_hash: parse("a root hash", row.try_get("root_hash")?)?,
             phases: from_json("phases", row.try_get("phases")?)?,
             failure_threshold: percent(&row)?,
-            rollback_on_failure: row.try_get("rollback_on_failure")?,
+            rollback_on_failure: flag(&row, "rollback_on_failure")?,
             deadline: SignedDuration::from_secs(row.try_get("deadline_s")?),
             status: rollout_status(row.try_get("status")?)?,
-            current_phase: row.try_get("current_phase")?,
+            current_phase: number(&row, "current_phase")?,
             phase_done_at: done.map(instant).transpose()?,
             generation: count(row.try_get("generation")?),
         };
         // As one document, in the order of `Facts`: a hundred thousand rows are a hundred thousand
         // messages from the database's thread, which takes ten times as long as the query.
-        let document: String = sqlx::query_scalar(
-            "SELECT json_group_array(json_array(m.device_id, m.status, m.superseded, m.offered_ms,
-                 m.previous_version, d.revoked_ms, d.version, d.root_hash, d.report_state,
-                 d.report_version, d.report_rollout, d.report_ms, d.report_detail, d.begun_ms))
-             FROM rollout_members m
-             CROSS JOIN devices d INDEXED BY devices_to_plan
+        let rows = self.dialect.json_rows(
+            "m.device_id, m.status, m.superseded, m.offered_ms,
+             m.previous_version, d.revoked_ms, d.version, d.root_hash, d.report_state,
+             d.report_version, d.report_rollout, d.report_ms, d.report_detail, d.begun_ms",
+        );
+        let join = self.dialect.join_from_left();
+        let to_plan = self.dialect.indexed_by("devices_to_plan");
+        let sql = format!(
+            "SELECT {rows} FROM rollout_members m
+             {join} devices d {to_plan}
                ON d.tenant_id = m.tenant_id AND d.device_id = m.device_id
-             WHERE m.tenant_id = ? AND m.rollout_id = ?",
-        )
-        .bind(ctx.key())
-        .bind(id.as_str())
-        .fetch_one(&mut *tx)
-        .await?;
+             WHERE m.tenant_id = $1 AND m.rollout_id = $2"
+        );
+        let document: String = sqlx::query_scalar(sqlx::AssertSqlSafe(sql))
+            .bind(ctx.key())
+            .bind(id.as_str())
+            .fetch_one(&mut *tx)
+            .await?;
         let facts: Vec<Facts> = from_json("facts about devices", &document)?;
         let devices = facts.into_iter().map(device_facts);
         Ok(Some(Planning {
@@ -118,13 +127,13 @@ impl Store {
     ) -> Result<Applied, StoreError> {
         let mut tx = self.write.begin().await?;
         let done = sqlx::query(
-            "UPDATE rollouts SET status = ?1, current_phase = ?2, phase_done_ms = ?3, summary = ?4,
+            "UPDATE rollouts SET status = $1, current_phase = $2, phase_done_ms = $3, summary = $4,
                  generation = generation + 1,
-                 finished_ms = CASE WHEN ?5 THEN coalesce(finished_ms, ?6) END
-             WHERE tenant_id = ?7 AND rollout_id = ?8 AND generation = ?9",
+                 finished_ms = CASE WHEN $5 THEN coalesce(finished_ms, $6) END
+             WHERE tenant_id = $7 AND rollout_id = $8 AND generation = $9",
         )
         .bind(plan.status.name())
-        .bind(plan.current_phase)
+        .bind(i64::from(plan.current_phase))
         .bind(plan.phase_done_at.map(ms))
         .bind(&plan.summary)
         .bind(plan.status.is_final())
@@ -147,25 +156,27 @@ impl Store {
                 (id, status, previous, t.offered_at.map(ms), &t.detail)
             })
             .collect();
-        sqlx::query(
-            // An upsert of rows that are all there: an UPDATE … FROM may go through every member
-            // for every change. Number and phase are never taken from here.
+        // An upsert of rows that are all there: an UPDATE … FROM may go through every member
+        // for every change. Number and phase are never taken from here.
+        let each = self.dialect.json_each("$3");
+        let sql = format!(
             "INSERT INTO rollout_members (tenant_id, rollout_id, device_id, number, phase, status,
                  previous_version, offered_ms, detail)
-             SELECT ?1, ?2, j.value ->> 0, 0, 0, j.value ->> 1, j.value ->> 2, j.value ->> 3,
-                 j.value ->> 4
-             FROM json_each(?3) AS j WHERE true
+             SELECT $1, $2, j.value ->> 0, 0, 0, j.value ->> 1, j.value ->> 2,
+                 CAST(j.value ->> 3 AS BIGINT), j.value ->> 4
+             FROM {each} AS j WHERE true
              ON CONFLICT (tenant_id, rollout_id, device_id) DO UPDATE SET
                  status = excluded.status,
-                 previous_version = coalesce(previous_version, excluded.previous_version),
-                 offered_ms = coalesce(excluded.offered_ms, offered_ms),
-                 detail = excluded.detail",
-        )
-        .bind(ctx.key())
-        .bind(id.as_str())
-        .bind(to_json(&changes))
-        .execute(&mut *tx)
-        .await?;
+                 previous_version = coalesce(rollout_members.previous_version, excluded.previous_version),
+                 offered_ms = coalesce(excluded.offered_ms, rollout_members.offered_ms),
+                 detail = excluded.detail"
+        );
+        sqlx::query(sqlx::AssertSqlSafe(sql))
+            .bind(ctx.key())
+            .bind(id.as_str())
+            .bind(to_json(&changes))
+            .execute(&mut *tx)
+            .await?;
         tx.commit().await?;
         Ok(Applied::Done)
     }

@@ -5,7 +5,7 @@ use fleet_protocol::release::ReleaseStatus;
 use fleet_protocol::trust::{Envelope, ReleaseMetadata};
 use jiff::Timestamp;
 use sqlx::Row as _;
-use sqlx::sqlite::SqliteRow;
+use sqlx::any::AnyRow;
 
 use super::{Store, StoreError, TenantContext, count, from_json, instant, ms, parse, to_json};
 
@@ -31,9 +31,9 @@ pub enum KeySetAdded {
 const RELEASE: &str = "SELECT envelope, status, published_ms,
         (SELECT count(*) FROM devices d WHERE d.tenant_id = r.tenant_id
             AND d.version = r.version AND d.revoked_ms IS NULL) AS device_count
-    FROM releases r WHERE tenant_id = ?1";
+    FROM releases r WHERE tenant_id = $1";
 
-fn release(row: &SqliteRow) -> Result<ReleaseRow, StoreError> {
+fn release(row: &AnyRow) -> Result<ReleaseRow, StoreError> {
     let envelope: Envelope = from_json("a release", row.try_get("envelope")?)?;
     let metadata = ReleaseMetadata::read(&envelope).map_err(|e| StoreError::Corrupt {
         what: "release metadata",
@@ -62,7 +62,7 @@ impl Store {
         let done = sqlx::query(
             "INSERT INTO releases (tenant_id, version, compatible, root_hash, bundle_sha256,
                                    envelope, status, published_ms)
-             VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT DO NOTHING",
         )
         .bind(ctx.key())
         .bind(metadata.version.to_string())
@@ -82,7 +82,7 @@ impl Store {
         ctx: &TenantContext,
         version: &Version,
     ) -> Result<Option<ReleaseRow>, StoreError> {
-        let row = sqlx::query(sqlx::AssertSqlSafe(format!("{RELEASE} AND version = ?2")))
+        let row = sqlx::query(sqlx::AssertSqlSafe(format!("{RELEASE} AND version = $2")))
             .bind(ctx.key())
             .bind(version.to_string())
             .fetch_optional(&self.read)
@@ -96,7 +96,7 @@ impl Store {
         ctx: &TenantContext,
         status: Option<ReleaseStatus>,
     ) -> Result<Vec<ReleaseRow>, StoreError> {
-        let sql = format!("{RELEASE} AND (?2 IS NULL OR status = ?2)");
+        let sql = format!("{RELEASE} AND ($2 IS NULL OR status = $2)");
         let rows = sqlx::query(sqlx::AssertSqlSafe(sql))
             .bind(ctx.key())
             .bind(status.map(ReleaseStatus::name))
@@ -115,7 +115,7 @@ impl Store {
         status: ReleaseStatus,
     ) -> Result<bool, StoreError> {
         let done =
-            sqlx::query("UPDATE releases SET status = ? WHERE tenant_id = ? AND version = ?")
+            sqlx::query("UPDATE releases SET status = $1 WHERE tenant_id = $2 AND version = $3")
                 .bind(status.name())
                 .bind(ctx.key())
                 .bind(version.to_string())
@@ -131,10 +131,10 @@ impl Store {
         above: u32,
     ) -> Result<Vec<Envelope>, StoreError> {
         let rows: Vec<String> = sqlx::query_scalar(
-            "SELECT envelope FROM key_sets WHERE tenant_id = ? AND version > ? ORDER BY version",
+            "SELECT envelope FROM key_sets WHERE tenant_id = $1 AND version > $2 ORDER BY version",
         )
         .bind(ctx.key())
-        .bind(above)
+        .bind(i64::from(above))
         .fetch_all(&self.read)
         .await?;
         rows.iter().map(|e| from_json("a key set", e)).collect()
@@ -149,11 +149,11 @@ impl Store {
     ) -> Result<KeySetAdded, StoreError> {
         let text = to_json(envelope);
         let done = sqlx::query(
-            "INSERT INTO key_sets (tenant_id, version, envelope, received_ms) VALUES (?, ?, ?, ?)
+            "INSERT INTO key_sets (tenant_id, version, envelope, received_ms) VALUES ($1, $2, $3, $4)
              ON CONFLICT DO NOTHING",
         )
         .bind(ctx.key())
-        .bind(version)
+        .bind(i64::from(version))
         .bind(&text)
         .bind(ms(now))
         .execute(&self.write)
@@ -161,12 +161,13 @@ impl Store {
         if done.rows_affected() == 1 {
             return Ok(KeySetAdded::Added);
         }
-        let there: String =
-            sqlx::query_scalar("SELECT envelope FROM key_sets WHERE tenant_id = ? AND version = ?")
-                .bind(ctx.key())
-                .bind(version)
-                .fetch_one(&self.read)
-                .await?;
+        let there: String = sqlx::query_scalar(
+            "SELECT envelope FROM key_sets WHERE tenant_id = $1 AND version = $2",
+        )
+        .bind(ctx.key())
+        .bind(i64::from(version))
+        .fetch_one(&self.read)
+        .await?;
         Ok(if there == text {
             KeySetAdded::AlreadyThere
         } else {

@@ -5,6 +5,7 @@ use fleet_protocol::update::UpdateReport;
 use jiff::Timestamp;
 use sqlx::Row as _;
 
+use super::dialect::Held;
 use super::{Store, StoreError, TenantContext, ms, signed, to_json};
 
 /// What the planner reads of a report, beside the report itself.
@@ -29,9 +30,10 @@ impl Store {
         now: Timestamp,
     ) -> Result<bool, StoreError> {
         let mut tx = self.write.begin().await?;
+        self.hold(&mut tx, ctx, Held::Device(id.as_str())).await?;
         let last = sqlx::query(
             "SELECT report_sequence, report_version, begun_ms FROM devices
-             WHERE tenant_id = ? AND device_id = ?",
+             WHERE tenant_id = $1 AND device_id = $2",
         )
         .bind(ctx.key())
         .bind(id.as_str())
@@ -49,11 +51,11 @@ impl Store {
             (false, _) => None,
         };
         sqlx::query(
-            "UPDATE devices SET report = ?1, report_sequence = ?2, report_state = ?3,
-                 report_version = ?4, report_rollout = ?5, report_ms = ?6, report_detail = ?7,
-                 begun_ms = ?8, version = ?9, root_hash = ?10, update_state = ?11,
-                 last_seen_ms = ?6
-             WHERE tenant_id = ?12 AND device_id = ?13",
+            "UPDATE devices SET report = $1, report_sequence = $2, report_state = $3,
+                 report_version = $4, report_rollout = $5, report_ms = $6, report_detail = $7,
+                 begun_ms = $8, version = $9, root_hash = $10, update_state = $11,
+                 last_seen_ms = $6
+             WHERE tenant_id = $12 AND device_id = $13",
         )
         .bind(to_json(report))
         .bind(signed(report.sequence))

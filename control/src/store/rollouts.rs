@@ -4,9 +4,11 @@ use fleet_protocol::rollout::{RolloutCounts, RolloutStatus, RolloutView};
 use fleet_protocol::{Percent, RolloutId, Version};
 use jiff::Timestamp;
 use sqlx::Row as _;
-use sqlx::sqlite::SqliteRow;
+use sqlx::any::AnyRow;
 
-use super::{Store, StoreError, TenantContext, count, from_json, instant, ms, parse, signed};
+use super::{
+    Store, StoreError, TenantContext, count, flag, from_json, instant, ms, number, parse, signed,
+};
 
 #[derive(Debug, Clone)]
 pub struct RolloutRow {
@@ -28,13 +30,13 @@ pub(super) fn rollout_status(text: &str) -> Result<RolloutStatus, StoreError> {
 
 const ROLLOUT: &str = "SELECT rollout_id, number, version, phases, failure_threshold,
         rollback_on_failure, status, current_phase, generation, created_ms, finished_ms, summary
-    FROM rollouts WHERE tenant_id = ?1";
+    FROM rollouts WHERE tenant_id = $1";
 
-pub(super) fn percent(row: &SqliteRow) -> Result<Percent, StoreError> {
-    Ok(Percent::from_hundredths(row.try_get("failure_threshold")?))
+pub(super) fn percent(row: &AnyRow) -> Result<Percent, StoreError> {
+    Ok(Percent::from_hundredths(number(row, "failure_threshold")?))
 }
 
-fn rollout(row: &SqliteRow, counts: RolloutCounts) -> Result<RolloutRow, StoreError> {
+fn rollout(row: &AnyRow, counts: RolloutCounts) -> Result<RolloutRow, StoreError> {
     let finished: Option<i64> = row.try_get("finished_ms")?;
     Ok(RolloutRow {
         number: row.try_get("number")?,
@@ -44,9 +46,9 @@ fn rollout(row: &SqliteRow, counts: RolloutCounts) -> Result<RolloutRow, StoreEr
             version: parse("a version", row.try_get("version")?)?,
             status: rollout_status(row.try_get("status")?)?,
             phases: from_json("phases", row.try_get("phases")?)?,
-            current_phase: row.try_get("current_phase")?,
+            current_phase: number(row, "current_phase")?,
             failure_threshold: percent(row)?,
-            rollback_on_failure: row.try_get("rollback_on_failure")?,
+            rollback_on_failure: flag(row, "rollback_on_failure")?,
             counts,
             created_at: instant(row.try_get("created_ms")?)?,
             finished_at: finished.map(instant).transpose()?,
@@ -63,7 +65,7 @@ impl Store {
         id: &RolloutId,
     ) -> Result<Option<RolloutRow>, StoreError> {
         let row = sqlx::query(sqlx::AssertSqlSafe(format!(
-            "{ROLLOUT} AND rollout_id = ?2"
+            "{ROLLOUT} AND rollout_id = $2"
         )))
         .bind(ctx.key())
         .bind(id.as_str())
@@ -82,14 +84,14 @@ impl Store {
         limit: u32,
     ) -> Result<Vec<RolloutRow>, StoreError> {
         let sql = format!(
-            "{ROLLOUT} AND (?2 IS NULL OR status = ?2) AND (?3 IS NULL OR number < ?3)
-             ORDER BY number DESC LIMIT ?4"
+            "{ROLLOUT} AND ($2 IS NULL OR status = $2) AND ($3 IS NULL OR number < $3)
+             ORDER BY number DESC LIMIT $4"
         );
         let rows = sqlx::query(sqlx::AssertSqlSafe(sql))
             .bind(ctx.key())
             .bind(status)
             .bind(before)
-            .bind(limit)
+            .bind(i64::from(limit))
             .fetch_all(&self.read)
             .await?;
         let mut rollouts = Vec::with_capacity(rows.len());
@@ -110,9 +112,9 @@ impl Store {
         now: Timestamp,
     ) -> Result<Applied, StoreError> {
         let done = sqlx::query(
-            "UPDATE rollouts SET status = ?1, generation = generation + 1,
-                 finished_ms = CASE WHEN ?2 THEN coalesce(finished_ms, ?3) END
-             WHERE tenant_id = ?4 AND rollout_id = ?5 AND generation = ?6",
+            "UPDATE rollouts SET status = $1, generation = generation + 1,
+                 finished_ms = CASE WHEN $2 THEN coalesce(finished_ms, $3) END
+             WHERE tenant_id = $4 AND rollout_id = $5 AND generation = $6",
         )
         .bind(status.name())
         .bind(status.is_final())
@@ -135,7 +137,7 @@ impl Store {
         version: &Version,
     ) -> Result<Option<RolloutId>, StoreError> {
         let id: Option<String> = sqlx::query_scalar(
-            "SELECT rollout_id FROM rollouts WHERE tenant_id = ? AND version = ?
+            "SELECT rollout_id FROM rollouts WHERE tenant_id = $1 AND version = $2
              AND status IN ('running', 'paused', 'rollingBack') LIMIT 1",
         )
         .bind(ctx.key())

@@ -16,7 +16,7 @@ impl Store {
         sqlx::query(
             "INSERT INTO support_bundles
                  (tenant_id, device_id, name, size_bytes, sha256, received_ms)
-             VALUES (?, ?, ?, ?, ?, ?)
+             VALUES ($1, $2, $3, $4, $5, $6)
              ON CONFLICT (tenant_id, device_id, name) DO UPDATE SET
                  size_bytes = excluded.size_bytes, sha256 = excluded.sha256,
                  received_ms = excluded.received_ms",
@@ -40,7 +40,7 @@ impl Store {
     ) -> Result<Vec<SupportBundleView>, StoreError> {
         let rows = sqlx::query(
             "SELECT name, size_bytes, sha256, received_ms FROM support_bundles
-             WHERE tenant_id = ? AND device_id = ? ORDER BY received_ms DESC, name",
+             WHERE tenant_id = $1 AND device_id = $2 ORDER BY received_ms DESC, name",
         )
         .bind(ctx.key())
         .bind(id.as_str())
@@ -65,7 +65,7 @@ impl Store {
         name: &str,
     ) -> Result<(), StoreError> {
         sqlx::query(
-            "DELETE FROM support_bundles WHERE tenant_id = ? AND device_id = ? AND name = ?",
+            "DELETE FROM support_bundles WHERE tenant_id = $1 AND device_id = $2 AND name = $3",
         )
         .bind(ctx.key())
         .bind(id.as_str())

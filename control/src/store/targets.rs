@@ -6,7 +6,7 @@ use sqlx::Row as _;
 
 use super::members::member_status;
 use super::rollouts::rollout_status;
-use super::{Store, StoreError, TenantContext, count, parse};
+use super::{Store, StoreError, TenantContext, count, number, parse};
 
 /// A device's place in the newest rollout that has it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,7 +35,7 @@ impl Store {
              FROM rollout_members m
              JOIN rollouts r ON r.tenant_id = m.tenant_id AND r.rollout_id = m.rollout_id
              JOIN devices d ON d.tenant_id = m.tenant_id AND d.device_id = m.device_id
-             WHERE m.tenant_id = ? AND m.device_id = ? AND m.superseded = 0
+             WHERE m.tenant_id = $1 AND m.device_id = $2 AND m.superseded = 0
              ORDER BY m.number DESC LIMIT 1",
         )
         .bind(ctx.key())
@@ -49,9 +49,9 @@ impl Store {
             rollout_status: rollout_status(row.try_get("rollout_status")?)?,
             version: parse("a version", row.try_get("version")?)?,
             member_status: member_status(row.try_get("status")?)?,
-            phase: row.try_get("phase")?,
+            phase: number(&row, "phase")?,
             previous_version: previous.map(|v| parse("a version", &v)).transpose()?,
-            attempt: row.try_get("attempt")?,
+            attempt: number(&row, "attempt")?,
             detail: row.try_get("detail")?,
             begun: row.try_get::<Option<i64>, _>("begun_ms")?.is_some(),
         }))
@@ -67,7 +67,7 @@ impl Store {
         let digest = digest.to_string();
         let row = sqlx::query(
             "SELECT target_generation, target_digest FROM devices
-             WHERE tenant_id = ? AND device_id = ?",
+             WHERE tenant_id = $1 AND device_id = $2",
         )
         .bind(ctx.key())
         .bind(id.as_str())
@@ -78,9 +78,9 @@ impl Store {
         }
         let generation: i64 = sqlx::query_scalar(
             "UPDATE devices SET
-                 target_generation = target_generation + (target_digest <> ?1),
-                 target_digest = ?1
-             WHERE tenant_id = ?2 AND device_id = ?3
+                 target_generation = target_generation + CASE WHEN target_digest <> $1 THEN 1 ELSE 0 END,
+                 target_digest = $1
+             WHERE tenant_id = $2 AND device_id = $3
              RETURNING target_generation",
         )
         .bind(&digest)

@@ -116,6 +116,17 @@ fn an_upload_goes_on_where_it_broke_off_even_after_a_restart() {
     assert_eq!(fs::read_dir(folder).unwrap().count(), 1);
 }
 
+/// Until this much of a bundle has arrived.
+#[track_caller]
+fn wait_for(world: &World, path: &str, bytes: u64) {
+    let upload = format!("{path}/upload");
+    let received = || world.get(&upload).ok()["receivedBytes"].as_u64().unwrap();
+    let begun = std::time::Instant::now();
+    while received() < bytes {
+        assert!(begun.elapsed().as_secs() < 30, "{} of {bytes}", received());
+    }
+}
+
 #[test]
 fn what_a_cut_connection_brought_is_kept() {
     let world = World::new();
@@ -125,12 +136,7 @@ fn what_a_cut_connection_brought_is_kept() {
     let half = bundle.len() / 2;
     let body = format!("content-length: {}", bundle.len());
     let connection = world.begin(&path, &token, &body, &bundle[..half]);
-    let upload = format!("{path}/upload");
-    let received = || world.get(&upload).ok()["receivedBytes"].as_u64().unwrap();
-    let begun = std::time::Instant::now();
-    while received() < half as u64 {
-        assert!(begun.elapsed().as_secs() < 30, "{} of {half}", received());
-    }
+    wait_for(&world, &path, half as u64);
     drop(connection);
     let range = format!("bytes {half}-{}/{}", bundle.len() - 1, bundle.len());
     let headers = [("authorization", token.as_str()), ("content-range", &range)];
@@ -146,6 +152,8 @@ fn a_later_upload_takes_over_from_one_that_hangs() {
     let token = format!("Bearer {}", world.running().admin_token);
     let length = format!("content-length: {}", bundle.len());
     let hanging = world.begin(&path, &token, &length, &bundle[..100_000]);
+    // Else it might come later than the later one.
+    wait_for(&world, &path, 100_000);
     let whole = world.operator_raw("PUT", &path, &bundle);
     assert_eq!(whole.status, 201, "{whole:?}");
     drop(hanging);

@@ -96,3 +96,159 @@ fn what_is_not_there_is_said_on_a_page() {
             .contains("dev_nobody")
     );
 }
+
+fn form(world: &World, path: &str, fields: &[(&str, &str)]) -> (u16, String, String) {
+    let plain = |text: &str| text.replace('@', "%40").replace(' ', "+");
+    let body: Vec<_> = fields
+        .iter()
+        .map(|(k, v)| format!("{k}={}", plain(v)))
+        .collect();
+    let kind = ("content-type", "application/x-www-form-urlencoded");
+    let answer = world.raw("POST", path, &[kind], body.join("&").as_bytes());
+    let header = |name: &str| {
+        let value = answer
+            .headers()
+            .get(name)
+            .map(|v| v.to_str().unwrap().to_owned());
+        value.unwrap_or_default()
+    };
+    let (status, cookie) = (answer.status().as_u16(), header("set-cookie"));
+    let text = answer.into_body().read_to_string().unwrap();
+    (status, cookie.split(';').next().unwrap().to_owned(), text)
+}
+
+#[test]
+fn the_first_administrator_says_who_they_are_and_logs_in() {
+    let world = World::new();
+    let link = world.running().first_link.clone().unwrap();
+    let (_, token) = link.split_once("token=").unwrap();
+    let shown = page(&world, "", &format!("/join?token={token}"));
+    assert!(shown.contains("You are the first administrator"), "{shown}");
+    let password = "correct horse battery";
+    let mut fields = vec![
+        ("token", token),
+        ("password", password),
+        ("again", "another one here"),
+    ];
+    fields.extend([("displayName", "Anna"), ("email", "anna@example.com")]);
+    let (status, _, text) = form(&world, "/join", &fields);
+    assert_eq!(status, 422);
+    assert!(text.contains("the two passwords differ"), "{text}");
+    fields[2].1 = password;
+    assert_eq!(form(&world, "/join", &fields[..3]).0, 422, "without a name");
+    assert_eq!(form(&world, "/join", &fields).0, 303);
+    assert_eq!(form(&world, "/join", &fields).0, 401, "a link is good once");
+
+    let wrong = [
+        ("email", "anna@example.com"),
+        ("password", "not hers at all"),
+    ];
+    let (status, _, text) = form(&world, "/login", &wrong);
+    assert_eq!(status, 401);
+    assert!(
+        text.contains("value=\"anna@example.com\""),
+        "the address need not be typed again"
+    );
+    let right = [("email", "anna@example.com"), ("password", password)];
+    let (status, cookie, _) = form(&world, "/login", &right);
+    assert_eq!(status, 303);
+    assert!(page(&world, &cookie, "/").contains("No device to show"));
+
+    // Shut out, she is out of the console at once.
+    world.person("boss", &json!({"tenantRole": "TENANT_ADMIN"}));
+    let users = world.get("/v1/tenants/ten_default/users").ok();
+    let user = &users["items"][0];
+    let path = format!(
+        "/v1/tenants/ten_default/users/{}",
+        user["userId"].as_str().unwrap()
+    );
+    let version = user["version"].as_u64().unwrap();
+    world
+        .change("PATCH", &path, version, &json!({"disabled": true}))
+        .ok();
+    let answer = world.raw("GET", "/", &[("cookie", &cookie)], b"");
+    assert_eq!(answer.headers()["location"], "/login");
+}
+
+#[test]
+fn a_browser_without_the_right_to_see_the_fleet_is_told_so() {
+    let world = World::new();
+    world.person("anna", &json!({}));
+    let fields = [
+        ("email", "anna@example.com"),
+        ("password", crate::world::PASSWORD),
+    ];
+    let (_, cookie, _) = form(&world, "/login", &fields);
+    let answer = world.raw("GET", "/", &[("cookie", &cookie)], b"");
+    assert_eq!(answer.status().as_u16(), 403);
+    assert!(
+        answer
+            .into_body()
+            .read_to_string()
+            .unwrap()
+            .contains("TENANT_VIEWER")
+    );
+}
+
+#[test]
+fn a_browser_is_out_as_soon_as_its_key_is_revoked() {
+    let world = World::new();
+    let keys = "/v1/tenants/ten_default/api-keys";
+    let key = world
+        .post(keys, &json!({"name": "wall", "scopes": ["READ"]}))
+        .ok();
+    let secret = key["secret"].as_str().unwrap();
+    let (status, cookie, _) = form(&world, "/login", &[("token", secret)]);
+    assert_eq!(status, 303);
+    assert!(page(&world, &cookie, "/").contains("No device to show"));
+    let path = format!("{keys}/{}", key["apiKey"]["apiKeyId"].as_str().unwrap());
+    world.operator_raw("DELETE", &path, b"").ok();
+    let answer = world.raw("GET", "/", &[("cookie", &cookie)], b"");
+    assert_eq!(answer.headers()["location"], "/login");
+
+    world.person("anna", &json!({"tenantRole": "TENANT_VIEWER"}));
+    let tokens = world.session("anna");
+    let access = tokens["accessToken"].as_str().unwrap();
+    let (status, _, text) = form(&world, "/login", &[("token", access)]);
+    assert_eq!(status, 401, "it would last longer here");
+    assert!(text.contains("for programs"), "{text}");
+}
+
+#[test]
+fn what_is_done_in_a_browser_is_recorded_too() {
+    let world = World::new();
+    world.person("anna", &json!({}));
+    let email = ("email", "anna@example.com");
+    form(&world, "/login", &[email, ("password", "not hers at all")]);
+    let (_, cookie, _) = form(
+        &world,
+        "/login",
+        &[email, ("password", crate::world::PASSWORD)],
+    );
+    world.raw("POST", "/logout", &[("cookie", &cookie)], b"");
+    let page = world.get("/v1/audit?limit=3").ok();
+    let seen: Vec<_> = page["items"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|entry| {
+            let text = |name: &str| entry[name].as_str().unwrap();
+            format!("{} {} {}", text("actor"), text("action"), text("outcome"))
+        })
+        .collect();
+    assert_eq!(
+        seen,
+        [
+            "anna@example.com POST /logout DONE",
+            "anna@example.com POST /login DONE",
+            "anna@example.com POST /login REFUSED",
+        ]
+    );
+    let tokens = world.session("anna");
+    let sessions = world.sees(&tokens, "/v1/auth/sessions").ok();
+    assert_eq!(
+        sessions["items"].as_array().unwrap().len(),
+        1,
+        "logging out ended the other"
+    );
+}

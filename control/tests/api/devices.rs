@@ -89,6 +89,17 @@ fn a_heartbeat_carries_the_applications_status_and_is_told_the_wanted_version() 
 }
 
 #[test]
+fn a_list_is_no_body_whatever_is_in_it() {
+    let world = World::new();
+    // Read as a list of fields, this would be a token with all defaults.
+    let response = world.operator_raw("POST", "/v1/enrolment-tokens", b"[null, null]");
+    let problem = response.refused(422, "VALIDATION_FAILED");
+    assert_eq!(problem["errors"][0]["field"], "body");
+    let broken = world.operator_raw("POST", "/v1/enrolment-tokens", b"[null");
+    broken.refused(400, "MALFORMED_JSON");
+}
+
+#[test]
 fn a_bad_heartbeat_names_its_field() {
     let world = World::new();
     let device = world.device("lobby");

@@ -2,12 +2,27 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that can't go on has failed")]
 
+mod access;
+mod audit;
+mod backups;
 mod bundles;
 mod console;
+mod content;
+mod deploy;
 mod devices;
+mod durability;
 mod enrolment;
+mod load;
+mod monitoring;
+mod openapi;
+mod player;
 mod releases;
+mod replicas;
+mod roles;
 mod rollouts;
 mod routes;
 mod starts;
+mod stores;
+mod uploads;
+mod users;
 mod world;

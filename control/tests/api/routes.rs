@@ -4,12 +4,16 @@ use std::collections::BTreeSet;
 
 use fleet_control::api::{Audience, routes};
 use fleet_protocol::Sha256;
-use serde_json::json;
+use serde_json::{Value, json};
 
+use crate::content::Content;
 use crate::world::{OTHER_TENANT_TOKEN, World};
 
 /// What a caller gets: nobody, a wrong operator's token, a device, an operator of another tenant.
 struct Row(&'static str, &'static str, [u16; 4]);
+
+/// What a browser sends, and not JSON.
+const FORMS: [&str; 2] = ["/login", "/join"];
 
 /// A device's route is closed to operators, whoever they are.
 const DEVICE: [u16; 3] = [401, 401, 401];
@@ -29,6 +33,14 @@ fn rows() -> Vec<Row> {
         Row("GET", "/v1/device/wakeup", device(200)),
         Row("PUT", "/v1/device/support-bundles/{name}", device(201)),
         Row("GET", "/v1/device/bundles/{sha256}", device(200)),
+
+        Row("GET", "/v1/player/manifest", device(200)),
+        Row("POST", "/v1/player/heartbeat", device(422)),
+        Row("POST", "/v1/player/events", device(422)),
+        Row("POST", "/v1/player/proof-of-play", device(422)),
+        Row("GET", "/v1/player/commands", device(200)),
+        Row("POST", "/v1/player/commands/{command_id}/result", device(422)),
+        Row("GET", "/v1/player/media/{asset_id}", device(200)),
 
         Row("POST", "/v1/enrolment-tokens", operator(201)),
         Row("GET", "/v1/enrolment-tokens", operator(200)),
@@ -67,34 +79,184 @@ fn rows() -> Vec<Row> {
         Row("GET", "/v1/keysets", operator(200)),
         Row("POST", "/v1/keysets", operator(422)),
 
+        Row("GET", "/v1/openapi.json", [200; 4]),
+        Row("GET", "/v1/docs", [200; 4]),
+
         Row("POST", "/v1/enroll", [422; 4]),
         Row("GET", "/healthz", [200; 4]),
         Row("GET", "/readyz", [200; 4]),
+        // They ask on this machine; who shows a token is judged by it.
+        Row("GET", "/metrics", [200, 401, 200, 403]),
         Row("GET", "/login", [200; 4]),
         Row("POST", "/login", [401; 4]),
         Row("POST", "/logout", [303; 4]),
+        Row("GET", "/join", [401; 4]),
+        Row("POST", "/join", [401; 4]),
         Row("GET", "/", [303; 4]),
         Row("GET", "/rollouts/{id}", [303; 4]),
         Row("GET", "/devices/{id}", [303; 4]),
     ]
 }
 
+#[rustfmt::skip]
+fn content_rows() -> Vec<Row> {
+    let operator = |other: u16| [401, 401, 401, other];
+    vec![
+        Row("GET", "/v1/library/assets", operator(200)),
+        Row("POST", "/v1/library/assets/uploads", operator(422)),
+        Row("PUT", "/v1/library/assets/uploads/{upload_id}/content", operator(404)),
+        Row("POST", "/v1/library/assets/uploads/{upload_id}/complete", operator(404)),
+        Row("GET", "/v1/library/assets/{asset_id}", operator(404)),
+        Row("DELETE", "/v1/library/assets/{asset_id}", operator(404)),
+        Row("GET", "/v1/library/assets/{asset_id}/content", operator(404)),
+        Row("GET", "/v1/library/assets/{asset_id}/thumbnail", operator(404)),
+        Row("GET", "/v1/library/playlists", operator(200)),
+        Row("POST", "/v1/library/playlists", operator(422)),
+        Row("GET", "/v1/library/playlists/{playlist_id}", operator(404)),
+        Row("DELETE", "/v1/library/playlists/{playlist_id}", operator(404)),
+        Row("PUT", "/v1/library/playlists/{playlist_id}/items", operator(404)),
+        Row("PUT", "/v1/library/playlists/{playlist_id}/reorder", operator(404)),
+        Row("POST", "/v1/library/playlists/{playlist_id}/publish", operator(404)),
+        Row("POST", "/v1/library/playlists/{playlist_id}/rollback", operator(404)),
+        Row("GET", "/v1/library/playlists/{playlist_id}/publishes", operator(404)),
+
+        Row("GET", "/v1/me/venues", operator(200)),
+        Row("GET", "/v1/tenants/{tenant_id}/venues", operator(404)),
+        Row("POST", "/v1/tenants/{tenant_id}/venues", operator(404)),
+        Row("GET", "/v1/tenants/{tenant_id}/venues/{venue_id}", operator(404)),
+        Row("PUT", "/v1/tenants/{tenant_id}/venues/{venue_id}", operator(404)),
+        Row("GET", "/v1/venues/{venue_id}/devices", operator(404)),
+        Row("GET", "/v1/venues/{venue_id}/devices/{device_id}", operator(404)),
+        Row("PATCH", "/v1/venues/{venue_id}/devices/{device_id}", operator(404)),
+        Row("GET", "/v1/venues/{venue_id}/devices/{device_id}/commands", operator(404)),
+        Row("POST", "/v1/venues/{venue_id}/devices/{device_id}/commands", operator(404)),
+        Row("POST", "/v1/venues/{venue_id}/devices/{device_id}/commands/{command_id}/cancel", operator(404)),
+        Row("GET", "/v1/venues/{venue_id}/groups", operator(404)),
+        Row("POST", "/v1/venues/{venue_id}/groups", operator(404)),
+        Row("PUT", "/v1/venues/{venue_id}/groups/{group_id}", operator(404)),
+        Row("DELETE", "/v1/venues/{venue_id}/groups/{group_id}", operator(404)),
+        Row("GET", "/v1/venues/{venue_id}/scheduleset", operator(404)),
+        Row("POST", "/v1/venues/{venue_id}/scheduleset/slots", operator(404)),
+        Row("PUT", "/v1/venues/{venue_id}/scheduleset/slots", operator(404)),
+        Row("PUT", "/v1/venues/{venue_id}/scheduleset/slots/{slot_id}", operator(404)),
+        Row("DELETE", "/v1/venues/{venue_id}/scheduleset/slots/{slot_id}", operator(404)),
+        Row("POST", "/v1/venues/{venue_id}/scheduleset/publish", operator(404)),
+        Row("POST", "/v1/venues/{venue_id}/scheduleset/rollback", operator(404)),
+        Row("GET", "/v1/venues/{venue_id}/publishes", operator(404)),
+        Row("GET", "/v1/proof-of-play", operator(200)),
+    ]
+}
+
+#[rustfmt::skip]
+fn access_rows() -> Vec<Row> {
+    let operator = |other: u16| [401, 401, 401, other];
+    vec![
+        Row("POST", "/v1/auth/login", [422; 4]),
+        Row("POST", "/v1/auth/refresh", [422; 4]),
+        Row("POST", "/v1/auth/accept", [422; 4]),
+        // The other tenant's operator is no person.
+        Row("POST", "/v1/auth/logout", operator(409)),
+        Row("GET", "/v1/auth/sessions", operator(409)),
+        Row("DELETE", "/v1/auth/sessions/{session_id}", operator(409)),
+        Row("POST", "/v1/auth/password", operator(422)),
+        Row("POST", "/v1/auth/totp", operator(409)),
+        Row("POST", "/v1/auth/totp/confirm", operator(422)),
+        Row("POST", "/v1/auth/totp/remove", operator(422)),
+        Row("GET", "/v1/me", operator(200)),
+        Row("GET", "/v1/audit", operator(200)),
+        Row("GET", "/v1/audit/check", operator(200)),
+        Row("GET", "/v1/audit/export", operator(200)),
+        Row("POST", "/v1/tenants/{tenant_id}/users", operator(404)),
+        Row("GET", "/v1/tenants/{tenant_id}/users", operator(404)),
+        Row("GET", "/v1/tenants/{tenant_id}/users/{user_id}", operator(404)),
+        Row("PATCH", "/v1/tenants/{tenant_id}/users/{user_id}", operator(404)),
+        Row("PUT", "/v1/tenants/{tenant_id}/users/{user_id}/venue-roles", operator(404)),
+        Row("POST", "/v1/tenants/{tenant_id}/users/{user_id}/invitation", operator(404)),
+        Row("POST", "/v1/tenants/{tenant_id}/users/{user_id}/totp/remove", operator(404)),
+        Row("POST", "/v1/tenants/{tenant_id}/api-keys", operator(404)),
+        Row("GET", "/v1/tenants/{tenant_id}/api-keys", operator(404)),
+        Row("DELETE", "/v1/tenants/{tenant_id}/api-keys/{api_key_id}", operator(404)),
+    ]
+}
+
 /// A body that is well-formed where the route would otherwise not get to the question of whose it is.
 fn body(method: &str, path: &str) -> String {
     match (method, path) {
+        ("POST", "/v1/venues/{venue_id}/devices/{device_id}/commands") => {
+            json!({"type": "REBOOT_APP"}).to_string()
+        }
         ("POST", "/v1/devices/{id}/commands") => {
             json!({"type": "refresh", "payload": {}}).to_string()
         }
         ("POST", "/v1/releases/{version}/status") => json!({"status": "draft"}).to_string(),
         ("PATCH", _) => json!({"name": "x"}).to_string(),
+        ("PUT", path) if path.ends_with("/items") => json!({"items": []}).to_string(),
+        ("PUT", path) if path.ends_with("/reorder") => json!({"playlistItemIds": []}).to_string(),
+        ("PUT", path) if path.ends_with("/slots") => json!({"slots": []}).to_string(),
+        ("PUT" | "POST", path) if path.contains("/slots") => "{}".to_owned(),
+        ("POST", path) if path.ends_with("/rollback") => json!({"publishedVersion": 1}).to_string(),
+        ("POST" | "PUT", path) if path.starts_with("/v1/tenants/") => {
+            json!({"name": "x", "timezone": "UTC"}).to_string()
+        }
+        ("POST" | "PUT", path) if path.contains("/groups") => json!({"name": "x"}).to_string(),
         ("POST", "/v1/rollouts") => json!({"version": "2.0.0"}).to_string(),
-        ("POST", "/login") => "token=wrong".to_owned(),
+        ("POST", "/login" | "/join") => "token=wrong".to_owned(),
         ("POST" | "PUT", "/v1/enrolment-tokens" | "/v1/config/{scope}" | "/v1/bundles/prune") => {
             "{}".to_owned()
         }
         ("POST", _) => json!({"x": 1}).to_string(),
         _ => "x".to_owned(),
     }
+}
+
+/// The path with `names` in it, and with ones that nothing has.
+pub(crate) fn fill(pattern: &str, names: &[(&str, String)]) -> String {
+    let others = [
+        ("tenant_id", "ten_default"),
+        ("venue_id", "ven_default"),
+        ("version", "2.0.0"),
+        ("name", "a.tar.zst"),
+        ("asset_id", "ast_a"),
+        ("upload_id", "upl_a"),
+        ("playlist_id", "pl_a"),
+        ("group_id", "grp_a"),
+        ("slot_id", "slot_a"),
+        ("command_id", "cmd_a"),
+        ("user_id", "usr_a"),
+        ("session_id", "ses_a"),
+        ("api_key_id", "key_a"),
+    ];
+    let known = names.iter().map(|(name, value)| (*name, value.as_str()));
+    known
+        .chain(others)
+        .fold(pattern.to_owned(), |path, (name, value)| {
+            path.replace(&format!("{{{name}}}"), value)
+        })
+}
+
+/// The routes that the served document lists.
+fn documented(world: &World) -> BTreeSet<(String, String)> {
+    let document = world.anyone("GET", "/v1/openapi.json", &[], b"").ok();
+    let paths = document["paths"].as_object().unwrap().clone();
+    let routes = paths.into_iter().flat_map(|(path, methods)| {
+        let methods = methods.as_object().unwrap().clone();
+        let route = move |(method, _): (String, _)| (method.to_uppercase(), path.clone());
+        methods.into_iter().map(route)
+    });
+    routes.collect()
+}
+
+/// Every route has a row, and every row a route.
+fn check_table(world: &World, rows: &[Row]) {
+    let known: BTreeSet<_> = rows
+        .iter()
+        .map(|r| (r.0.to_owned(), r.1.to_owned()))
+        .collect();
+    let mut real = documented(world);
+    let pages = routes();
+    let pages = pages.iter().filter(|r| !r.path.starts_with("/v1/"));
+    real.extend(pages.map(|r| (r.method.to_string(), r.path.to_owned())));
+    assert_eq!(real, known, "every route has a row, and every row a route");
 }
 
 #[test]
@@ -110,13 +272,25 @@ fn every_route_lets_in_whom_it_should_and_nobody_else() {
         &json!({"type": "refresh", "payload": {}}),
     );
     let queued = queued.ok();
-    let rows = rows();
-    let known: BTreeSet<_> = rows.iter().map(|r| (r.0.to_owned(), r.1)).collect();
-    let real: BTreeSet<_> = routes()
-        .iter()
-        .map(|r| (r.method.to_string(), r.path))
-        .collect();
-    assert_eq!(real, known, "every route has a row, and every row a route");
+    let content = Content::of(&world);
+    let sha256 = release.bundle.sha256.to_string();
+    let text = |value: &'static str, of: &Value| of[value].as_str().unwrap().to_owned();
+    let there = [
+        ("scope", device.id.clone()),
+        ("device_id", device.id.clone()),
+        ("command_id", text("commandId", &queued)),
+        ("asset_id", text("assetId", &content.asset)),
+        ("upload_id", content.upload.clone()),
+        ("playlist_id", text("playlistId", &content.playlist)),
+        ("venue_id", text("venueId", &content.venue)),
+        ("group_id", text("groupId", &content.group)),
+        ("slot_id", text("slotId", &content.slot)),
+        ("sha256", sha256),
+    ];
+    let mut rows = rows();
+    rows.extend(content_rows());
+    rows.extend(access_rows());
+    check_table(&world, &rows);
     let audience = |method: &str, path: &str| {
         let all = routes();
         all.iter()
@@ -131,20 +305,15 @@ fn every_route_lets_in_whom_it_should_and_nobody_else() {
         } else {
             &device.id
         };
-        let path = pattern
-            .replace("{id}", owner)
-            .replace("{scope}", &device.id)
-            .replace("{command_id}", queued["commandId"].as_str().unwrap())
-            .replace("{version}", "2.0.0")
-            .replace("{name}", "a.tar.zst")
-            .replace("{sha256}", &release.bundle.sha256.to_string());
+        let path = fill(pattern, &there).replace("{id}", owner);
         assert!(!path.contains('{'), "{path}");
         let body = body(method, pattern);
         let form = ("content-type", "application/x-www-form-urlencoded");
         let other = format!("Bearer {OTHER_TENANT_TOKEN}");
         let status = |headers: &[(&str, &str)]| {
             let mut headers = headers.to_vec();
-            if pattern == "/login" {
+            headers.push(("if-match", "\"1\""));
+            if FORMS.contains(&pattern) {
                 headers.push(form);
             }
             world
@@ -158,7 +327,11 @@ fn every_route_lets_in_whom_it_should_and_nobody_else() {
             ("x-device-token", "wrong"),
             ("cookie", "fleet_session=wrong"),
         ]);
-        let headers: &[_] = if pattern == "/login" { &[form] } else { &[] };
+        let headers: &[_] = if FORMS.contains(&pattern) {
+            &[form]
+        } else {
+            &[]
+        };
         let by_device = device
             .raw(&world, method, &path, headers, body.as_bytes())
             .status()

@@ -1,7 +1,12 @@
 //! A control plane on a free port with its data in a temporary folder, and devices to go with it.
 
+mod contract;
+mod database;
 mod device;
 mod http;
+mod line;
+mod people;
+pub(crate) mod program;
 mod signing;
 
 use std::io::Write as _;
@@ -9,6 +14,7 @@ use std::sync::{Arc, Mutex};
 
 use fleet_control::app::Settings;
 use fleet_control::clock::Clock;
+use fleet_control::media::Looker;
 use fleet_control::server::{Config, Running, start};
 use fleet_protocol::Sha256;
 use fleet_protocol::enrolment::EnrollResponse;
@@ -21,10 +27,14 @@ use tokio::runtime::Runtime;
 use ureq::http::Response;
 use ureq::{Agent, Body};
 
+use database::TestDatabase;
 use http::{answer, send};
+use line::Line;
 
+pub(crate) use contract::assert_fits;
 pub(crate) use device::Device;
 pub(crate) use http::{Answer, agent};
+pub(crate) use people::PASSWORD;
 pub(crate) use signing::{key_set, key_set_of, release, root_hash, signed, signing_key};
 
 /// What a device runs when it enrols.
@@ -33,18 +43,21 @@ pub(crate) const OTHER_TENANT_TOKEN: &str = "the-other-tenants-operator-token";
 
 /// A control plane; its clock stands until it is moved.
 pub(crate) struct World {
-    pub(crate) data: TempDir,
+    pub(crate) data: Arc<TempDir>,
     pub(crate) now: Arc<Mutex<Timestamp>>,
     runtime: Runtime,
     running: Option<Running>,
     agent: Agent,
     settings: Settings,
+    /// `None`: SQLite in the data folder.
+    database: Option<Arc<TestDatabase>>,
 }
 
 impl World {
     pub(crate) fn new() -> Self {
         let settings = Settings {
             max_failures: 1_000,
+            rates: false,
             max_support_bundle_bytes: 100_000,
             support_bundles_kept: 2,
             ..Settings::default()
@@ -54,13 +67,33 @@ impl World {
 
     pub(crate) fn with(settings: Settings) -> Self {
         let runtime = Runtime::new().unwrap();
+        let database = runtime.block_on(TestDatabase::new());
+        Self::over(database, runtime, settings)
+    }
+
+    /// One whose database can be taken away. `None` with SQLite, which is a file.
+    pub(crate) fn on_a_line() -> Option<(Self, Arc<Line>)> {
+        let runtime = Runtime::new().unwrap();
+        let mut database = runtime.block_on(TestDatabase::new())?;
+        let line = database.lay_line()?;
+        let world = Self::over(Some(database), runtime, Settings::default());
+        Some((world, line))
+    }
+
+    /// With SQLite whatever else is tested with: what is about the data folder's own database.
+    pub(crate) fn embedded() -> Self {
+        Self::over(None, Runtime::new().unwrap(), Settings::default())
+    }
+
+    fn over(database: Option<TestDatabase>, runtime: Runtime, settings: Settings) -> Self {
         // Certificates are judged by the system's clock, so the server's begins there.
         let now = Clock::system()
             .now()
             .round(jiff::Unit::Millisecond)
             .unwrap();
         let mut world = Self {
-            data: TempDir::new().unwrap(),
+            database: database.map(Arc::new),
+            data: Arc::new(TempDir::new().unwrap()),
             now: Arc::new(Mutex::new(now)),
             runtime,
             running: None,
@@ -71,14 +104,43 @@ impl World {
         world
     }
 
+    /// Another control plane on the same database and data. `None` with SQLite, which has one.
+    pub(crate) fn replica(&self) -> Option<Self> {
+        let mut replica = Self {
+            data: Arc::clone(&self.data),
+            now: Arc::clone(&self.now),
+            runtime: Runtime::new().unwrap(),
+            running: None,
+            agent: Agent::new_with_defaults(),
+            settings: self.settings.clone(),
+            database: Some(Arc::clone(self.database.as_ref()?)),
+        };
+        replica.start();
+        Some(replica)
+    }
+
+    /// What to start another one with.
+    pub(crate) fn database_url(&self) -> Option<String> {
+        Some(self.database.as_deref()?.address())
+    }
+
+    /// Runs it to its end.
+    pub(crate) fn wait<T>(&self, work: impl Future<Output = T>) -> T {
+        self.runtime.block_on(work)
+    }
+
     fn start(&mut self) {
         let now = Arc::clone(&self.now);
         let config = Config {
             data: self.data.path().to_owned(),
+            database: self.database.as_deref().map(TestDatabase::url),
             listen: "127.0.0.1:0".parse().unwrap(),
             public_url: None,
             names: Vec::new(),
-            settings: self.settings.clone(),
+            settings: Settings {
+                looker: Looker::Process(env!("CARGO_BIN_EXE_fleet-control").into()),
+                ..self.settings.clone()
+            },
             clock: Clock::from_fn(move || *now.lock().unwrap()),
         };
         let running = self.runtime.block_on(start(config)).unwrap();
@@ -195,6 +257,14 @@ impl World {
         self.operator_raw("PUT", path, body.to_string().as_bytes())
     }
 
+    /// A change of what is at this version.
+    pub(crate) fn change(&self, method: &str, path: &str, version: u64, body: &Value) -> Answer {
+        let token = format!("Bearer {}", self.running().admin_token);
+        let version = format!("\"{version}\"");
+        let headers = [("authorization", token.as_str()), ("if-match", &version)];
+        self.anyone(method, path, &headers, body.to_string().as_bytes())
+    }
+
     pub(crate) fn enrolment_token(&self, request: &Value) -> String {
         let created = self.post("/v1/enrolment-tokens", request).ok();
         created["provision"]["enrolmentToken"]
@@ -263,6 +333,9 @@ impl Drop for World {
     fn drop(&mut self) {
         if let Some(running) = self.running.take() {
             self.runtime.block_on(running.stop());
+        }
+        if let Some(database) = self.database.take().and_then(Arc::into_inner) {
+            self.runtime.block_on(database.drop());
         }
     }
 }

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use fleet_device::clock;
 use fleet_protocol::instant::Monotonic;
 use fleet_protocol::player::{
     Fit, Item, ItemKind, Manifest, PlayerEventKind, Playlist, ProofOfPlay, Settings, Transition,
@@ -13,8 +14,7 @@ use fleet_protocol::player::{
 use fleet_protocol::{AssetId, PlaylistId, Sha256};
 
 use super::card;
-use super::show::{News, Seen, Surroundings};
-use crate::clock;
+use super::show::{Cover, News, Seen, Surroundings};
 use crate::core::screen::{AssetRef, Card, Event, Screen};
 use crate::media::engine::Engine;
 use crate::media::frame::SharedFrame;
@@ -193,6 +193,10 @@ impl Surroundings for Folder {
             url: None,
         };
         card::picture(&card, engine.size())
+    }
+
+    fn cover(&mut self, _: &Engine) -> Option<Cover> {
+        None
     }
 
     fn shown(&mut self, _: Option<ProofOfPlay>, shown: Option<&Item>) {

@@ -5,21 +5,27 @@
 
 pub mod card;
 pub mod device;
+mod engines;
 pub mod folder;
 mod show;
 
-pub use show::{News, Seen, Show, Surroundings};
+pub use engines::{Engines, Generation, Place};
+pub use show::{Cover, News, Seen, Show, Surroundings};
 
 use std::sync::mpsc;
 use std::time::Duration;
 
 use crate::core::screen::Event;
-use crate::media::engine::Report;
+use crate::media::display::{Card, Screen};
+use crate::media::engine::{EngineError, Report};
+use crate::service::Pulse;
 
 /// What the loop wakes up for.
 #[derive(Debug)]
 pub enum Happening {
-    Engine(Report),
+    Engine(Generation, Report),
+    /// Another screen than before is connected.
+    Screen(Card, Screen),
     /// Somebody wants the program to end.
     Stop,
 }
@@ -32,6 +38,8 @@ const TICK: Duration = Duration::from_millis(50);
 pub enum PlayerError {
     #[error("there is no way to the glass any more: {message}")]
     Output { message: String },
+    #[error("the screen that was connected can't be used")]
+    Engine(#[from] EngineError),
 }
 
 /// Plays until it is told to stop.
@@ -40,29 +48,24 @@ pub enum PlayerError {
 /// When nothing can be shown any more; whoever started the player starts it again.
 pub fn play(
     show: &mut Show<impl Surroundings>,
+    engines: &mut Engines,
     happenings: &mpsc::Receiver<Happening>,
 ) -> Result<(), PlayerError> {
+    let mut pulse = Pulse::new();
     loop {
-        let happening = happenings.recv_timeout(TICK);
-        let event = match happening {
+        match happenings.recv_timeout(TICK) {
             Ok(Happening::Stop) | Err(mpsc::RecvTimeoutError::Disconnected) => return Ok(()),
-            Ok(Happening::Engine(Report::OutputFailed(message))) => {
-                return Err(PlayerError::Output { message });
+            Ok(Happening::Engine(generation, report)) => {
+                if engines.is_current(generation) {
+                    show.take(heard(report)?);
+                }
             }
-            Ok(Happening::Engine(Report::Prepared(ticket))) => Event::Prepared { ticket },
-            Ok(Happening::Engine(Report::Ended(ticket))) => Event::Ended { ticket },
-            Ok(Happening::Engine(Report::Failed {
-                ticket,
-                reason,
-                message,
-            })) => Event::Failed {
-                ticket,
-                reason,
-                message,
-            },
-            Err(mpsc::RecvTimeoutError::Timeout) => Event::Tick,
-        };
-        show.take(event);
+            Ok(Happening::Screen(card, screen)) => {
+                show.replace_engine(|| engines.on(card, screen))?;
+                pulse.begin_anew();
+            }
+            Err(mpsc::RecvTimeoutError::Timeout) => show.take(Event::Tick),
+        }
         if !show.go_on() {
             return Ok(());
         }
@@ -70,5 +73,24 @@ pub fn play(
             let message = "the engine has stopped without a word".to_owned();
             return Err(PlayerError::Output { message });
         }
+        pulse.beat(|| show.counts());
     }
+}
+
+/// What it means for the screen.
+fn heard(report: Report) -> Result<Event, PlayerError> {
+    Ok(match report {
+        Report::OutputFailed(message) => return Err(PlayerError::Output { message }),
+        Report::Prepared(ticket) => Event::Prepared { ticket },
+        Report::Ended(ticket) => Event::Ended { ticket },
+        Report::Failed {
+            ticket,
+            reason,
+            message,
+        } => Event::Failed {
+            ticket,
+            reason,
+            message,
+        },
+    })
 }

@@ -2,9 +2,9 @@
 
 use std::path::PathBuf;
 
-use fleet_protocol::player::{Item, Manifest, PlayerEventKind, ProofOfPlay};
+use fleet_device::clock;
+use fleet_protocol::player::{FrameCounts, Item, Manifest, PlayerEventKind, ProofOfPlay};
 
-use crate::clock;
 use crate::core::screen::{Card, Effect, Event, Screen};
 use crate::core::witness::Witness;
 use crate::media::engine::{Engine, Job};
@@ -25,6 +25,13 @@ pub enum News {
     Stop,
 }
 
+/// What is seen instead of whatever else there is.
+#[derive(Debug, Clone)]
+pub enum Cover {
+    Over(SharedFrame),
+    Nothing,
+}
+
 /// Where manifests and files come from, and who is told what happens. Nothing in here waits.
 pub trait Surroundings {
     /// Both are on disk when this returns, or will be as soon as the disk takes them.
@@ -40,6 +47,9 @@ pub trait Surroundings {
 
     /// The picture for when there is nothing else, of the engine's size.
     fn card(&self, card: Card, engine: &Engine) -> SharedFrame;
+
+    /// What covers everything else, when that has changed since it was last asked.
+    fn cover(&mut self, engine: &Engine) -> Option<Cover>;
 
     /// Something else is on the glass: `shown`, or a card. `proof` is of what was there before.
     fn shown(&mut self, proof: Option<ProofOfPlay>, shown: Option<&Item>);
@@ -72,6 +82,21 @@ impl<S: Surroundings> Show<S> {
         self.engine.is_running()
     }
 
+    /// What was prepared or shown by the engine before is prepared and shown anew.
+    ///
+    /// # Errors
+    /// What `make` gives; the engine before goes on then.
+    pub fn replace_engine<E>(&mut self, make: impl FnOnce() -> Result<Engine, E>) -> Result<(), E> {
+        self.engine = make()?;
+        self.take(Event::EngineReplaced);
+        Ok(())
+    }
+
+    /// `None` when the engine does not answer.
+    pub fn counts(&self) -> Option<FrameCounts> {
+        self.engine.counts()
+    }
+
     /// Takes what has happened around. `false` when the program is to end.
     pub fn go_on(&mut self) -> bool {
         let seen = Seen {
@@ -82,6 +107,12 @@ impl<S: Surroundings> Show<S> {
             News::Events(events) => {
                 for event in events {
                     self.take(event);
+                }
+                if let Some(cover) = self.surroundings.cover(&self.engine) {
+                    self.engine.cover(match cover {
+                        Cover::Over(picture) => Some(picture),
+                        Cover::Nothing => None,
+                    });
                 }
                 true
             }

@@ -10,13 +10,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use fleet_device::files::FileError;
+use fleet_device::limit::Limiter;
 use fleet_protocol::player::Item;
 use fleet_protocol::{AssetId, Sha256};
 use ureq::http::{Response, StatusCode, Uri, header};
 use ureq::{Agent, Body};
 
-use super::files::{CHUNK_BYTES, FileError, Files};
-use super::limit::Limiter;
+use super::files::{CHUNK_BYTES, Files, fault};
 use super::partial::Partial;
 use crate::core::cache::Fault;
 
@@ -85,7 +86,7 @@ impl DownloadError {
             Cause::Range { .. } | Cause::TooLong { .. } | Cause::Checksum { .. } => {
                 Fault::WrongContent
             }
-            Cause::File(error) => error.fault(),
+            Cause::File(error) => fault(error),
             Cause::Cancelled => Fault::Cancelled,
         }
     }

@@ -9,60 +9,29 @@ use std::fs::{self, File};
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
+use fleet_device::files::{FileError, at, sync_folder};
+use fleet_device::limit::Limiter;
 use fleet_protocol::Sha256;
 use nix::errno::Errno;
 use sha2::Digest as _;
 
-use super::limit::Limiter;
 use crate::core::cache::{Fault, Verdict};
 
 /// What is read or written at once.
 pub(super) const CHUNK_BYTES: usize = 64 * 1024;
 
-#[derive(Debug, thiserror::Error)]
-#[error("cannot {operation} {}: {source}", path.display())]
-pub struct FileError {
-    pub operation: &'static str,
-    pub path: PathBuf,
-    #[source]
-    pub source: io::Error,
+/// When a file can't be read: that it is gone or damaged, rather than that the player lacks something.
+pub(super) fn means_damage(error: &FileError) -> bool {
+    let errno = error.source.raw_os_error().map(Errno::from_raw);
+    error.is_missing() || matches!(errno, Some(Errno::EIO | Errno::EUCLEAN | Errno::EBADMSG))
 }
 
-impl FileError {
-    /// What to do next.
-    pub fn hint(&self) -> &'static str {
-        match self.fault() {
-            Fault::Full => "free space on the data partition, or lower the cache's budget",
-            Fault::ReadOnly => {
-                "the data partition went read-only: check it with fsck, or replace the medium"
-            }
-            _ => "check the medium, and that the cache's folder belongs to the player",
-        }
-    }
-
-    /// When a file can't be read: that it is gone or damaged, rather than that the player lacks something.
-    pub(super) fn means_damage(&self) -> bool {
-        let errno = self.source.raw_os_error().map(Errno::from_raw);
-        self.source.kind() == io::ErrorKind::NotFound
-            || matches!(errno, Some(Errno::EIO | Errno::EUCLEAN | Errno::EBADMSG))
-    }
-
-    /// Whether it is about one file or about the medium.
-    pub(super) fn fault(&self) -> Fault {
-        match self.source.kind() {
-            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Fault::Full,
-            io::ErrorKind::ReadOnlyFilesystem => Fault::ReadOnly,
-            _ => Fault::Medium,
-        }
-    }
-}
-
-pub(super) fn at(operation: &'static str, path: &Path) -> impl FnOnce(io::Error) -> FileError {
-    let path = path.to_owned();
-    move |source| FileError {
-        operation,
-        path,
-        source,
+/// Whether it is about one file or about the medium.
+pub(super) fn fault(error: &FileError) -> Fault {
+    match error.source.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Fault::Full,
+        io::ErrorKind::ReadOnlyFilesystem => Fault::ReadOnly,
+        _ => Fault::Medium,
     }
 }
 
@@ -217,12 +186,6 @@ fn remove(path: &Path) -> Result<(), FileError> {
     }
 }
 
-fn sync_folder(folder: &Path) -> Result<(), FileError> {
-    File::open(folder)
-        .and_then(|folder| folder.sync_all())
-        .map_err(at("sync", folder))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -233,7 +196,7 @@ mod tests {
 
     #[test]
     fn what_is_wrong_with_the_medium_is_told_apart_from_one_file() {
-        let check = |errno, fault| assert_eq!(error(errno).fault(), fault);
+        let check = |errno, expected| assert_eq!(fault(&error(errno)), expected);
         check(Errno::ENOSPC, Fault::Full);
         check(Errno::EDQUOT, Fault::Full);
         check(Errno::EROFS, Fault::ReadOnly);
@@ -242,7 +205,7 @@ mod tests {
 
     #[test]
     fn a_file_is_not_given_up_because_the_player_lacks_something() {
-        let check = |errno, damage| assert_eq!(error(errno).means_damage(), damage, "{errno}");
+        let check = |errno, damage| assert_eq!(means_damage(&error(errno)), damage, "{errno}");
         check(Errno::EIO, true);
         check(Errno::ENOENT, true);
         check(Errno::EMFILE, false);

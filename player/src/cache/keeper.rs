@@ -11,6 +11,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
+use fleet_device::clock;
+use fleet_device::limit::Limiter;
 use fleet_protocol::Sha256;
 use fleet_protocol::instant::Monotonic;
 use fleet_protocol::player::Item;
@@ -18,10 +20,8 @@ use ureq::Agent;
 
 use super::CacheEvent;
 use super::download::{Download, DownloadError, Timeouts};
-use super::files::Files;
+use super::files::{Files, means_damage};
 use super::index::{Change, Index};
-use super::limit::Limiter;
-use crate::clock;
 use crate::core::cache::{Effect, Event, Fault, Policy, Verdict};
 
 /// The order of playing is for eviction only; a flash medium need not take every item's turn.
@@ -32,6 +32,7 @@ const CHECK_BYTES_PER_S: u64 = 16 * 1024 * 1024;
 #[derive(Debug)]
 pub(super) enum Input {
     Event(Event),
+    Agent(Agent),
     Stop,
 }
 
@@ -89,6 +90,10 @@ impl Keeper {
         loop {
             let event = match inputs.recv_timeout(self.until_due()) {
                 Ok(Input::Event(event)) => event,
+                Ok(Input::Agent(agent)) => {
+                    self.agent = agent;
+                    continue;
+                }
                 Err(RecvTimeoutError::Timeout) => Event::Tick,
                 Ok(Input::Stop) | Err(RecvTimeoutError::Disconnected) => break,
             };
@@ -256,7 +261,7 @@ impl Keeper {
                 .check(&sha256, size_bytes, &pace)
                 .unwrap_or_else(|error| {
                     log::warn!(error:%, hint = error.hint(); "a file of the cache was not checked");
-                    if error.means_damage() {
+                    if means_damage(&error) {
                         Verdict::Damaged
                     } else {
                         Verdict::Whole

@@ -19,7 +19,6 @@ mod download;
 mod files;
 mod index;
 mod keeper;
-mod limit;
 mod partial;
 
 use std::collections::BTreeSet;
@@ -29,19 +28,19 @@ use std::sync::mpsc::{Sender, SyncSender, sync_channel};
 use std::thread::{self, JoinHandle};
 use std::{fs, io};
 
+use fleet_device::clock;
+use fleet_device::files::FileError;
+use fleet_device::limit::Limiter;
 use fleet_protocol::player::{CacheStatus, Item, PlayerEventKind};
 
 pub use download::Timeouts;
-pub use files::FileError;
 pub use index::IndexError;
 
-use crate::clock;
 use crate::core::cache::{Event, Found, Limits, Policy};
 use crate::core::screen::AssetRef;
 use files::Files;
 use index::{Change, Index};
 use keeper::{Input, Keeper, Shared, Work};
-use limit::Limiter;
 
 const INDEX_FILE: &str = "index.sqlite3";
 /// Events that may wait for the keeper; whoever brings one more waits with it.
@@ -177,6 +176,11 @@ impl Cache {
         self.limiter.set(bytes_per_s);
     }
 
+    /// For every download that begins from now on.
+    pub fn set_agent(&self, agent: ureq::Agent) {
+        self.input(Input::Agent(agent));
+    }
+
     /// Away with what no manifest needs.
     pub fn clear_unused(&self) {
         self.send(Event::ClearUnused);
@@ -198,7 +202,11 @@ impl Cache {
     }
 
     fn send(&self, event: Event) {
-        if self.input.send(Input::Event(event)).is_err() {
+        self.input(Input::Event(event));
+    }
+
+    fn input(&self, input: Input) {
+        if self.input.send(input).is_err() {
             log::error!("the cache's thread has ended: nothing is fetched any more");
         }
     }

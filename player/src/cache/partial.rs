@@ -8,10 +8,11 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{Seek as _, SeekFrom, Write as _};
 use std::path::PathBuf;
 
+use fleet_device::files::{FileError, at};
 use fleet_protocol::Sha256;
 use sha2::Digest as _;
 
-use super::files::{FileError, Files, at, digest, hash};
+use super::files::{Files, digest, hash};
 
 /// More than any server's.
 const MAX_ETAG_BYTES: usize = 1_024;

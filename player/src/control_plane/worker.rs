@@ -6,12 +6,13 @@ use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{Receiver, Sender, SyncSender, sync_channel};
 
+use fleet_device::request::RequestError;
 use fleet_protocol::command::CommandResult;
 use fleet_protocol::player::{PlayerEventBatch, PlayerHeartbeat, ProofOfPlayBatch};
 use fleet_protocol::{BatchId, CommandId};
 use serde_json::Value;
 
-use super::{CallError, ControlPlane};
+use super::ControlPlane;
 use crate::core::sync::{Lane, Success};
 
 /// One call, with all that it needs.
@@ -59,7 +60,7 @@ pub enum Given {
 #[derive(Debug)]
 pub struct Report {
     pub lane: Lane,
-    pub result: Result<Given, CallError>,
+    pub result: Result<Given, RequestError>,
     /// Any number, drawn for the pause that follows.
     pub dice: u64,
 }
@@ -110,7 +111,7 @@ fn work<M: From<Report>>(control_plane: &ControlPlane, jobs: &Receiver<Job>, rep
             lane,
             result: result.unwrap_or_else(|_| {
                 let detail = "the player's own fault; see its log".to_owned();
-                Err(CallError::unexpected(
+                Err(RequestError::unexpected(
                     "speak to the control plane",
                     None,
                     detail,
@@ -124,7 +125,7 @@ fn work<M: From<Report>>(control_plane: &ControlPlane, jobs: &Receiver<Job>, rep
     }
 }
 
-fn perform(control_plane: &ControlPlane, job: Job) -> Result<Given, CallError> {
+fn perform(control_plane: &ControlPlane, job: Job) -> Result<Given, RequestError> {
     match job {
         Job::Manifest { etag } => control_plane.manifest(etag.as_deref()).map(Given::Manifest),
         Job::Commands => control_plane.commands().map(Given::Commands),

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 
+use fleet_device::request::RequestError;
 use fleet_protocol::command::CommandOutcome;
 use fleet_protocol::instant::Now;
 use fleet_protocol::player::{
@@ -10,7 +11,7 @@ use fleet_protocol::player::{
 };
 
 use super::{COMMANDS, Conversation, Happening, Sending, Wish};
-use crate::control_plane::{CallError, Given, Job, Report};
+use crate::control_plane::{Given, Job, Report};
 use crate::core::commands;
 use crate::core::sync::{self, Failure, Lane, More, Request, Success, Sync, Upload};
 use crate::journal::{JournalError, Row, Stream};
@@ -202,7 +203,7 @@ impl<'a> Turn<'a> {
             }
             Err(error) => {
                 log::debug!(error:% = error, hint = error.hint(); "a request has failed");
-                Err(error.failure())
+                Err(sync::Failure::from(&error))
             }
         };
         self.events
@@ -296,7 +297,7 @@ impl<'a> Turn<'a> {
 
 /// The same again would be refused again. A command that the control plane does not know any more needs
 /// no result.
-fn is_refused_for_good(error: &CallError, sending: Option<&Sending>) -> bool {
+fn is_refused_for_good(error: &RequestError, sending: Option<&Sending>) -> bool {
     match sending {
         None => false,
         Some(Sending::Result(_)) => error.is_refused_content() || error.status() == Some(404),

@@ -93,6 +93,10 @@ pub enum Event {
     Registered,
     /// An operator's command: from the first item on.
     RestartPlayback,
+    /// A card says something else than before.
+    CardChanged,
+    /// Whatever was prepared or shown is lost: another engine has taken over, for another screen.
+    EngineReplaced,
     /// Time has passed.
     Tick,
 }
@@ -231,6 +235,8 @@ impl Step {
                 }
             }
             Event::RestartPlayback => self.restart(),
+            Event::CardChanged => self.show_card_again(),
+            Event::EngineReplaced => self.engine_replaced(),
             Event::Tick => {}
         }
         if self.screen.mode != Mode::Unregistered {

@@ -70,6 +70,12 @@ impl From<Size> for (u32, u32) {
     }
 }
 
+impl std::fmt::Display for Size {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}x{}", self.width, self.height)
+    }
+}
+
 impl std::str::FromStr for Size {
     type Err = String;
 

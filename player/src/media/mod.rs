@@ -2,8 +2,8 @@
 //!
 //! ```text
 //!  file ─► decoder process ─► frames in shared memory ─► engine ─► appsrc ─► sink ─► glass
-//!          (one an item, no network,                     (one thread)        (one, PLAYING for ever)
-//!           seccomp, Landlock, memory limit)
+//!          (one an item, no network,                     (one thread)        (one, PLAYING for ever;
+//!           seccomp, Landlock, memory limit)                                 on a device: display)
 //! ```
 //!
 //! A decoder delivers frames that fit the screen exactly: decoded, turned, scaled and converted. So the
@@ -15,11 +15,24 @@
 //!   data of a stranger too: it is checked before it is used.
 //! - The picture on the glass stays until the next one is there. Only the engine's owner decides which
 //!   that is ([`crate::core::screen`]); only [`engine`] puts it there.
-//! - GStreamer is used in this folder alone.
+//! - GStreamer and DRM are used in this folder alone.
 
+mod bus;
 pub mod decoder;
+pub mod display;
 pub mod engine;
 pub mod frame;
 pub mod output;
 pub mod still;
 pub mod wire;
+
+/// The error and what caused it, on one line.
+fn with_causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text = format!("{text}: {cause}");
+        source = cause.source();
+    }
+    text
+}

@@ -1,21 +1,26 @@
-//! The one way to the glass: a sink that is made once and plays until the process ends.
+//! The one way to the glass: a sink that is made once and plays as long as the screen stays the same.
 //!
-//! Its caps never change, so it never renegotiates and never sets a mode. It drops nothing: a frame that
-//! comes late is still better than the one before it.
+//! Its caps never change, so it never renegotiates. It drops nothing: a frame that comes late is still better
+//! than the one before it. On a display of the kernel the sink keeps the time, and [`Scanout`] does the showing.
 
-use std::os::fd::RawFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread::JoinHandle;
 
 use fleet_protocol::player::FrameCounts;
 use gstreamer as gst;
 use gstreamer::prelude::*;
 use gstreamer_app as gst_app;
 
+use super::bus;
+use super::display::{Buffers, Card, DisplayError, Scanout, Screen};
 use super::frame::{SharedFrame, Size};
+use super::with_causes;
 
 /// Seen that much after its time, a frame counts as late.
 const LATE_NS: u64 = 50_000_000;
+/// How often the display's thread looks whether it is still wanted.
+const PULLED_WITHIN: gst::ClockTime = gst::ClockTime::from_mseconds(500);
 
 /// Why there is no way to the glass.
 #[derive(Debug, thiserror::Error)]
@@ -30,6 +35,8 @@ pub enum OutputError {
     Start { message: String },
     #[error("the sink takes no more frames")]
     Refused,
+    #[error("starting the display's thread")]
+    Thread(#[source] std::io::Error),
 }
 
 /// Where pictures are to be seen.
@@ -37,28 +44,50 @@ pub enum OutputError {
 pub enum Glass {
     /// A window on somebody's desktop.
     Window,
-    /// A display of the kernel, by an open DRM file. `driver` is the kernel's name for it; on those
-    /// without a vertical blank the sink must not wait for one.
-    Kms { file: RawFd, driver: String },
+    /// A display of the kernel. `lit`: a predecessor's picture is on it.
+    Kms {
+        card: Card,
+        screen: Screen,
+        lit: bool,
+    },
+    /// Nowhere, at the pace of a screen: while none is connected.
+    Dark,
     /// Any sink: for tests and measurements.
     Sink(gst::Element),
 }
 
-/// Counted at the sink's door.
+/// Counted at the glass where it says so, else at the sink's door.
 #[derive(Debug, Default)]
 struct Counts {
     presented: AtomicU64,
     late: AtomicU64,
     first_ns: AtomicU64,
+    /// Something was on the glass before the first frame.
+    lit_before: bool,
 }
 
-/// A running pipeline; it stops when dropped, and with KMS the plane goes dark then.
+impl Counts {
+    /// At `now_ns` one is seen that was due at `pts`.
+    fn present(&self, now_ns: u64, pts: Option<gst::ClockTime>) {
+        if self.presented.fetch_add(1, Ordering::Relaxed) == 0 {
+            self.first_ns.store(now_ns, Ordering::Relaxed);
+        }
+        let at_ns = pts.map_or(now_ns, gst::ClockTime::nseconds);
+        if now_ns > at_ns + LATE_NS {
+            self.late.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}
+
+/// A running pipeline; it stops when dropped. A display of the kernel keeps the last picture then.
 #[derive(Debug)]
 pub struct Output {
     pipeline: gst::Pipeline,
     source: gst_app::AppSrc,
     bus: gst::Bus,
     counts: Arc<Counts>,
+    /// Of a display of the kernel. Ends with the pipeline.
+    scanout: Option<JoinHandle<()>>,
 }
 
 /// Loads GStreamer. Safe to be called again.
@@ -84,24 +113,25 @@ impl Output {
             .max_buffers(8)
             .build();
         let pipeline = gst::Pipeline::new();
-        let counts = Arc::new(Counts::default());
-        let chain = Self::chain(glass)?;
+        let counts = Arc::new(Counts {
+            lit_before: matches!(glass, Glass::Kms { lit: true, .. }),
+            ..Counts::default()
+        });
+        let chain = Self::chain(&glass)?;
         pipeline
             .add(source.upcast_ref::<gst::Element>())
             .map_err(OutputError::Build)?;
         pipeline.add_many(&chain).map_err(OutputError::Build)?;
         let all: Vec<&gst::Element> = std::iter::once(source.upcast_ref()).chain(&chain).collect();
         gst::Element::link_many(all).map_err(OutputError::Build)?;
-        if let Some(pad) = chain.last().and_then(|sink| sink.static_pad("sink")) {
-            count(&pad, &pipeline, &counts);
-        }
         pipeline.use_clock(Some(&gst::SystemClock::obtain()));
         let bus = pipeline.bus().ok_or(OutputError::Refused)?;
-        let output = Self {
+        let mut output = Self {
             pipeline,
             source,
             bus,
             counts,
+            scanout: None,
         };
         output
             .pipeline
@@ -109,10 +139,18 @@ impl Output {
             .map_err(|error| OutputError::Start {
                 message: output.failure().unwrap_or_else(|| error.to_string()),
             })?;
+        let sink = chain.into_iter().last().ok_or(OutputError::Refused)?;
+        match (glass, sink.downcast::<gst_app::AppSink>()) {
+            (Glass::Kms { card, screen, .. }, Ok(sink)) => {
+                output.scanout = Some(output.scan_out(card, screen, sink)?);
+            }
+            (_, Ok(sink)) => output.count_at_door(sink.upcast_ref()),
+            (_, Err(sink)) => output.count_at_door(&sink),
+        }
         Ok(output)
     }
 
-    fn chain(glass: Glass) -> Result<Vec<gst::Element>, OutputError> {
+    fn chain(glass: &Glass) -> Result<Vec<gst::Element>, OutputError> {
         let make = |name: &'static str| {
             gst::ElementFactory::make(name)
                 .build()
@@ -124,17 +162,19 @@ impl Output {
                 let convert = make("videoconvertscale")?;
                 (Some(convert), make("autovideosink")?)
             }
-            Glass::Kms { file, driver } => {
-                let sink = make("kmssink")?;
-                sink.set_property("fd", file);
-                sink.set_property("skip-vsync", !has_vertical_blank(&driver));
-                sink.set_property("can-scale", false);
-                (None, sink)
+            Glass::Kms { .. } => {
+                let sink = gst_app::AppSink::builder().max_buffers(2).build();
+                (None, sink.upcast())
             }
-            Glass::Sink(sink) => (None, sink),
+            Glass::Dark => (None, make("fakesink")?),
+            Glass::Sink(sink) => (None, sink.clone()),
         };
         // `autovideosink` hands these on to the sink that it finds.
-        for (name, value) in [("sync", true), ("qos", false)] {
+        for (name, value) in [
+            ("sync", true),
+            ("qos", false),
+            ("enable-last-sample", false),
+        ] {
             if sink.find_property(name).is_some() {
                 sink.set_property(name, value);
             }
@@ -143,6 +183,38 @@ impl Output {
             sink.set_property("max-lateness", -1i64);
         }
         Ok(before.into_iter().chain([sink]).collect())
+    }
+
+    /// From the sink to the display, on a thread that waits for either.
+    fn scan_out(
+        &self,
+        card: Card,
+        screen: Screen,
+        sink: gst_app::AppSink,
+    ) -> Result<JoinHandle<()>, OutputError> {
+        let (pipeline, counts) = (self.pipeline.downgrade(), Arc::clone(&self.counts));
+        let present = move |pts| counts.present(running_time_ns(&pipeline), pts);
+        std::thread::Builder::new()
+            .name("display".to_owned())
+            .spawn(move || {
+                if let Err(error) = scan_out(&card, screen, &sink, present) {
+                    let error = with_causes(&error);
+                    gst::element_error!(sink, gst::ResourceError::Write, ("{error}"));
+                }
+            })
+            .map_err(OutputError::Thread)
+    }
+
+    fn count_at_door(&self, sink: &gst::Element) {
+        let Some(pad) = sink.static_pad("sink") else {
+            return;
+        };
+        let (pipeline, counts) = (self.pipeline.downgrade(), Arc::clone(&self.counts));
+        pad.add_probe(gst::PadProbeType::BUFFER, move |_, info| {
+            let pts = info.buffer().and_then(|buffer| buffer.pts());
+            counts.present(running_time_ns(&pipeline), pts);
+            gst::PadProbeReturn::Ok
+        });
     }
 
     /// What sound has to keep time with.
@@ -176,23 +248,16 @@ impl Output {
 
     /// What the sink complains of, if it does.
     pub fn failure(&self) -> Option<String> {
-        let message = self.bus.pop_filtered(&[gst::MessageType::Error])?;
-        match message.view() {
-            gst::MessageView::Error(error) => {
-                let detail = error.debug().map(|d| format!(" ({d})")).unwrap_or_default();
-                Some(format!("{}{detail}", error.error()))
-            }
-            _ => None,
-        }
+        bus::failure(&self.bus)
     }
 
     pub fn counts(&self) -> FrameCounts {
         let first_ns = self.counts.first_ns.load(Ordering::Relaxed);
         let presented = self.counts.presented.load(Ordering::Relaxed);
-        let dark_ns = if presented == 0 {
-            self.running_time_ns()
-        } else {
-            first_ns
+        let dark_ns = match presented {
+            _ if self.counts.lit_before => 0,
+            0 => self.running_time_ns(),
+            _ => first_ns,
         };
         FrameCounts {
             presented,
@@ -206,32 +271,41 @@ impl Drop for Output {
     fn drop(&mut self) {
         // There is nobody left to be told.
         let _ = self.pipeline.set_state(gst::State::Null);
+        if let Some(scanout) = self.scanout.take() {
+            let _ = scanout.join();
+        }
     }
 }
 
-/// Virtual displays have none to wait for.
-fn has_vertical_blank(driver: &str) -> bool {
-    !matches!(
-        driver,
-        "virtio_gpu" | "bochs-drm" | "simpledrm" | "qxl" | "cirrus"
-    )
+fn running_time_ns(pipeline: &gst::glib::WeakRef<gst::Pipeline>) -> u64 {
+    pipeline
+        .upgrade()
+        .and_then(|pipeline| pipeline.current_running_time())
+        .map_or(0, gst::ClockTime::nseconds)
 }
 
-fn count(pad: &gst::Pad, pipeline: &gst::Pipeline, counts: &Arc<Counts>) {
-    let (weak, counts) = (pipeline.downgrade(), Arc::clone(counts));
-    pad.add_probe(gst::PadProbeType::BUFFER, move |_, info| {
-        let now_ns = weak
-            .upgrade()
-            .and_then(|pipeline| pipeline.current_running_time())
-            .map_or(0, gst::ClockTime::nseconds);
-        if counts.presented.fetch_add(1, Ordering::Relaxed) == 0 {
-            counts.first_ns.store(now_ns, Ordering::Relaxed);
+/// Until the pipeline ends or the display fails. `present` is told when each picture is seen.
+fn scan_out(
+    card: &Card,
+    screen: Screen,
+    sink: &gst_app::AppSink,
+    present: impl Fn(Option<gst::ClockTime>),
+) -> Result<(), DisplayError> {
+    let mut buffers = Buffers::new(card, &screen)?;
+    let mut scanout = Scanout::new(card, screen, &mut buffers)?;
+    loop {
+        let Some(sample) = sink.try_pull_sample(PULLED_WITHIN) else {
+            if sink.is_eos() {
+                return Ok(());
+            }
+            continue;
+        };
+        let Some(buffer) = sample.buffer() else {
+            continue;
+        };
+        if let Ok(picture) = buffer.map_readable() {
+            scanout.present(&picture)?;
+            present(buffer.pts());
         }
-        let pts = info.buffer().and_then(|buffer| buffer.pts());
-        let at_ns = pts.map_or(now_ns, gst::ClockTime::nseconds);
-        if now_ns > at_ns + LATE_NS {
-            counts.late.fetch_add(1, Ordering::Relaxed);
-        }
-        gst::PadProbeReturn::Ok
-    });
+    }
 }

@@ -7,6 +7,8 @@
     reason = "each test program includes it and uses a part of it"
 )]
 
+pub mod player;
+
 use std::path::PathBuf;
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
@@ -14,7 +16,7 @@ use std::time::{Duration, Instant};
 use fleet_player::media::decoder::Program;
 use fleet_player::media::frame::Size;
 use fleet_player::media::output::{self, Glass};
-use fleet_tests::media::{self, Code};
+use fleet_tests::code::{self, Code};
 use gstreamer as gst;
 use gstreamer::prelude::*;
 
@@ -80,7 +82,7 @@ pub fn glass() -> (Glass, Eyes) {
             let sample = sink.pull_sample().map_err(|_| gst::FlowError::Eos)?;
             let buffer = sample.buffer().unwrap();
             let screen = buffer.map_readable().unwrap().to_vec();
-            let code = media::read(&screen, WIDTH, HEIGHT);
+            let code = code::read(&screen, WIDTH, HEIGHT);
             // The test is over before the engine.
             let _ = see.send(Seen { code, screen });
             Ok(gst::FlowSuccess::Ok)

@@ -9,11 +9,24 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::CommandId;
-use crate::command::LogLevel;
+use crate::command::{Kind, LogLevel, Receiver};
 
 /// What is asked for; on the wire `{"type": "SET_LOG_LEVEL", "payload": {"level": "debug"}}`. The payload
 /// may be left out where nothing has to be said.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(
+    feature = "schema",
+    derive(schemars::JsonSchema),
+    schemars(
+        rename = "PlayerCommand",
+        !try_from,
+        !into,
+        tag = "type",
+        content = "payload",
+        rename_all = "SCREAMING_SNAKE_CASE",
+        rename_all_fields = "camelCase"
+    )
+)]
 #[serde(try_from = "KindShape", into = "KindShape")]
 pub enum PlayerCommandKind {
     /// Ask for the manifest now.
@@ -55,6 +68,14 @@ impl PlayerCommandKind {
             | Self::SetLogLevel { .. }
             | Self::TakeScreenshot => false,
         }
+    }
+}
+
+impl Kind for PlayerCommandKind {
+    const RECEIVER: Receiver = Receiver::Player;
+
+    fn name(&self) -> &'static str {
+        (*self).name()
     }
 }
 

@@ -8,6 +8,7 @@ use crate::{AssetId, CommandId, Version};
 
 /// Why an item was not played to its end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum DecodeFailure {
     /// No decoder, or what the decoder says.
@@ -24,6 +25,7 @@ pub enum DecodeFailure {
 
 /// The contract's types with their payloads.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(
     tag = "eventType",
     content = "payload",
@@ -128,6 +130,7 @@ impl PlayerEventKind {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct PlayerEvent {
     #[serde(flatten)]
@@ -148,6 +151,7 @@ impl PlayerEvent {
 
 /// `POST /v1/player/events`, at most [`crate::event::MAX_EVENTS_PER_BATCH`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct PlayerEventBatch {
     /// The clock when the batch was sent.

@@ -8,6 +8,7 @@ use crate::{AssetId, PlaylistId, Version};
 
 /// What is on the screen, in one word.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum PlayerState {
     Playing,
@@ -18,6 +19,7 @@ pub enum PlayerState {
 
 /// All `None` while nothing plays.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct Playback {
     pub playlist_id: Option<PlaylistId>,
@@ -30,6 +32,7 @@ pub struct Playback {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct CacheStatus {
     /// The budget.
@@ -41,6 +44,7 @@ pub struct CacheStatus {
 
 /// Since the last heartbeat that was acknowledged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct PlayerErrors {
     pub playback_failures: u32,
@@ -48,8 +52,12 @@ pub struct PlayerErrors {
     pub manifest_fetch_failures: u32,
 }
 
+/// Where the player leaves its [`FrameCounts`] for the agent, in its runtime folder.
+pub const FRAMES_FILE: &str = "frames.json";
+
 /// Counted where pictures leave for the glass, since the player started. Beyond the contract.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct FrameCounts {
     pub presented: u64,
@@ -60,6 +68,7 @@ pub struct FrameCounts {
 
 /// `POST /v1/player/heartbeat`
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct PlayerHeartbeat {
     /// The device's clock; the server's time of receipt counts when that is wrong.

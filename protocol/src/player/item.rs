@@ -6,6 +6,7 @@ use serde_json::Value;
 use crate::{AssetId, Sha256};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum ItemKind {
     Image,
@@ -14,6 +15,7 @@ pub enum ItemKind {
 
 /// How a picture of another shape is fitted into the screen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum Fit {
     /// Whole, with bars.
@@ -26,6 +28,7 @@ pub enum Fit {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum TransitionKind {
     #[default]
@@ -35,15 +38,18 @@ pub enum TransitionKind {
 
 /// From the item before to this one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct Transition {
     pub kind: TransitionKind,
     #[serde(default)]
+    #[cfg_attr(feature = "schema", schemars(range(max = 10_000)))]
     pub duration_ms: u32,
 }
 
 /// One thing to show.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase", try_from = "ItemShape", into = "ItemShape")]
 pub struct Item {
     pub asset_id: AssetId,
@@ -64,6 +70,7 @@ pub struct Item {
 
 /// The fields by their names on the wire.
 #[derive(Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 struct ItemShape {
     asset_id: AssetId,

@@ -17,6 +17,7 @@ const CHECK_SECONDS: std::ops::RangeInclusive<u32> = 5..=86_400;
 
 /// How the screen is mounted; content is turned against it. The signage contract knows the first two.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum Orientation {
     #[default]
@@ -40,6 +41,7 @@ impl Orientation {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum RunMode {
     #[default]
@@ -50,6 +52,7 @@ pub enum RunMode {
 /// Unknown settings are ignored, absent ones have the contract's defaults for a kiosk.
 #[expect(clippy::struct_excessive_bools, reason = "the contract's own fields")]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase", default)]
 pub struct Settings {
     pub run_mode: RunMode,
@@ -94,6 +97,7 @@ pub struct SkippedItem {
 
 /// A published playlist, in the order in which it plays.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct Playlist {
     pub playlist_id: PlaylistId,
@@ -105,6 +109,7 @@ pub struct Playlist {
 
 /// What a screen is to show.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct Manifest {
     pub manifest_etag: String,
@@ -121,6 +126,7 @@ pub struct Manifest {
 
 /// The venue's schedule and the playlists that it may lead to.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct LookAhead {
     /// Beyond it the schedule says nothing.

@@ -6,15 +6,17 @@
 //! batch that is sent again may have lost rows to age, never gained any.
 
 use jiff::Timestamp;
+use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 
-use crate::{AssetId, BatchId, PlaylistId};
+use crate::{AssetId, BatchId, PlaylistId, VenueId};
 
 /// More in one batch is refused with 422.
 pub const MAX_PROOFS_PER_BATCH: usize = 100;
 
 /// How an item's time on the glass came to its end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum PlayOutcome {
     /// Shown as long as it was to be.
@@ -27,6 +29,7 @@ pub enum PlayOutcome {
 
 /// One item, once.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct ProofOfPlay {
     pub asset_id: AssetId,
@@ -42,6 +45,7 @@ pub struct ProofOfPlay {
 
 /// `POST /v1/player/proof-of-play`, at most [`MAX_PROOFS_PER_BATCH`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct ProofOfPlayBatch {
     pub batch_id: BatchId,
@@ -49,7 +53,23 @@ pub struct ProofOfPlayBatch {
     pub device_time: Timestamp,
     /// Plays that were dropped undelivered, since this player was first started: a gap is known to be one.
     pub dropped_total: u64,
+    #[cfg_attr(feature = "schema", schemars(length(max = 100)))]
     pub proofs: Vec<ProofOfPlay>,
+}
+
+/// One row of `GET /v1/proof-of-play`: what one asset did at one venue on one day.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "camelCase")]
+pub struct PlaysOfDay {
+    /// By the venue's clock.
+    pub day: Date,
+    pub venue_id: VenueId,
+    pub asset_id: AssetId,
+    pub plays: u64,
+    /// Of these, shown as long as they were to be.
+    pub completed: u64,
+    pub duration_ms: u64,
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ use crate::{PlaylistId, SlotId, TargetId};
 /// One stretch of a timeline, from `from_utc` to just before `to_utc`. No slot: a fallback; no playlist
 /// either: nothing plays.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct Segment {
     pub from_utc: Timestamp,
@@ -19,6 +20,7 @@ pub struct Segment {
 
 /// Which rule placed one slot before another; they are asked in this order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub enum Rule {
     /// A slot for the device goes before one for a group.
@@ -33,6 +35,7 @@ pub enum Rule {
 
 /// Why a slot has no occurrence at the instant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub enum NotNow {
     Disabled,
@@ -44,6 +47,7 @@ pub enum NotNow {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(
     tag = "verdict",
     rename_all = "camelCase",
@@ -67,6 +71,7 @@ pub enum Verdict {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct Candidate {
     pub slot_id: SlotId,
@@ -79,6 +84,7 @@ pub struct Candidate {
 
 /// What plays when no slot does, in the order in which they are asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub enum FallbackSource {
     Venue,
@@ -87,6 +93,7 @@ pub enum FallbackSource {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub enum FallbackVerdict {
     Plays,
@@ -97,6 +104,7 @@ pub enum FallbackVerdict {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct Fallback {
     pub source: FallbackSource,
@@ -105,6 +113,7 @@ pub struct Fallback {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct Explanation {
     pub device_id: TargetId,

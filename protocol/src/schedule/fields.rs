@@ -14,6 +14,11 @@ pub struct ParseFieldError {
 
 /// Days of the week, bit 0 Monday to bit 6 Sunday.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(
+    feature = "schema",
+    derive(schemars::JsonSchema),
+    schemars(with = "i64", extend("minimum" = 0, "maximum" = 127))
+)]
 #[serde(try_from = "i64", into = "i64")]
 pub struct DaysOfWeek(u8);
 
@@ -72,6 +77,11 @@ impl std::fmt::Display for DaysOfWeek {
 
 /// Minutes since local midnight, as the wall clock shows them: 0 to 1439.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(
+    feature = "schema",
+    derive(schemars::JsonSchema),
+    schemars(with = "i64", extend("minimum" = 0, "maximum" = 1439))
+)]
 #[serde(try_from = "i64", into = "i64")]
 pub struct MinuteOfDay(u16);
 

@@ -9,6 +9,7 @@ use crate::{ParseDigestError, Sha256};
 
 /// A key's name: the SHA-256 of its 32 public bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(transparent)]
 pub struct KeyId(Sha256);
 
@@ -34,19 +35,23 @@ impl std::str::FromStr for KeyId {
 
 /// One signature over the envelope's pre-authentication encoding.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Signature {
     pub keyid: KeyId,
     /// 64 bytes, base64.
     #[serde(with = "base64_text")]
+    #[cfg_attr(feature = "schema", schemars(with = "String", extend("contentEncoding" = "base64")))]
     pub sig: Vec<u8>,
 }
 
 /// A signed document. Holding one says nothing: only verification makes its payload worth reading.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct Envelope {
     pub payload_type: String,
     #[serde(with = "base64_text")]
+    #[cfg_attr(feature = "schema", schemars(with = "String", extend("contentEncoding" = "base64")))]
     pub payload: Vec<u8>,
     #[serde(default)]
     pub signatures: Vec<Signature>,

@@ -8,6 +8,7 @@ use crate::{Compatible, Sha256, Version};
 
 /// The bundle that carries a release.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct BundleRef {
     pub file_name: String,
@@ -21,6 +22,7 @@ pub struct BundleRef {
 
 /// A release, as it is signed offline.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct ReleaseMetadata {
     pub version: Version,

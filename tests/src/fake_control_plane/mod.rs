@@ -18,8 +18,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use fleet_protocol::Sha256;
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 pub use http::Request;
 
@@ -122,6 +123,10 @@ impl FakeControlPlane {
         Ok(Self { shared, address })
     }
 
+    pub fn port(&self) -> u16 {
+        self.address.port()
+    }
+
     pub fn url(&self) -> String {
         let scheme = self.shared.tls.as_ref().map_or("http", |_| "https");
         format!("{scheme}://{}", self.address)
@@ -135,6 +140,36 @@ impl FakeControlPlane {
     /// Any JSON; its `manifestEtag` is the tag.
     pub fn set_manifest(&self, manifest: Value) {
         self.shared.state().manifest = manifest;
+    }
+
+    /// A manifest of these items that never ends, to be asked for again after so many seconds.
+    pub fn publish(&self, etag: &str, next_check_s: u32, items: &[Value]) {
+        self.set_manifest(json!({
+            "manifestEtag": etag, "validToUtc": "2099-01-01T00:00:00Z", "nextCheckSeconds": next_check_s,
+            "settings": {},
+            "playlist": {"playlistId": "pl_1", "publishedVersion": 1, "items": items},
+        }));
+    }
+
+    /// A file of the folder as an item of a manifest, such as the file is now. `server` is this one's address as the
+    /// player has it, `size` in pixels.
+    pub fn item(
+        &self,
+        server: &str,
+        name: &str,
+        kind: &str,
+        seconds: u32,
+        size: (u32, u32),
+    ) -> io::Result<Value> {
+        let bytes = std::fs::read(self.shared.folder.join(name))?;
+        Ok(json!({
+            "assetId": format!("ast_{}", name.replace('.', "_")),
+            "type": kind,
+            "url": format!("{server}/assets/{name}"),
+            "checksumSha256": Sha256::of(&bytes).to_string(),
+            "durationSeconds": seconds, "widthPx": size.0, "heightPx": size.1,
+            "fileSizeBytes": bytes.len(),
+        }))
     }
 
     /// Listed until they have a result.

@@ -61,7 +61,7 @@ impl Template {
         let dir = PathBuf::from(dir);
         kept(kit, &dir, || {
             remove(&dir)?;
-            let (mut fleet, mut vm) = self.resume(kit, programs, &dir)?;
+            let (mut fleet, mut vm) = self.resume(kit, programs, &dir, None)?;
             reach(&mut vm)?;
             keep(&mut fleet, &mut vm, name)?;
             Ok(Self {
@@ -73,13 +73,15 @@ impl Template {
     }
 
     /// A control plane and a device of one's own, going on from where they were kept, with the clock set.
+    /// `content_port`: see [`Machine`].
     pub fn resume(
         &self,
         kit: &Arc<Kit>,
         programs: &Arc<dyn Programs>,
         dir: &Path,
+        content_port: Option<u16>,
     ) -> Result<(Fleet, Vm)> {
-        let (fleet, mut vm) = self.copy(kit, programs, dir)?;
+        let (fleet, mut vm) = self.copy(kit, programs, dir, content_port)?;
         vm.power_on(Boot::Resume(&self.snapshot))?;
         set_clock(&mut vm)?;
         Ok((fleet, vm))
@@ -91,6 +93,7 @@ impl Template {
         kit: &Arc<Kit>,
         programs: &Arc<dyn Programs>,
         dir: &Path,
+        content_port: Option<u16>,
     ) -> Result<(Fleet, Vm)> {
         fs::create_dir_all(dir).map_err(FleetError::io(format!("creating {}", dir.display())))?;
         let data = dir.join("fleet-data");
@@ -98,7 +101,8 @@ impl Template {
             .map_err(FleetError::io(format!("copying to {}", data.display())))?;
         let fleet = Fleet::start(Arc::clone(kit), Arc::clone(programs), dir)?;
         let disks = Disks::in_dir(&self.dir).copy_to(dir)?;
-        let machine = Machine::new(fleet.network().port());
+        let mut machine = Machine::new(fleet.network().port());
+        machine.content_port = content_port;
         let vm = Vm::new(Arc::clone(programs), machine, disks, dir);
         Ok((fleet, vm))
     }

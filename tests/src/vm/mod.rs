@@ -8,6 +8,7 @@
 //! - the guest reaches one address, [`CONTROL_ADDRESS`], which is a port of this host's loopback;
 //! - every wait has a deadline, and its error carries the serial log's tail.
 
+mod camera;
 mod console;
 mod disk;
 mod error;
@@ -23,6 +24,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
+pub use camera::{Camera, Picture};
 pub use console::{Console, Mark};
 pub use disk::{Disks, Extent};
 pub use error::{Result, VmError};
@@ -35,6 +37,8 @@ use launch::Running;
 
 /// The control plane as the guest sees it.
 pub const CONTROL_ADDRESS: &str = "10.0.2.100:8443";
+/// Another server as the guest sees it, if it has one.
+pub const CONTENT_ADDRESS: &str = "10.0.2.101:80";
 
 /// How the machine's clock starts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -61,19 +65,26 @@ pub struct Machine {
     pub cpus: u32,
     pub clock: Clock,
     pub display: Display,
+    /// The screen's own mode: pixels in width and height.
+    pub screen: (u32, u32),
     /// The port on this host's loopback that [`CONTROL_ADDRESS`] leads to.
     pub control_port: u16,
+    /// The same for [`CONTENT_ADDRESS`].
+    pub content_port: Option<u16>,
 }
 
 impl Machine {
-    /// Two processors and 768 MB, with the control plane at `control_port`.
+    /// Two processors, 768 MB and a screen that an emulated machine can fill, with the control plane at
+    /// `control_port`.
     pub const fn new(control_port: u16) -> Self {
         Self {
             memory_mb: 768,
             cpus: 2,
             clock: Clock::Host,
             display: Display::Headless,
+            screen: (640, 360),
             control_port,
+            content_port: None,
         }
     }
 }
@@ -190,15 +201,22 @@ impl Vm {
     }
 
     /// The colour on the screen at `x`, and half-way down.
-    pub fn color_at(&mut self, x: usize) -> Result<[u8; 3]> {
+    pub fn color_at(&mut self, x: u32) -> Result<[u8; 3]> {
         let file = self.dir.join("screen.ppm");
-        self.qmp()?
-            .execute("screendump", &json!({"filename": file, "format": "ppm"}))?;
-        let picture = std::fs::read(&file).map_err(VmError::io("reading a photograph"))?;
-        color(&picture, x).ok_or_else(|| VmError::Qmp {
+        let picture = camera::take(self.qmp()?, &file)?;
+        let [blue, green, red, _] = picture.pixel(x, picture.height / 2);
+        Ok([red, green, blue])
+    }
+
+    /// A camera before the screen, which takes pictures while other things go on. There is one.
+    pub fn camera(&mut self) -> Result<Camera> {
+        let file = self.dir.join("camera.ppm");
+        let line = self.running()?.camera.take();
+        let line = line.ok_or_else(|| VmError::Qmp {
             command: "screendump".to_owned(),
-            reason: format!("{} bytes are no picture", picture.len()),
-        })
+            reason: "the camera is in use".to_owned(),
+        })?;
+        Ok(Camera::new(line, file))
     }
 
     pub fn disks(&self) -> &Disks {
@@ -263,31 +281,8 @@ impl Vm {
     }
 }
 
-/// Of a binary PPM: `P6 WIDTH HEIGHT 255`, then three bytes a pixel.
-fn color(picture: &[u8], x: usize) -> Option<[u8; 3]> {
-    let mut fields = picture.splitn(4, u8::is_ascii_whitespace);
-    let mut number = || std::str::from_utf8(fields.next()?).ok()?.parse().ok();
-    let (_, width, height): (_, usize, usize) = (number().unwrap_or(0usize), number()?, number()?);
-    let pixels = picture.get(picture.len().checked_sub(width * height * 3)?..)?;
-    let at = (height / 2 * width + x) * 3;
-    pixels.get(at..at + 3)?.try_into().ok()
-}
-
 impl Drop for Vm {
     fn drop(&mut self) {
         self.power_cut();
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_pixel_is_found_in_a_photograph() {
-        let mut picture = b"P6\n2 3\n255\n".to_vec();
-        picture.extend(0..18u8);
-        assert_eq!(color(&picture, 1), Some([9, 10, 11]));
-        assert_eq!(color(b"P6\n2 3\n255\n", 1), None);
     }
 }

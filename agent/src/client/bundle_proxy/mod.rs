@@ -16,7 +16,6 @@
 //! another: what is in the slot by then is reused by the adaptive update, not downloaded again.
 
 pub mod http;
-mod limit;
 mod source;
 mod streams;
 mod transfer;
@@ -27,8 +26,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use fleet_device::limit::Limiter;
 use http::{Method, Request};
-pub use limit::Limiter;
 pub use source::{BundleSource, Place, SourceError};
 use streams::Streams;
 use transfer::Transfer;
@@ -38,7 +37,17 @@ const MAX_CONNECTIONS: usize = 64;
 const CHUNK_BYTES: usize = 64 * 1024;
 /// RAUC's `max-bundle-signature-size`, and the signature's length after it.
 const TAIL_BYTES: u64 = 64 * 1024 + 8;
+/// Below this the kernel would give up on a block (see above).
+const MIN_BYTES_PER_S: u64 = 16 * 1024;
 const STACK_BYTES: usize = 512 * 1024;
+
+/// A download's limit that RAUC can live with. 0 is no limit.
+pub fn bearable_rate(bytes_per_s: u64) -> u64 {
+    match bytes_per_s {
+        0 => 0,
+        rate => rate.max(MIN_BYTES_PER_S),
+    }
+}
 
 /// Serves one bundle until it is dropped.
 #[derive(Debug)]

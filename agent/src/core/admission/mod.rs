@@ -20,7 +20,6 @@ use serde::{Deserialize, Serialize};
 
 pub use checks::{Check, Outcome, checks, decide};
 pub use trace::trace;
-pub(crate) use trace::{tell_failure, tell_refusal};
 pub use window::{Window, WindowError};
 
 /// What is known of the device at this moment.

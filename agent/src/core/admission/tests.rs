@@ -353,7 +353,7 @@ proptest! {
                 prop_assert_eq!(held.len(), 1);
                 prop_assert_eq!(&held[0].detail, &trace.summary);
                 if let Decision::Refuse(why) = &decision {
-                    prop_assert_eq!(&trace.summary, &tell_refusal(why).0);
+                    prop_assert_eq!(&trace.summary, &why.to_string());
                     prop_assert!(held[0].hint.is_some());
                 }
                 // Only two builds of one version are malformed here, and found out at the floor.

@@ -7,7 +7,7 @@ use super::event::InstallError;
 use super::record::{Installing, RebootPending, RolledBack};
 use super::transition::Transition;
 use super::{Effect, Engine, Situation, State};
-use crate::core::admission::{SlotContent, tell_refusal};
+use crate::core::admission::SlotContent;
 use crate::core::boot::SlotEnv;
 
 /// A reboot that has not happened this long after its delay is asked for again.
@@ -120,7 +120,7 @@ impl Transition<'_> {
     }
 
     fn penalise_refused(&mut self, installing: &Installing, why: &RefuseReason) {
-        let detail = tell_refusal(why).0;
+        let detail = why.to_string();
         let (version, attempt) = (&installing.plan.version, installing.plan.attempt);
         self.penalise(version, attempt, &FailureReason::InstallFailed { detail });
     }

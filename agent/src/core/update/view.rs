@@ -5,7 +5,7 @@ use fleet_protocol::why::{Verdict, WhyStep, WhyTrace};
 use fleet_protocol::{RolloutId, Version};
 
 use super::{Candidate, Engine, Situation, State};
-use crate::core::admission::{self, Insistence, Question, tell_failure, tell_refusal};
+use crate::core::admission::{self, Insistence, Question};
 
 impl Engine {
     /// The state as it is reported and shown.
@@ -124,17 +124,13 @@ impl Engine {
                 admission::trace(&question, &situation.facts(), &self.memory(booted))
             }
             Some(Candidate::Unverified { error, .. }) => {
-                let (detail, hint) = tell_refusal(&admission::refuse_unverified(error));
-                hold("admission", detail, hint)
+                let why = admission::refuse_unverified(error);
+                hold("admission", why.to_string(), why.hint())
             }
             None => match state {
                 State::RolledBack(back) => hold(
                     "trial",
-                    format!(
-                        "{} was taken back: {}",
-                        back.version,
-                        tell_failure(&back.why)
-                    ),
+                    format!("{} was taken back: {}", back.version, back.why),
                     "publish a newer release, or retry with `--force`",
                 ),
                 _ if self.target_known => WhyTrace {

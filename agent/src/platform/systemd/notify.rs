@@ -8,10 +8,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use fleet_device::clock;
 use sd_notify::NotifyState;
 
 use crate::core::Monotonic;
-use crate::platform::clock;
 
 /// Half of `WatchdogSec=`, as `sd_watchdog_enabled(3)` asks for; `None` when systemd does not watch.
 pub fn watchdog_interval() -> Option<Duration> {

@@ -6,12 +6,12 @@ use std::sync::Arc;
 use axum::extract::{Form, State};
 use axum::http::HeaderMap;
 use axum::response::Response;
+use fleet_device::files;
 use fleet_protocol::trust::VerifiedRelease;
 use serde::Deserialize;
 use tokio::sync::mpsc;
 
 use super::{App, Shared};
-use crate::platform::files;
 use crate::platform::rauc::Progress;
 use crate::safe_mode::actions::{ActionError, Actions};
 use crate::safe_mode::install::InstallState;

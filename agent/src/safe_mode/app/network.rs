@@ -6,10 +6,10 @@
 use axum::extract::{Form, State};
 use axum::http::HeaderMap;
 use axum::response::Response;
+use fleet_device::clock;
 use serde::Deserialize;
 
 use super::{App, PlainForm, Shared};
-use crate::platform::clock;
 use crate::safe_mode::actions::{ActionError, Actions};
 use crate::safe_mode::network::{self, NetworkForm};
 use crate::safe_mode::pages::{self, Outcome};

@@ -1,7 +1,8 @@
 //! The data partition's repair. Units are stopped and started by the caller; here is what lies between,
 //! and the waiting for it. All of it blocks, within limits.
 
-use crate::platform::clock;
+use fleet_device::clock;
+
 use crate::platform::paths::Paths;
 use crate::safe_mode::actions::{ActionError, Repair};
 use crate::safe_mode::facts::DataState;

@@ -2,12 +2,12 @@
 
 mod round_trip;
 
+use fleet_device::files::{self, Access};
 use proptest::prelude::*;
 
 use super::settings::network_file;
 use super::*;
 use crate::core::Monotonic;
-use crate::platform::files::{self, Access};
 
 fn form() -> NetworkForm {
     NetworkForm {

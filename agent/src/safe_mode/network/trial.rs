@@ -6,11 +6,11 @@
 
 use std::path::{Path, PathBuf};
 
+use fleet_device::files::{self, Access, FileError};
 use serde::{Deserialize, Serialize};
 
 use super::settings::{NetworkSettings, network_file, wpa_file};
 use crate::core::Monotonic;
-use crate::platform::files::{self, Access, FileError};
 use crate::platform::paths::Paths;
 
 /// New settings that nobody keeps are undone after this long.

@@ -34,6 +34,29 @@ impl Device {
         send(&self.agent, method, &world.url(path), &all, body)
     }
 
+    /// With its certificate, and nothing else but these headers.
+    pub(crate) fn anonymous_raw(
+        &self,
+        world: &World,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &[u8],
+    ) -> Response<Body> {
+        send(&self.agent, method, &world.url(path), headers, body)
+    }
+
+    pub(crate) fn anonymous(
+        &self,
+        world: &World,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &[u8],
+    ) -> Answer {
+        answer(self.anonymous_raw(world, method, path, headers, body))
+    }
+
     pub(crate) fn send(&self, world: &World, method: &str, path: &str, body: &Value) -> Answer {
         answer(self.raw(world, method, path, &[], body.to_string().as_bytes()))
     }

@@ -8,6 +8,8 @@ use ureq::http::{Request, Response};
 use ureq::tls::{Certificate, ClientCert, PrivateKey, RootCerts, TlsConfig};
 use ureq::{Agent, Body};
 
+use super::contract::Asked;
+
 /// A status and a JSON body (null if there is none).
 #[derive(Debug)]
 pub(crate) struct Answer {
@@ -71,23 +73,35 @@ pub(super) fn send(
     for (name, value) in headers {
         request = request.header(*name, *value);
     }
-    if matches!(method, "GET" | "HEAD" | "DELETE") {
+    let path = request.uri_ref().unwrap().path().to_owned();
+    let mut response = if matches!(method, "GET" | "HEAD" | "DELETE") {
         agent.run(request.body(()).unwrap()).unwrap()
     } else {
         agent.run(request.body(body.to_vec()).unwrap()).unwrap()
-    }
+    };
+    let asked = Asked::new(method, &path, body);
+    asked.check_status(response.status().as_u16(), media(&response));
+    response.extensions_mut().insert(asked);
+    response
+}
+
+fn media(response: &Response<Body>) -> Option<&str> {
+    let media = response.headers().get("content-type")?;
+    Some(media.to_str().unwrap())
 }
 
 pub(super) fn answer(response: Response<Body>) -> Answer {
     let status = response.status().as_u16();
+    let media = media(&response).map(str::to_owned);
+    let asked = response.extensions().get::<Asked>().cloned();
     let etag = response
         .headers()
         .get("etag")
         .map(|v| v.to_str().unwrap().to_owned());
     let text = response.into_body().read_to_string().unwrap();
-    Answer {
-        status,
-        etag,
-        body: serde_json::from_str(&text).unwrap_or(Value::String(text)),
+    let body = serde_json::from_str(&text).unwrap_or(Value::String(text));
+    if let Some(asked) = asked {
+        asked.check_bodies(status, media.as_deref(), &body);
     }
+    Answer { status, body, etag }
 }

@@ -4,10 +4,11 @@
 //! the new one. One that can't be understood is set aside for whoever looks into it, and the other one plays.
 //! What the disk does not take now is tried again; the screen does not wait for it.
 
-use std::fs::{self, File};
-use std::io::{self, Write as _};
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
+use fleet_device::files::{self, Access, FileError};
 use fleet_protocol::instant::Monotonic;
 use fleet_protocol::player::{Manifest, PlayerEventKind};
 
@@ -73,11 +74,7 @@ impl Kept {
         match self.write(&unkept) {
             Ok(()) => self.unkept = None,
             Err(error) => {
-                let folder = self.folder.display();
-                log::error!(
-                    "the manifest cannot be kept in {folder} and plays from memory: {error}; \
-                     free space on the data partition, or check it with fsck"
-                );
+                log::error!(error:%, hint = error.hint(); "the manifest is not kept and plays from memory");
                 self.unkept = Some(unkept);
             }
         }
@@ -94,11 +91,11 @@ impl Kept {
         }
     }
 
-    fn write(&self, unkept: &Unkept) -> io::Result<()> {
+    fn write(&self, unkept: &Unkept) -> Result<(), FileError> {
         // First the fallback: cut off in between, there are two of the old one.
         for (name, manifest) in [(PREVIOUS, &unkept.previous), (CURRENT, &unkept.current)] {
             if let Some(manifest) = manifest {
-                self.replace(name, &serde_json::to_vec_pretty(manifest)?)?;
+                files::write_json(&self.folder.join(name), manifest, Access::Public)?;
             }
         }
         Ok(())
@@ -123,14 +120,6 @@ impl Kept {
                 None
             }
         }
-    }
-
-    fn replace(&self, name: &str, bytes: &[u8]) -> io::Result<()> {
-        let mut beside = tempfile::NamedTempFile::new_in(&self.folder)?;
-        beside.write_all(bytes)?;
-        beside.as_file().sync_all()?;
-        beside.persist(self.folder.join(name))?;
-        File::open(&self.folder)?.sync_all()
     }
 }
 
@@ -184,8 +173,9 @@ mod tests {
         let folder = dir.path().join("player");
         let mut kept = Kept::open(&folder).unwrap();
         fs::remove_dir(&folder).unwrap();
+        fs::write(&folder, "no folder").unwrap();
         keep_two(&mut kept);
-        fs::create_dir(&folder).unwrap();
+        fs::remove_file(&folder).unwrap();
         kept.try_again(Monotonic(TRIED_AGAIN_MS - 1));
         assert!(kept.load().current.is_none());
         kept.try_again(Monotonic(TRIED_AGAIN_MS));

@@ -7,11 +7,11 @@ use std::path::Path;
 use std::sync::mpsc;
 use std::time::SystemTime;
 
+use fleet_device::clock;
 use fleet_protocol::instant::Monotonic;
 use fleet_protocol::player::PlayerHeartbeat;
 
 use super::Setting;
-use crate::clock;
 use crate::control_plane::{ControlPlane, Deadlines, Identity, Report, Worker};
 use crate::conversation::{Conversation, Happening, Wish};
 use crate::core::screen::Screen;
@@ -22,6 +22,8 @@ use crate::journal::{self, Journal};
 const LOOKED_AT_EVERY_MS: u64 = 5_000;
 /// What waits for an identity.
 const MOST_WAITING: usize = 256;
+/// What is looked at for a change: enrolment writes all of it, a renewal the certificate alone.
+const WRITTEN: [&str; 3] = ["identity.json", "token", "device.cert.pem"];
 const JOURNAL: &str = "journal.sqlite3";
 
 #[derive(Debug)]
@@ -34,9 +36,14 @@ pub(super) struct Link {
     queue: Vec<Happening>,
     known: Option<Known>,
     /// When the identity that is in use was written.
-    identity_of: Option<SystemTime>,
+    identity_of: Option<Written>,
+    /// Of a new identity, until the cache takes it.
+    downloads: Option<ureq::Agent>,
     looked: Option<Monotonic>,
 }
+
+/// When each of [`WRITTEN`] was; `None` for what is not there.
+type Written = [Option<SystemTime>; WRITTEN.len()];
 
 impl Link {
     pub(super) fn open(setting: &Setting) -> Self {
@@ -55,20 +62,8 @@ impl Link {
             queue: Vec::new(),
             known: None,
             identity_of: None,
+            downloads: None,
             looked: None,
-        }
-    }
-
-    /// Media come over plain http, or from servers under the device's CA or a public one.
-    pub(super) fn download_agent(setting: &Setting) -> ureq::Agent {
-        let identity = Identity::read(&setting.places.identity);
-        let tls = identity
-            .ok()
-            .and_then(|identity| identity.download_tls().ok());
-        let config = ureq::Agent::config_builder();
-        match tls {
-            Some(tls) => config.tls_config(tls).build().new_agent(),
-            None => config.build().new_agent(),
         }
     }
 
@@ -80,6 +75,11 @@ impl Link {
 
     pub(super) const fn is_paired(&self) -> bool {
         self.identity_of.is_some()
+    }
+
+    /// What media are fetched with from now on, once for each identity.
+    pub(super) fn new_downloads(&mut self) -> Option<ureq::Agent> {
+        self.downloads.take()
     }
 
     pub(super) fn is_online(&self) -> bool {
@@ -143,10 +143,12 @@ impl Link {
         is_first
     }
 
-    fn speaker(&self, setting: &Setting) -> anyhow::Result<Worker> {
+    fn speaker(&mut self, setting: &Setting) -> anyhow::Result<Worker> {
         let identity = Identity::read(&setting.places.identity)?;
         let control_plane = ControlPlane::new(&identity, setting.plain_http, Deadlines::default())?;
-        Ok(Worker::spawn(control_plane, self.report.clone())?)
+        let worker = Worker::spawn(control_plane, self.report.clone())?;
+        self.downloads = Some(download_agent(&identity));
+        Ok(worker)
     }
 
     fn speak(&mut self, worker: Worker) {
@@ -163,10 +165,25 @@ impl Link {
     }
 }
 
-/// When the token, which is written last, was.
-fn written(folder: &Path) -> Option<SystemTime> {
-    std::fs::metadata(folder.join("token"))
-        .ok()?
-        .modified()
-        .ok()
+/// Media come over plain http, or from servers under the device's CA or a public one.
+fn download_agent(identity: &Identity) -> ureq::Agent {
+    let config = ureq::Agent::config_builder();
+    match identity.download_tls() {
+        Ok(tls) => config.tls_config(tls).build().new_agent(),
+        Err(error) => {
+            log::info!(error:%; "media are fetched over plain http alone");
+            config.build().new_agent()
+        }
+    }
+}
+
+/// `None`: there is no identity.
+fn written(folder: &Path) -> Option<Written> {
+    let written = |name| {
+        let found = std::fs::metadata(folder.join(name)).ok()?;
+        found.modified().ok()
+    };
+    let all = WRITTEN.map(written);
+    let [_, token, _] = all;
+    token.map(|_| all)
 }

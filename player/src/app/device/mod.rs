@@ -5,6 +5,7 @@
 
 mod kept;
 mod link;
+mod notices;
 mod reports;
 
 use std::io;
@@ -12,6 +13,7 @@ use std::path::{Path, PathBuf};
 use std::sync::mpsc;
 
 use base64::Engine as _;
+use fleet_device::clock;
 use fleet_protocol::Version;
 use fleet_protocol::command::CommandOutcome;
 use fleet_protocol::instant::Monotonic;
@@ -22,9 +24,8 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::card;
-use super::show::{News, Seen, Surroundings};
+use super::show::{Cover, News, Seen, Surroundings};
 use crate::cache::{self, Cache, CacheEvent};
-use crate::clock;
 use crate::control_plane::PlainHttp;
 use crate::conversation::{Happening, Wish};
 use crate::core::look_ahead::Plan;
@@ -36,6 +37,7 @@ use crate::media::still;
 
 use kept::Kept;
 use link::Link;
+use notices::Notices;
 use reports::Counted;
 
 /// The schedule's answer changes by the minute.
@@ -52,6 +54,8 @@ pub struct Places {
     pub state: PathBuf,
     /// Of the player: media.
     pub cache: PathBuf,
+    /// Of the agent: what it wants on the screen.
+    pub notice: PathBuf,
 }
 
 /// What the device is, for telemetry and cards.
@@ -116,6 +120,7 @@ pub struct Device {
     cache: Cache,
     cache_events: mpsc::Receiver<CacheEvent>,
     link: Link,
+    notices: Notices,
     /// Of the manifest in force, and which that is.
     plan: Option<Plan>,
     plan_of: Option<(String, Timestamp)>,
@@ -154,13 +159,13 @@ impl Device {
         let found = kept.load();
         let (send, cache_events) = mpsc::channel();
         let link = Link::open(&setting);
-        let agent = Link::download_agent(&setting);
+        let notices = Notices::new(places.notice.clone());
+        // Over https there is nothing to fetch before there is an identity.
+        let settings = cache::Settings::new(ureq::Agent::new_with_defaults());
         let cache =
-            Cache::open(&places.cache, cache::Settings::new(agent), send).map_err(|source| {
-                DeviceError::Cache {
-                    path: places.cache.clone(),
-                    source: Box::new(source),
-                }
+            Cache::open(&places.cache, settings, send).map_err(|source| DeviceError::Cache {
+                path: places.cache.clone(),
+                source: Box::new(source),
             })?;
         let present = match cache_events.try_recv() {
             Ok(CacheEvent::Present(present)) => present,
@@ -174,6 +179,7 @@ impl Device {
             cache,
             cache_events,
             link,
+            notices,
             plan: None,
             plan_of: None,
             planned: None,
@@ -181,6 +187,7 @@ impl Device {
             stage: Stage::Running,
         };
         device.link.begin(&device.setting, known);
+        device.renew_downloads();
         device.tell(device.started());
         for complaint in found.complaints {
             device.tell(complaint);
@@ -194,6 +201,12 @@ impl Device {
         let unpaired = !device.link.is_paired() && !has_manifest;
         let events = std::iter::once(loaded).chain(unpaired.then_some(Event::TokenInvalid));
         Ok((device, events.collect()))
+    }
+
+    fn renew_downloads(&mut self) {
+        if let Some(agent) = self.link.new_downloads() {
+            self.cache.set_agent(agent);
+        }
     }
 
     fn started(&self) -> PlayerEventKind {
@@ -295,7 +308,7 @@ impl Device {
                 said("the player starts anew within 5 s; the picture stays")
             }
             PlayerCommandKind::SetLogLevel { level } => {
-                fleet_logging::set_level(level);
+                fleet_device::logging::set_level(level);
                 said("set until the player starts anew")
             }
             PlayerCommandKind::TakeScreenshot => {
@@ -337,6 +350,14 @@ impl Surroundings for Device {
 
     fn card(&self, which: Card, engine: &Engine) -> SharedFrame {
         let facts = &self.setting.facts;
+        let nothing = || Some("There is no content for this screen yet".to_owned());
+        if let Some(card) = self.notices.card() {
+            let mut card = card.clone();
+            if let fleet_cards::Card::Status { activity, .. } = &mut card {
+                *activity = activity.take().or_else(nothing);
+            }
+            return card::picture(&card, engine.size());
+        }
         let card = match which {
             Card::Pairing => fleet_cards::Card::Pairing {
                 status: "This screen waits to be enrolled".to_owned(),
@@ -347,12 +368,16 @@ impl Surroundings for Device {
                 device: facts.name.clone(),
                 version: facts.os_version.clone(),
                 online: self.link.is_online(),
-                activity: Some("There is no content for this screen yet".to_owned()),
+                activity: nothing(),
                 addresses: Vec::new(),
                 url: None,
             },
         };
         card::picture(&card, engine.size())
+    }
+
+    fn cover(&mut self, engine: &Engine) -> Option<Cover> {
+        self.notices.cover(engine.size())
     }
 
     fn shown(&mut self, proof: Option<ProofOfPlay>, shown: Option<&Item>) {
@@ -369,6 +394,9 @@ impl Surroundings for Device {
         let mut events = Vec::new();
         self.kept.try_again(clock::monotonic());
         self.cached(&mut events);
+        if self.notices.look(clock::monotonic()) {
+            events.push(Event::CardChanged);
+        }
         self.look_ahead(seen.screen, &mut events);
         let (facts, cache, counted) = (&self.setting.facts, &self.cache, &self.counted);
         let heartbeat =
@@ -376,6 +404,7 @@ impl Surroundings for Device {
         for wish in self.link.turn(&self.setting, seen.screen, &heartbeat) {
             self.grant(wish, seen, &mut events);
         }
+        self.renew_downloads();
         match self.stage {
             Stage::Ending { at } if clock::monotonic() >= at => News::Stop,
             Stage::Ending { .. } | Stage::Running => News::Events(events),

@@ -3,6 +3,7 @@
 use std::cell::Cell;
 use std::fs;
 
+use fleet_device::clock;
 use fleet_protocol::heartbeat::{Network, NetworkType};
 use fleet_protocol::player::{
     CacheStatus, Playback, PlayerErrors, PlayerEventKind, PlayerHeartbeat,
@@ -10,7 +11,6 @@ use fleet_protocol::player::{
 
 use super::Facts;
 use crate::app::show::Seen;
-use crate::clock;
 use crate::core::sync::Sync;
 
 /// Errors since the player started, and how many of them the control plane knows of.

@@ -10,7 +10,7 @@ use super::room::Room;
 use super::{AssetRef, Effect, Fault, Policy, Step};
 
 /// A medium that is full or read-only is left alone for so long.
-pub(super) const MEDIUM_PAUSE_MS: u64 = 300_000;
+pub(super) const MEDIUM_PAUSE_MS: u64 = 60_000;
 
 /// A download in the driver's hands.
 #[derive(Debug, Clone, PartialEq)]

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use fleet_protocol::instant::Monotonic;
-use fleet_protocol::player::Item;
+use fleet_protocol::player::{DecodeFailure, Item};
 
 use super::AssetRef;
 
@@ -54,11 +54,17 @@ impl Library {
         self.broken.remove(asset);
     }
 
-    pub(super) fn mark_broken(&mut self, asset: AssetRef, now: Monotonic) {
+    /// A decoder that died may have been killed for what is no fault of the file: that is tried again at once,
+    /// one time.
+    pub(super) fn mark_broken(&mut self, asset: AssetRef, why: DecodeFailure, now: Monotonic) {
         let failures = self.broken.get(&asset).map_or(0, |b| b.failures);
-        let pause_ms = FIRST_PAUSE_MS
-            .saturating_mul(1 << failures.min(16))
-            .min(LONGEST_PAUSE_MS);
+        let pause_ms = if failures == 0 && why == DecodeFailure::DecoderCrashed {
+            0
+        } else {
+            FIRST_PAUSE_MS
+                .saturating_mul(1 << failures.min(16))
+                .min(LONGEST_PAUSE_MS)
+        };
         let broken = Broken {
             until: now.plus_ms(pause_ms),
             failures: failures.saturating_add(1),

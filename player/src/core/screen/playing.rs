@@ -77,7 +77,7 @@ impl Step {
         };
         self.screen
             .library
-            .mark_broken(AssetRef::from(&*item), self.now.mono);
+            .mark_broken(AssetRef::from(&*item), reason, self.now.mono);
         self.tell(PlayerEventKind::PlaybackFailed {
             asset_id: item.asset_id,
             reason,
@@ -95,6 +95,25 @@ impl Step {
             };
             // A video is not cut off; an image may be.
             on_glass.over |= on_glass.item.kind == ItemKind::Image;
+        }
+    }
+
+    /// If one is shown.
+    pub(super) fn show_card_again(&mut self) {
+        match self.screen.mode {
+            Mode::ErrorScreen => self.effects.push(Effect::ShowCard(Card::Status)),
+            Mode::Unregistered => self.effects.push(Effect::ShowCard(Card::Pairing)),
+            Mode::Boot | Mode::Playing => {}
+        }
+    }
+
+    pub(super) fn engine_replaced(&mut self) {
+        self.screen.next = None;
+        self.show_card_again();
+        if let Some(on_glass) = &mut self.screen.on_glass {
+            // The same item again, from its beginning.
+            on_glass.position.index = on_glass.position.index.wrapping_sub(1);
+            on_glass.over = true;
         }
     }
 

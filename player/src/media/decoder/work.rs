@@ -10,6 +10,7 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use fleet_protocol::player::DecodeFailure;
 
 use super::super::wire::{FromDecoder, Link, Order, SLOTS, ToDecoder};
+use super::super::with_causes;
 use super::pipeline;
 use super::sandbox::{self, SandboxError};
 
@@ -137,7 +138,7 @@ fn serve() -> io::Result<()> {
                 SandboxError::Path { .. } => DecodeFailure::FileDamaged,
                 _ => DecodeFailure::DecodeError,
             },
-            message: chain(&error),
+            message: with_causes(&error),
         })
         .and_then(|()| pipeline::start(&order, &outlet));
     // Held until the end: dropping it would stop it.
@@ -163,14 +164,4 @@ fn first_order(link: &Link) -> io::Result<Option<Order>> {
         ToDecoder::Open(order) => Ok(Some(order)),
         other => Err(io::Error::other(format!("{other:?} before an order"))),
     }
-}
-
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text = format!("{text}: {cause}");
-        source = cause.source();
-    }
-    text
 }

@@ -36,6 +36,7 @@ enum Command {
     Discard(Ticket),
     Show(Ticket),
     Picture(SharedFrame),
+    Cover(Option<SharedFrame>),
     Snapshot(mpsc::SyncSender<Option<SharedFrame>>),
     Counts(mpsc::SyncSender<FrameCounts>),
     Stop,
@@ -143,6 +144,11 @@ impl Engine {
     /// A finished picture of [`Self::size`] in the place of whatever is there.
     pub fn show_picture(&self, picture: SharedFrame) {
         self.tell(Command::Picture(picture));
+    }
+
+    /// A finished picture of [`Self::size`] over whatever is there, which goes on underneath; `None` takes it away.
+    pub fn cover(&self, picture: Option<SharedFrame>) {
+        self.tell(Command::Cover(picture));
     }
 
     /// What is on the glass; `None` while nothing is.

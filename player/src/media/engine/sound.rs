@@ -8,6 +8,7 @@ use gstreamer::prelude::*;
 use gstreamer_app as gst_app;
 
 use super::hand::Piece;
+use crate::media::bus;
 use crate::media::wire::{AUDIO_CHANNELS, AUDIO_RATE};
 
 const TRIED_AGAIN_NS: u64 = 60_000_000_000;
@@ -39,7 +40,7 @@ impl Sound {
 
     /// Hands a piece on that is to be heard at `at_ns` of the pictures' running time.
     pub(super) fn push(&mut self, piece: Piece, at_ns: u64, volume_percent: u8, now_ns: u64) {
-        let failure = self.open.as_ref().and_then(Open::failure);
+        let failure = self.open.as_ref().and_then(|open| bus::failure(&open.bus));
         if let Some(failure) = failure {
             log::warn!("no sound: {failure}");
             self.close(now_ns);
@@ -113,7 +114,7 @@ impl Open {
             bus,
         };
         if open.pipeline.set_state(gst::State::Playing).is_err() {
-            let why = open.failure().unwrap_or_else(|| "no device".to_owned());
+            let why = bus::failure(&open.bus).unwrap_or_else(|| "no device".to_owned());
             return Err(gst::glib::bool_error!("{}", why));
         }
         Ok(open)
@@ -128,14 +129,6 @@ impl Open {
         }
         // A sink that stopped says why on the bus.
         let _ = self.source.push_buffer(buffer);
-    }
-
-    fn failure(&self) -> Option<String> {
-        let message = self.bus.pop_filtered(&[gst::MessageType::Error])?;
-        match message.view() {
-            gst::MessageView::Error(error) => Some(error.error().to_string()),
-            _ => None,
-        }
     }
 }
 

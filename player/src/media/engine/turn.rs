@@ -51,6 +51,8 @@ pub(super) struct Turn {
     sound: Sound,
     /// As it was decoded, without any fade.
     picture: Option<SharedFrame>,
+    /// Over everything else.
+    cover: Option<SharedFrame>,
     /// As it was handed to the sink.
     last: Option<SharedFrame>,
     last_ns: u64,
@@ -84,6 +86,7 @@ impl Turn {
             waiting: Vec::new(),
             sound,
             picture: None,
+            cover: None,
             last: None,
             last_ns: 0,
             fade: None,
@@ -98,11 +101,17 @@ impl Turn {
             Command::Discard(ticket) => self.discard(ticket),
             Command::Show(ticket) => self.show(ticket),
             Command::Picture(picture) => self.show_picture(picture),
+            Command::Cover(cover) => self.cover(cover),
             // Whoever asked may have stopped waiting.
-            Command::Snapshot(answer) => drop(answer.try_send(self.last.clone())),
+            Command::Snapshot(answer) => drop(answer.try_send(self.seen())),
             Command::Counts(answer) => drop(answer.try_send(self.output.counts())),
             Command::Stop => {}
         }
+    }
+
+    /// What is on the glass.
+    fn seen(&self) -> Option<SharedFrame> {
+        self.cover.clone().or_else(|| self.last.clone())
     }
 
     /// The decoders that may have something to say.
@@ -227,6 +236,17 @@ impl Turn {
         }
     }
 
+    fn cover(&mut self, cover: Option<SharedFrame>) {
+        let beneath = self.picture.clone().or_else(|| cover.clone());
+        self.cover = cover;
+        let now_ns = self.output.running_time_ns();
+        // Nothing was there and nothing comes: the glass stays as it is.
+        let shown = beneath.is_none_or(|picture| self.hand_on(picture, now_ns));
+        if !shown {
+            self.give_up("the sink takes no picture");
+        }
+    }
+
     fn fail(&mut self, ticket: Ticket, reason: DecodeFailure, message: String) {
         (self.tell)(Report::Failed {
             ticket,
@@ -330,10 +350,11 @@ impl Turn {
             picture.clone()
         };
         self.picture = Some(picture);
-        self.last = Some(mixed.clone());
+        self.last = Some(mixed);
         // What is handed on ahead of its time is not repeated before it.
         self.last_ns = at_ns.max(self.last_ns);
         debug_assert!(at_ns <= self.output.running_time_ns() + LEAD_NS + LONGEST_JOIN_NS);
-        self.output.push(&mixed, at_ns).is_ok()
+        let seen = self.seen();
+        seen.is_none_or(|seen| self.output.push(&seen, at_ns).is_ok())
     }
 }

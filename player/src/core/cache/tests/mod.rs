@@ -159,7 +159,7 @@ fn a_full_medium_pauses_all_downloads_and_gives_up_what_is_not_needed() {
     world.fail(sha("b"), 0, Fault::Full, 0);
     let expected = ["failed a None 0", "lost unused", "evicted unused 100"];
     assert_eq!(world.said(), expected);
-    world.pass(299);
+    world.pass(59);
     assert_eq!(world.said(), [""; 0]);
     assert!(world.policy.file(&sha("kept")).is_some());
     world.pass(1);

@@ -1,0 +1,132 @@
+//! Enrolment, revocation and the certificate: who the device is to the control plane.
+
+use fleet_protocol::event::EventKind;
+
+use super::support::control::State;
+use super::support::device::Device;
+use super::{ONE, enrolled};
+
+#[test]
+fn a_fresh_device_enrols_and_its_token_is_gone_from_the_boot_partition() {
+    let device = enrolled();
+    let state = device.control.state();
+    assert_eq!(state.enrolments, 1);
+    assert_eq!(state.heartbeats[0].booted.version, ONE);
+    drop(state);
+    let provision = std::fs::read_to_string(device.path("boot/esp/fleet/provision.json")).unwrap();
+    assert!(!provision.contains("one-time-secret"));
+    assert!(provision.contains("https://"));
+}
+
+#[test]
+fn an_enrolled_device_does_not_enrol_again() {
+    let mut device = enrolled();
+    let before = device.control.state().heartbeats.len();
+    device.power_cut();
+    device
+        .control
+        .wait("a heartbeat after the cut", |s| s.heartbeats.len() > before);
+    assert_eq!(device.control.state().enrolments, 1);
+}
+
+fn raised(state: &State, kind: &EventKind) -> bool {
+    state.events.iter().any(|event| event.event_type == *kind)
+}
+
+const NOT_ACCEPTED: &str = "the control plane does not accept this device any more";
+
+#[test]
+fn a_revoked_device_says_so_and_goes_on_once_it_is_let_in_again() {
+    let device = enrolled();
+    device.control.state().revoked = true;
+    device.wait_for_log(NOT_ACCEPTED);
+    device.control.state().revoked = false;
+    device.control.wait("word of both", |s| {
+        raised(s, &EventKind::IdentityRefused) && raised(s, &EventKind::IdentityRestored)
+    });
+    assert_eq!(device.control.state().enrolments, 1);
+}
+
+#[test]
+fn a_revoked_device_enrols_again_when_a_new_provisioning_file_appears() {
+    let mut device = enrolled();
+    device.control.state().revoked = true;
+    device.wait_for_log(NOT_ACCEPTED);
+    device.provision_with("another-secret");
+    device
+        .control
+        .wait("a second enrolment", |s| s.enrolments == 2);
+    device.control.wait("heartbeats that are answered", |s| {
+        raised(s, &EventKind::IdentityRestored)
+    });
+    // The file is used up: neither it nor a restart makes it enrol once more.
+    device.power_cut();
+    let before = device.control.state().heartbeats.len();
+    device
+        .control
+        .wait("two more heartbeats", |s| s.heartbeats.len() >= before + 2);
+    assert_eq!(device.control.state().enrolments, 2);
+    let provision = std::fs::read_to_string(device.path("boot/esp/fleet/provision.json")).unwrap();
+    assert!(!provision.contains("another-secret"));
+}
+
+#[test]
+fn a_used_token_that_stays_on_the_boot_partition_is_not_used_again() {
+    let device = enrolled();
+    device.provision();
+    let before = device.control.state().heartbeats.len();
+    device.control.wait("three more heartbeats", |s| {
+        s.heartbeats.len() >= before + 3
+    });
+    assert_eq!(device.control.state().enrolments, 1);
+}
+
+/// Enrolled 80 days ago.
+fn aged() -> Device {
+    let device = Device::new();
+    device.control.state().enrolled_days = Some((-80, 10));
+    device.provision();
+    device
+}
+
+fn assert_nothing_waits(device: &Device) {
+    let waiting = device.path("data/fleet/identity/device.cert.next.pem");
+    assert!(!waiting.exists());
+}
+
+#[test]
+fn a_certificate_near_its_end_is_renewed_and_outlives_a_power_cut() {
+    let mut device = aged();
+    device.boot();
+    device
+        .control
+        .wait("heartbeats with a new one", State::shows_renewed);
+    device.control.wait("word of it", |s| {
+        s.events
+            .iter()
+            .any(|e| e.event_type == EventKind::CertificateRenewed)
+    });
+    assert_nothing_waits(&device);
+    device.control.state().shown = None;
+    device.power_cut();
+    device
+        .control
+        .wait("heartbeats after the cut", State::shows_renewed);
+    assert_eq!(device.control.state().renewed.len(), 1);
+}
+
+#[test]
+fn a_renewed_certificate_that_does_not_work_leaves_the_old_one_in_use() {
+    let mut device = aged();
+    device.control.state().refuse_renewed = true;
+    device.boot();
+    device.control.wait("word of the failure", |s| {
+        s.events
+            .iter()
+            .any(|e| e.event_type == EventKind::CertificateRenewalFailed)
+    });
+    assert_nothing_waits(&device);
+    device.control.state().shown = None;
+    device.control.wait("a heartbeat", |s| s.shown.is_some());
+    assert!(!device.control.state().shows_renewed());
+}

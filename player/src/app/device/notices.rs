@@ -1,0 +1,120 @@
+//! What the agent wants on the screen.
+
+use std::path::PathBuf;
+use std::time::SystemTime;
+
+use fleet_cards::{Card, Notice};
+use fleet_device::files;
+use fleet_protocol::instant::Monotonic;
+
+use crate::app::{Cover, card};
+use crate::media::frame::Size;
+
+const LOOKED_AT_EVERY_MS: u64 = 500;
+const MAX_BYTES: u64 = 64 * 1024;
+
+/// The agent's file, as it was last seen.
+#[derive(Debug)]
+pub(super) struct Notices {
+    path: PathBuf,
+    looked: Option<Monotonic>,
+    written: Option<SystemTime>,
+    notice: Option<Notice>,
+    /// What covers the screen, and its size.
+    covering: Option<(Card, Size)>,
+}
+
+impl Notices {
+    pub(super) const fn new(path: PathBuf) -> Self {
+        Self {
+            path,
+            looked: None,
+            written: None,
+            notice: None,
+            covering: None,
+        }
+    }
+
+    /// Whether the agent says something else than before. Looks now and then.
+    pub(super) fn look(&mut self, now: Monotonic) -> bool {
+        let lately = |looked: Monotonic| now.since(looked) < LOOKED_AT_EVERY_MS;
+        if self.looked.is_some_and(lately) {
+            return false;
+        }
+        self.looked = Some(now);
+        let written = std::fs::metadata(&self.path)
+            .and_then(|file| file.modified())
+            .ok();
+        if written == self.written {
+            return false;
+        }
+        self.written = written;
+        // A file that can't be read or understood says nothing.
+        let notice = self.read();
+        let changed = notice != self.notice;
+        self.notice = notice;
+        changed
+    }
+
+    fn read(&self) -> Option<Notice> {
+        let text = files::read_limited(&self.path, MAX_BYTES).ok()??;
+        serde_json::from_slice(&text).ok()
+    }
+
+    /// For when there is no content.
+    pub(super) fn card(&self) -> Option<&Card> {
+        self.notice.as_ref().map(|notice| &notice.card)
+    }
+
+    /// What is to cover a screen of this size, if that has changed since it was last asked.
+    pub(super) fn cover(&mut self, size: Size) -> Option<Cover> {
+        let notice = self.notice.as_ref().filter(|notice| notice.over_content);
+        let wanted = notice.map(|notice| (notice.card.clone(), size));
+        if wanted == self.covering {
+            return None;
+        }
+        self.covering = wanted;
+        Some(match &self.covering {
+            Some((card, size)) => Cover::Over(card::picture(card, *size)),
+            None => Cover::Nothing,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_notice_is_taken_when_it_changes_and_covers_only_when_it_is_to() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("card.json");
+        let mut notices = Notices::new(path.clone());
+        let size = Size::new(64, 64).unwrap();
+        let mut at = 0;
+        let mut look = |notices: &mut Notices| {
+            at += LOOKED_AT_EVERY_MS;
+            notices.look(Monotonic(at))
+        };
+        assert!(!look(&mut notices));
+        let card = Card::Boot {
+            version: "1.2.3".to_owned(),
+        };
+        for (over_content, covers) in [(false, None), (true, Some(true)), (false, Some(false))] {
+            let notice = Notice {
+                card: card.clone(),
+                over_content,
+            };
+            std::fs::write(&path, serde_json::to_vec(&notice).unwrap()).unwrap();
+            assert!(look(&mut notices));
+            assert_eq!(notices.card(), Some(&card));
+            let cover = notices.cover(size);
+            let covered = cover.map(|cover| matches!(cover, Cover::Over(_)));
+            assert_eq!(covered, covers);
+            assert!(notices.cover(size).is_none());
+        }
+        std::fs::write(&path, b"{").unwrap();
+        assert!(look(&mut notices));
+        assert_eq!(notices.card(), None);
+    }
+}

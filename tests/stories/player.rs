@@ -1,0 +1,245 @@
+//! The screen is never blank. It is photographed all the while, and what is on it is read from the pixels.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use fleet_protocol::command::CommandKind;
+use fleet_tests::fake_control_plane::{FakeControlPlane, TOKEN};
+use fleet_tests::fleet::wait_until;
+use fleet_tests::kit::release;
+use fleet_tests::media::{self, Film};
+use fleet_tests::vm::CONTENT_ADDRESS;
+use serde_json::{Value, json};
+
+use crate::stage::{self, BOOT, Failure, SHORT, Stage, Told};
+use crate::watch::Watch;
+
+/// Until a round of a playlist is over: an emulated machine takes its time for each item.
+const ROUND: Duration = Duration::from_mins(3);
+
+/// A control plane for the player alone, with files, and the story's device playing from it.
+struct Programme {
+    server: FakeControlPlane,
+    files: PathBuf,
+}
+
+impl Programme {
+    fn new(dir: &Path) -> Result<Self, Failure> {
+        let files = dir.join("content");
+        fs::create_dir_all(&files)?;
+        let server = FakeControlPlane::start(&files)?;
+        Ok(Self { server, files })
+    }
+
+    /// `file` as an item, such as it is.
+    fn item(&self, name: &str, kind: &str, seconds: u32) -> Result<Value, Failure> {
+        let server = format!("http://{CONTENT_ADDRESS}");
+        let mut item = self.server.item(&server, name, kind, seconds, (640, 360))?;
+        item["fit"] = json!("STRETCH");
+        Ok(item)
+    }
+
+    fn picture(&self, number: u16, (width, height): (u32, u32)) -> Result<Value, Failure> {
+        let name = format!("{number}.png");
+        media::write_picture(&self.files.join(&name), number, width, height)?;
+        self.item(&name, "IMAGE", 2)
+    }
+
+    fn film(&self, number: u16, film: &Film) -> Result<Value, Failure> {
+        let name = format!("{number}.mp4");
+        media::write_film(&self.files.join(&name), film)?;
+        self.item(&name, "VIDEO", 3)
+    }
+
+    /// Something that is no picture, whatever it is called.
+    fn useless(&self, name: &str, kind: &str, bytes: &[u8]) -> Result<Value, Failure> {
+        fs::write(self.files.join(name), bytes)?;
+        self.item(name, kind, 2)
+    }
+
+    fn publish(&self, etag: &str, items: &[Value]) {
+        self.server.publish(etag, 5, items);
+    }
+
+    /// A picture, a small slow film, a larger faster one, and a picture of another size: 1, 2, 3, 4. Both films are
+    /// slow: other machines run beside this one.
+    fn four(&self) -> Result<[Value; 4], Failure> {
+        let small = Film {
+            item: 2,
+            frames: 10,
+            frames_a_second: 4,
+            width: 320,
+            height: 180,
+            sound: true,
+        };
+        let large = Film {
+            item: 3,
+            frames: 12,
+            frames_a_second: 6,
+            width: 640,
+            height: 360,
+            sound: false,
+        };
+        Ok([
+            self.picture(1, (640, 360))?,
+            self.film(2, &small)?,
+            self.film(3, &large)?,
+            self.picture(4, (1280, 720))?,
+        ])
+    }
+
+    fn wait_for_failure_of(&self, asset: &str) -> Told {
+        let is_it = |event: &Value| {
+            let of_it = event.to_string().contains(asset);
+            of_it
+                && matches!(
+                    event["eventType"].as_str(),
+                    Some("PLAYBACK_FAILED" | "DOWNLOAD_FAILED")
+                )
+        };
+        wait_until(&format!("{asset} to be reported"), SHORT, || {
+            let events = self.server.events();
+            let found = events.iter().any(is_it).then_some(());
+            Ok((found, format!("{} events", events.len())))
+        })?;
+        Ok(())
+    }
+}
+
+/// Makes the device's player play from [`CONTENT_ADDRESS`], until it is rebooted.
+fn play_from_content(stage: &mut Stage) -> Told {
+    let url = json!({"serverUrl": format!("http://{CONTENT_ADDRESS}")});
+    let lines = [
+        "mkdir -p /run/content".to_owned(),
+        format!("printf '%s' '{url}' >/run/content/identity.json"),
+        format!("printf '%s' '{TOKEN}' >/run/content/token"),
+        // No file of a unit: reading them all again takes an emulated PID 1 longer than its watchdog allows.
+        "systemctl set-environment FLEET_PLAYER_IDENTITY=/run/content FLEET_PLAYER_INSECURE_HTTP=true".to_owned(),
+        "systemctl restart --no-block fleet-player.service".to_owned(),
+    ];
+    stage.vm.sh(&lines.join(" && "))?;
+    Ok(())
+}
+
+/// Tells a story about a device that plays 1, 2, 3, 4 over and over, and somebody who watches it and never sees
+/// anything else than a picture.
+fn tell(name: &str, story: impl FnOnce(&mut Stage, &Programme, &Watch) -> Told) -> Told {
+    play(name, |stage, programme, watch| {
+        story(stage, programme, watch)?;
+        watch.never_blank()
+    })
+}
+
+/// The same, whatever else may be seen.
+fn play(name: &str, story: impl FnOnce(&mut Stage, &Programme, &Watch) -> Told) -> Told {
+    let files = tempfile::tempdir()?;
+    let programme = Programme::new(files.path())?;
+    stage::tell_with_content(name, programme.server.port(), |stage| {
+        programme.publish("one", &programme.four()?);
+        play_from_content(stage)?;
+        let watch = Watch::begin(stage.vm.camera()?, stage.dir());
+        watch.wait_for(&[1, 2, 3, 4, 1], BOOT + ROUND)?;
+        story(stage, &programme, &watch)
+    })
+}
+
+#[test]
+fn one_item_follows_another_without_a_gap_and_damaged_ones_are_left_out() -> Told {
+    tell("playlist", |_, programme, watch| {
+        watch.wait_for(&[1, 2, 3, 4, 1, 2, 3, 4, 1], ROUND)?;
+
+        // Another manifest, of which half can't be played.
+        let film = fs::read(programme.files.join("2.mp4"))?;
+        let items = [
+            programme.picture(5, (360, 640))?,
+            programme.useless("truncated.mp4", "VIDEO", &film[..film.len() / 2])?,
+            programme.useless("text.mp4", "VIDEO", b"this is no film")?,
+            programme.useless("bomb.png", "IMAGE", &media::png_bomb(60_000))?,
+            programme.picture(6, (64, 64))?,
+        ];
+        programme.publish("two", &items);
+        for asset in ["ast_truncated_mp4", "ast_text_mp4", "ast_bomb_png"] {
+            programme.wait_for_failure_of(asset)?;
+        }
+        watch.wait_for(&[5, 6, 5, 6], ROUND)?;
+
+        // A third one, of which a file never comes: what plays goes on.
+        let missing = programme.useless("missing.png", "IMAGE", b"soon gone")?;
+        fs::remove_file(programme.files.join("missing.png"))?;
+        programme.publish("three", &[programme.picture(7, (640, 360))?, missing]);
+        programme.wait_for_failure_of("ast_missing_png")?;
+        watch.wait_for(&[5, 6, 5, 6], ROUND)
+    })
+}
+
+#[test]
+fn whatever_is_killed_the_last_picture_stays_and_the_next_one_comes() -> Told {
+    tell("killed", |stage, _, watch| {
+        for _ in 0..10 {
+            stage
+                .vm
+                .sh("systemctl kill -s KILL --kill-whom=main fleet-player.service")?;
+            std::thread::sleep(Duration::from_secs(1));
+        }
+        watch.wait_for(&[1, 2, 3, 4], BOOT)?;
+        for _ in 0..3 {
+            // One may be between two items and have none: then the next is met.
+            stage
+                .vm
+                .sh("pkill -KILL -f 'fleet-player decode' || true")?;
+            std::thread::sleep(Duration::from_secs(2));
+        }
+        watch.wait_for(&[1, 2, 3, 4], ROUND)?;
+        stage
+            .vm
+            .sh("systemctl kill -s KILL --kill-whom=main fleet-agent.service")?;
+        watch.wait_for(&[1, 2, 3, 4], ROUND)
+    })
+}
+
+#[test]
+fn without_a_control_plane_and_with_a_full_disk_it_plays_on() -> Told {
+    tell("cut-off", |stage, programme, watch| {
+        stage
+            .vm
+            .sh("dd if=/dev/zero of=/data/filler bs=1M 2>/dev/null; sync; true")?;
+        let items = [
+            programme.picture(7, (640, 360))?,
+            programme.picture(8, (640, 360))?,
+        ];
+        programme.publish("two", &items);
+        watch.wait_for(&[1, 2, 3, 4, 1], ROUND)?;
+        stage.vm.sh("rm /data/filler; sync")?;
+        watch.wait_for(&[7, 8, 7], ROUND)?;
+        // The cable is out, and the player is started anew meanwhile.
+        stage
+            .vm
+            .sh("ip link set dev $(ls /sys/class/net | grep -v lo | head -n1) down")?;
+        watch.wait_for(&[7, 8, 7, 8], ROUND)?;
+        stage
+            .vm
+            .sh("systemctl kill -s KILL --kill-whom=main fleet-player.service")?;
+        watch.wait_for(&[7, 8, 7, 8], BOOT)
+    })
+}
+
+#[test]
+fn an_update_is_installed_while_the_screen_plays_on() -> Told {
+    tell("update-behind", |stage, _, watch| {
+        // What is seen of a reboot is another story.
+        stage.install_without_reboot(release::GOOD, 3_600)?;
+        watch.wait_for(&[1, 2, 3, 4, 1], ROUND)
+    })
+}
+
+#[test]
+fn whoever_asks_which_device_it_is_sees_it_instead_of_the_content_for_a_while() -> Told {
+    play("identify", |stage, _, watch| {
+        watch.never_blank()?;
+        let identify = CommandKind::Identify { seconds: 10 };
+        stage.device().command(identify, SHORT)?;
+        watch.wait_for_something_else(SHORT)?;
+        watch.wait_for(&[1, 2, 3, 4], ROUND)
+    })
+}

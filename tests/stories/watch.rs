@@ -1,0 +1,172 @@
+//! Somebody who never takes his eyes off a screen.
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use fleet_tests::code::{self, Code};
+use fleet_tests::vm::{Camera, Picture};
+
+use crate::stage::{Told, ensure};
+
+/// Between two looks. A picture takes QEMU a few milliseconds; the machine needs the rest.
+const PAUSE: Duration = Duration::from_millis(70);
+/// Blank pictures that are kept for people.
+const KEPT: usize = 8;
+
+/// One look at the screen.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Look {
+    pub(crate) at: Instant,
+    /// `None`: no picture of ours, be it black, a console or half of two.
+    pub(crate) code: Option<Code>,
+}
+
+/// Watches from the first picture on until it is dropped.
+#[derive(Debug)]
+pub(crate) struct Watch {
+    looks: Arc<Mutex<Vec<Look>>>,
+    stop: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+    dir: PathBuf,
+}
+
+impl Watch {
+    /// What was blank is kept in `dir`.
+    pub(crate) fn begin(mut camera: Camera, dir: &Path) -> Self {
+        let looks = Arc::<Mutex<Vec<Look>>>::default();
+        let stop = Arc::<AtomicBool>::default();
+        let (seen, stopped, folder) = (looks.clone(), stop.clone(), dir.to_owned());
+        let thread = std::thread::spawn(move || {
+            let mut kept = 0;
+            while !stopped.load(Ordering::Relaxed) {
+                // A machine that is off shows nothing; the story will say so.
+                let Ok(picture) = camera.shoot() else { return };
+                let code = code::read(&picture.pixels, picture.width, picture.height);
+                let mut seen = lock(&seen);
+                let has_begun = !seen.is_empty();
+                if has_begun || code.is_some() {
+                    let at = Instant::now();
+                    seen.push(Look { at, code });
+                }
+                drop(seen);
+                if has_begun && code.is_none() && kept < KEPT {
+                    keep(&picture, &folder.join(format!("blank-{kept}.ppm")));
+                    kept += 1;
+                }
+                std::thread::sleep(PAUSE);
+            }
+        });
+        Self {
+            looks,
+            stop,
+            thread: Some(thread),
+            dir: dir.to_owned(),
+        }
+    }
+
+    /// Everything since the first picture.
+    pub(crate) fn looks(&self) -> Vec<Look> {
+        lock(&self.looks).clone()
+    }
+
+    /// Waits until, from now on, these items have been seen in this order, with nothing else between.
+    pub(crate) fn wait_for(&self, items: &[u16], within: Duration) -> Told {
+        let since = Instant::now();
+        loop {
+            let seen = self.items_since(since);
+            // The first may have begun before.
+            if seen.windows(items.len()).any(|window| window == items) {
+                return Ok(());
+            }
+            ensure(since.elapsed() < within, || {
+                format!("{items:?} are not on the screen one after the other; seen were {seen:?}")
+            })?;
+            ensure(self.is_watching(), || {
+                "the screen can't be seen any more".to_owned()
+            })?;
+            std::thread::sleep(Duration::from_millis(200));
+        }
+    }
+
+    /// Waits until what is on the screen is none of the items.
+    pub(crate) fn wait_for_something_else(&self, within: Duration) -> Told {
+        let since = Instant::now();
+        loop {
+            let looks = self.looks();
+            let mut later = looks.iter().filter(|look| look.at >= since);
+            if later.any(|look| look.code.is_none()) {
+                return Ok(());
+            }
+            ensure(since.elapsed() < within, || {
+                "nothing but items is on the screen".to_owned()
+            })?;
+            std::thread::sleep(Duration::from_millis(200));
+        }
+    }
+
+    /// Which items, each once for as long as it stayed.
+    pub(crate) fn items_since(&self, since: Instant) -> Vec<u16> {
+        let looks = self.looks();
+        let codes = looks
+            .iter()
+            .filter(|look| look.at >= since)
+            .filter_map(|look| look.code);
+        let mut items: Vec<u16> = codes.map(|code| code.item).collect();
+        items.dedup();
+        items
+    }
+
+    /// Fails when there was a moment without a picture.
+    pub(crate) fn never_blank(&self) -> Told {
+        let looks = self.looks();
+        let begun = looks.first().map(|look| look.at);
+        let blank: Vec<Duration> = looks
+            .iter()
+            .filter(|look| look.code.is_none())
+            .filter_map(|look| Some(look.at.duration_since(begun?)))
+            .collect();
+        ensure(blank.is_empty() && begun.is_some(), || {
+            format!(
+                "{} of {} looks met no picture, the first {:?} after the beginning; some are kept in {}",
+                blank.len(),
+                looks.len(),
+                blank.first(),
+                self.dir.display()
+            )
+        })
+    }
+
+    fn is_watching(&self) -> bool {
+        self.thread
+            .as_ref()
+            .is_some_and(|thread| !thread.is_finished())
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+fn lock(looks: &Mutex<Vec<Look>>) -> MutexGuard<'_, Vec<Look>> {
+    looks.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn keep(picture: &Picture, file: &Path) {
+    let mut ppm = format!("P6\n{} {}\n255\n", picture.width, picture.height).into_bytes();
+    ppm.extend(
+        picture
+            .pixels
+            .chunks_exact(4)
+            .flat_map(|p| [p[2], p[1], p[0]]),
+    );
+    // For people; the story fails all the same.
+    let _ = std::fs::write(file, ppm);
+}
