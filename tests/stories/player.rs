@@ -228,7 +228,7 @@ fn without_a_control_plane_and_with_a_full_disk_it_plays_on() -> Told {
 fn an_update_is_installed_while_the_screen_plays_on() -> Told {
     tell("update-behind", |stage, _, watch| {
         // What is seen of a reboot is another story.
-        stage.install_without_reboot(release::GOOD, 3_600)?;
+        stage.device().install(release::GOOD, 3_600)?;
         watch.wait_for(&[1, 2, 3, 4, 1], ROUND)
     })
 }

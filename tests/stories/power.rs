@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use fleet_protocol::Version;
+use fleet_protocol::heartbeat::ResetReason;
 use fleet_protocol::update::{FailureReason, Slot, UpdateState};
 use fleet_tests::fleet::wait_until;
 use fleet_tests::kit::release;
@@ -10,45 +12,41 @@ use fleet_tests::vm::{Boot, Disks};
 
 use crate::stage::{self, BOOT, FALLBACK, INSTALL, SHORT, Stage, Told, ensure, same};
 
-/// Cuts the power when the update is in the state that `at` names; then waits until it is committed.
-fn cut_and_converge(name: &str, what: &str, at: fn(&UpdateState) -> bool) -> Told {
-    stage::tell(name, |stage| {
-        let rollout = stage.roll_out(release::GOOD)?;
-        stage.device().wait_state(what, INSTALL + BOOT, at)?;
-        stage.power_cycle()?;
-        stage
-            .device()
-            .wait_committed(&rollout.version, BOOT + INSTALL + BOOT)?;
-        same("the running slot", &stage.running_slot()?.as_str(), &"B")
-    })
-}
-
 #[test]
 fn a_power_cut_during_installation_ends_in_a_committed_update() -> Told {
-    cut_and_converge(
-        "cut-during-install",
-        "the installation to be under way",
-        |state| matches!(state, UpdateState::Installing { percent: 20.., .. }),
-    )
+    stage::tell("cut-during-install", |stage| {
+        let rollout = stage.roll_out(release::GOOD)?;
+        stage
+            .device()
+            .wait_state("the installation to be under way", INSTALL, |state| {
+                matches!(state, UpdateState::Installing { percent: 20.., .. })
+            })?;
+        cut_and_converge(stage, &rollout.version)
+    })
 }
 
 #[test]
 fn a_power_cut_before_the_reboot_ends_in_a_committed_update() -> Told {
-    stage::tell("cut-before-reboot", |stage| {
-        let rollout = stage.install_without_reboot(release::GOOD, 30)?;
-        stage.power_cycle()?;
-        stage
-            .device()
-            .wait_committed(&rollout.version, BOOT + INSTALL + BOOT)?;
-        same("the running slot", &stage.running_slot()?.as_str(), &"B")
-    })
+    stage::tell_installed("cut-before-reboot", cut_and_converge)
 }
 
 #[test]
 fn a_power_cut_during_the_trial_ends_in_a_committed_update() -> Told {
-    cut_and_converge("cut-during-trial", "the trial", |state| {
-        matches!(state, UpdateState::Trial { .. })
+    stage::tell_installed("cut-during-trial", |stage, version| {
+        stage.boot_to_trial()?;
+        cut_and_converge(stage, version)?;
+        let reset = stage.device().detail()?.heartbeat.map(|h| h.reset_reason);
+        same("the reset reason", &reset, &Some(ResetReason::Power))
     })
+}
+
+/// Cuts the power; then waits until the update is committed.
+fn cut_and_converge(stage: &mut Stage, version: &Version) -> Told {
+    stage.power_cycle()?;
+    stage
+        .device()
+        .wait_committed(version, BOOT + INSTALL + BOOT)?;
+    same("the running slot", &stage.running_slot()?.as_str(), &"B")
 }
 
 /// RAUC marks a slot good by this program; the agent, which locks the slot after it, is stopped then.
@@ -65,8 +63,9 @@ mount --bind /run/grub-editenv.stopping /usr/bin/grub-editenv
 
 #[test]
 fn a_power_cut_during_the_commit_ends_in_a_committed_update() -> Told {
-    stage::tell("cut-during-commit", |stage| {
-        let rollout = stage.roll_out_to_trial(release::GOOD)?;
+    stage::tell_installed("cut-during-commit", |stage, version| {
+        stage.boot_to_trial()?;
+        stage.vm.shell()?.wait_ready(BOOT)?;
         stage.vm.sh(STOP_AT_MARK_GOOD)?;
         let pid = "systemctl show -P MainPID fleet-agent.service";
         let stopped =
@@ -74,25 +73,19 @@ fn a_power_cut_during_the_commit_ends_in_a_committed_update() -> Told {
         stage.vm.shell()?.run_within(&stopped, BOOT)?;
         same("B_OK", &stage.boot_variable("B_OK")?.as_str(), &"1")?;
         same("B_LOCKED", &stage.boot_variable("B_LOCKED")?.as_str(), &"0")?;
-        stage.power_cycle()?;
-        stage
-            .device()
-            .wait_committed(&rollout.version, BOOT + BOOT)?;
-        same("the running slot", &stage.running_slot()?.as_str(), &"B")
+        cut_and_converge(stage, version)
     })
 }
 
 #[test]
 fn a_slot_overwritten_with_garbage_before_its_first_boot_falls_back() -> Told {
-    stage::tell("garbage-slot", |stage| {
-        let rollout = stage.install_without_reboot(release::GOOD, 30)?;
+    stage::tell_installed("garbage-slot", |stage, version| {
         stage.vm.sh("sync")?;
         stage.vm.power_cut();
         let tools = stage.fleet.programs();
         let rootfs = Disks::partition(&**tools, &stage.fleet.kit().disk, "rootfs-b")?;
         stage.vm.disks().overwrite(&**tools, rootfs, 0xa5)?;
         stage.vm.power_on(Boot::Cold)?;
-        let version = &rollout.version;
         let detail = stage.device().wait_state("the fallback", FALLBACK, |state| {
             matches!(state, UpdateState::RolledBack { version: v, why: FailureReason::DidNotBoot { .. } } if v == version)
         })?;
@@ -103,12 +96,9 @@ fn a_slot_overwritten_with_garbage_before_its_first_boot_falls_back() -> Told {
 
 #[test]
 fn fifty_power_cuts_in_normal_use_never_cause_a_fallback() -> Told {
-    stage::tell("fifty-cuts", |stage| {
+    stage::tell_installed("fifty-cuts", |stage, version| {
         // On slot B, with a good A that a fallback could go to.
-        let rollout = stage.roll_out(release::GOOD)?;
-        stage
-            .device()
-            .wait_committed(&rollout.version, INSTALL + BOOT + BOOT)?;
+        cut_and_converge(stage, version)?;
         let mut random = Random::seeded(50);
         for cut in 1..=50 {
             stage.power_cycle()?;

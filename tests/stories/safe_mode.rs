@@ -140,7 +140,15 @@ fn guessing_the_pin_locks_the_page_until_somebody_presses_a_key_at_the_device() 
 #[test]
 fn safe_mode_gives_a_support_bundle_without_secrets_and_tries_network_settings() -> Told {
     stage::tell_in_safe_mode("safe-mode-actions", |stage| {
+        // Neither page nor bundle needs room for itself.
+        stage
+            .vm
+            .sh("dd if=/dev/zero of=/data/filler bs=1M 2>/dev/null; sync; true")?;
         let technician = log_in(stage)?;
+        let page = technician.home().unwrap_or_default();
+        ensure(page.contains("full, "), || {
+            format!("nothing of a full data partition on the page: {page}")
+        })?;
         let bundle = technician.download("/support-bundle").unwrap_or_default();
         let file = stage.fleet.dir().join("support.tar.zst");
         std::fs::write(&file, &bundle)?;
@@ -158,6 +166,7 @@ fn safe_mode_gives_a_support_bundle_without_secrets_and_tries_network_settings()
                 "the support bundle holds a secret".to_owned()
             })?;
         }
+        stage.vm.sh("rm /data/filler; sync")?;
 
         let interface = stage.vm.sh("ls /sys/class/net | grep -v lo | head -n 1")?;
         let fixed = [
@@ -203,6 +212,10 @@ fn ssh_opens_for_the_given_key_alone_and_closes() -> Told {
             Ok((ssh_or_none(port, &ours), "refused".to_owned()))
         })?;
         ensure(said.contains("fleet.slot=A"), || format!("SSH says {said}"))?;
+        let open_for = stage
+            .vm
+            .sh("systemctl show -P RuntimeMaxUSec fleet-ssh.service")?;
+        same("how long it stays open", &open_for.as_str(), &"1h")?;
         ensure(ssh(port, &theirs, "true")?.is_none(), || {
             "SSH takes a stranger's key".to_owned()
         })?;

@@ -7,13 +7,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use fleet_protocol::DeviceId;
 use fleet_protocol::update::UpdateState;
-use fleet_tests::fleet::template::{self, Template};
+use fleet_protocol::{DeviceId, Version};
+use fleet_tests::fleet::template::{self, GoodFor, Template};
 use fleet_tests::fleet::{Device, Fleet, page, safe_mode};
-use fleet_tests::kit::Kit;
+use fleet_tests::kit::{Kit, release};
 use fleet_tests::vm::{Boot, Clock, Disks, Machine, Programs, Seat, Vm, seats};
-use serde_json::json;
 use xtask::progress::Progress;
 use xtask::tools::ToolTree;
 use xtask::workspace::Workspace;
@@ -103,8 +102,19 @@ pub(crate) fn tell_in_safe_mode(name: &str, story: impl FnOnce(&mut Stage) -> To
     tell_from(name, None, story, |setting| {
         let (kit, tools) = (&setting.kit, &setting.tools);
         let idle = idle(setting)?;
-        let crash = |vm: &mut Vm| safe_mode::crash_loop(vm).map(drop);
-        Ok(idle.led_to("safe-mode", kit, tools, crash)?)
+        let crash = |_: &Device<'_>, vm: &mut Vm| safe_mode::crash_loop(vm).map(drop);
+        Ok(idle.led_to("safe-mode", GoodFor::Ever, kit, tools, crash)?)
+    })
+}
+
+/// Tells a story about a device on which the good release is installed; it is about to reboot into it, in an hour.
+pub(crate) fn tell_installed(name: &str, story: impl FnOnce(&mut Stage, &Version) -> Told) -> Told {
+    let story = |stage: &mut Stage| {
+        let version = stage.fleet.kit().bundle(release::GOOD)?.version.clone();
+        story(stage, &version)
+    };
+    tell_from(name, None, story, |setting| {
+        Ok(idle(setting)?.with_installed(release::GOOD, &setting.kit, &setting.tools)?)
     })
 }
 
@@ -216,48 +226,24 @@ impl Stage {
         Ok(self.fleet.roll_out(&version)?)
     }
 
-    /// Rolls a release out until it is installed. The device reboots `delay_s` later.
-    pub(crate) fn install_without_reboot(
-        &self,
-        name: &str,
-        delay_s: u32,
-    ) -> Result<fleet_protocol::rollout::RolloutView, Failure> {
-        let delay = json!({"updates": {"reboot_delay_s": delay_s}});
-        self.fleet.configure(&template::test_config(&delay))?;
-        let device = self.device();
-        device.wait("the configuration", SHORT, |d| {
-            d.heartbeat.as_ref().is_some_and(|h| h.config_version > 1)
-        })?;
-        let rollout = self.roll_out(name)?;
-        device.wait_state("the reboot to be pending", INSTALL, |state| {
-            matches!(state, UpdateState::RebootPending { .. })
-        })?;
-        Ok(rollout)
-    }
-
     /// Rolls a release out, and boots it with two of its three attempts used up.
     pub(crate) fn roll_out_to_last_attempt(
         &mut self,
         name: &str,
     ) -> Result<fleet_protocol::rollout::RolloutView, Failure> {
-        let rollout = self.install_without_reboot(name, 3_600)?;
+        let rollout = self.device().install(name, 3_600)?;
         self.vm
             .sh("grub-editenv /boot/esp/EFI/fleet/grubenv set B_TRY=2 && sync")?;
         self.power_cycle()?;
         Ok(rollout)
     }
 
-    /// Rolls a release out until it runs on trial and the guest can be spoken to.
-    pub(crate) fn roll_out_to_trial(
-        &mut self,
-        name: &str,
-    ) -> Result<fleet_protocol::rollout::RolloutView, Failure> {
-        let rollout = self.roll_out(name)?;
+    /// Boots what is installed, until it runs on trial.
+    pub(crate) fn boot_to_trial(&mut self) -> Told {
+        self.power_cycle()?;
         let on_trial = |state: &UpdateState| matches!(state, UpdateState::Trial { .. });
-        self.device()
-            .wait_state("the trial", INSTALL + BOOT, on_trial)?;
-        self.vm.shell()?.wait_ready(BOOT)?;
-        Ok(rollout)
+        self.device().wait_state("the trial", BOOT, on_trial)?;
+        Ok(())
     }
 
     /// Switches it off and on again, without warning.

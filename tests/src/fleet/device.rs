@@ -5,14 +5,20 @@ use std::time::{Duration, Instant};
 use fleet_protocol::command::{CommandKind, CommandView, CreateCommand};
 use fleet_protocol::device::{DeviceDetail, Page};
 use fleet_protocol::event::Event;
+use fleet_protocol::rollout::RolloutView;
 use fleet_protocol::update::{Slot, UpdateState};
 use fleet_protocol::{DeviceId, Version};
 
-use super::Fleet;
+use serde_json::json;
+
 use super::error::{FleetError, Result};
+use super::{Fleet, template};
 
 /// How often the control plane is asked.
 pub const POLL: Duration = Duration::from_millis(250);
+
+const CONFIGURED_WITHIN: Duration = Duration::from_secs(90);
+const INSTALLED_WITHIN: Duration = Duration::from_mins(10);
 
 /// Asks until `ask` has an answer. What it saw last goes into the error.
 ///
@@ -92,6 +98,24 @@ impl Device<'_> {
             within,
             |state| matches!(state, UpdateState::Committed { version: v, .. } if v == version),
         )
+    }
+
+    /// Publishes a release of the kit, rolls it out to everyone, and waits until it is installed here. The reboot is
+    /// `reboot_delay_s` away then.
+    pub fn install(&self, name: &str, reboot_delay_s: u32) -> Result<RolloutView> {
+        let before = self.detail()?.heartbeat.map_or(0, |h| h.config_version);
+        let delay = json!({"updates": {"reboot_delay_s": reboot_delay_s}});
+        self.fleet.configure(&template::test_config(&delay))?;
+        self.wait("the configuration", CONFIGURED_WITHIN, |d| {
+            d.heartbeat
+                .as_ref()
+                .is_some_and(|h| h.config_version > before)
+        })?;
+        let rollout = self.fleet.roll_out(&self.fleet.publish(name)?)?;
+        self.wait_state("the reboot to be pending", INSTALLED_WITHIN, |state| {
+            matches!(state, UpdateState::RebootPending { .. })
+        })?;
+        Ok(rollout)
     }
 
     /// The slot that it last said it runs from.

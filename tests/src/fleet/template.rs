@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use fleet_protocol::DeviceId;
+use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -35,6 +36,15 @@ pub struct Template {
     pub device: DeviceId,
     /// Its name inside the disks.
     snapshot: String,
+    kept_at: Timestamp,
+}
+
+/// For how long a kept device is worth going on from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum GoodFor {
+    Ever,
+    /// Something in it, or at its control plane, has a deadline.
+    AtMost(SignedDuration),
 }
 
 impl Template {
@@ -42,7 +52,7 @@ impl Template {
     pub fn ensure(kit: &Arc<Kit>, programs: &Arc<dyn Programs>) -> Result<Self> {
         let stories = kit.fleet_dir.join("stories");
         let dir = stories.join(format!("template-{}", kit.key));
-        kept(kit, &dir, || {
+        kept(kit, &dir, GoodFor::Ever, || {
             remove_older(&stories);
             make(kit, programs, &dir)
         })
@@ -52,24 +62,44 @@ impl Template {
     pub fn led_to(
         &self,
         name: &str,
+        good_for: GoodFor,
         kit: &Arc<Kit>,
         programs: &Arc<dyn Programs>,
-        reach: impl FnOnce(&mut Vm) -> Result<()>,
+        reach: impl FnOnce(&Device<'_>, &mut Vm) -> Result<()>,
     ) -> Result<Self> {
         let mut dir = self.dir.clone().into_os_string();
         dir.push(format!("-{name}"));
         let dir = PathBuf::from(dir);
-        kept(kit, &dir, || {
+        kept(kit, &dir, good_for, || {
             remove(&dir)?;
             let (mut fleet, mut vm) = self.resume(kit, programs, &dir, None)?;
-            reach(&mut vm)?;
+            let device = Device {
+                fleet: &fleet,
+                id: &self.device,
+            };
+            reach(&device, &mut vm)?;
             keep(&mut fleet, &mut vm, name)?;
             Ok(Self {
                 dir: dir.clone(),
                 device: self.device.clone(),
                 snapshot: name.to_owned(),
+                kept_at: now(),
             })
         })
+    }
+
+    /// This device with the release `name` installed and the reboot an hour away.
+    pub fn with_installed(
+        &self,
+        name: &str,
+        kit: &Arc<Kit>,
+        programs: &Arc<dyn Programs>,
+    ) -> Result<Self> {
+        // The rollout does not wait for ever for a device that is silent.
+        let good_for = GoodFor::AtMost(SignedDuration::from_mins(30));
+        let folder = format!("installed-{name}");
+        let install = |device: &Device<'_>, _: &mut Vm| device.install(name, 3_600).map(drop);
+        self.led_to(&folder, good_for, kit, programs, install)
     }
 
     /// A control plane and a device of one's own, going on from where they were kept, with the clock set.
@@ -85,6 +115,13 @@ impl Template {
         vm.power_on(Boot::Resume(&self.snapshot))?;
         set_clock(&mut vm)?;
         Ok((fleet, vm))
+    }
+
+    fn is_good(&self, good_for: GoodFor, now: Timestamp) -> bool {
+        match good_for {
+            GoodFor::Ever => true,
+            GoodFor::AtMost(age) => now.duration_since(self.kept_at) <= age,
+        }
     }
 
     /// A control plane and a device of one's own, both as they were kept. The machine is off.
@@ -137,11 +174,17 @@ fn make(kit: &Arc<Kit>, programs: &Arc<dyn Programs>, dir: &Path) -> Result<Temp
         dir: dir.to_owned(),
         device,
         snapshot: IDLE.to_owned(),
+        kept_at: now(),
     })
 }
 
 /// What is noted in `dir`, or what `make` leaves there.
-fn kept(kit: &Kit, dir: &Path, make: impl FnOnce() -> Result<Template>) -> Result<Template> {
+fn kept(
+    kit: &Kit,
+    dir: &Path,
+    good_for: GoodFor,
+    make: impl FnOnce() -> Result<Template>,
+) -> Result<Template> {
     let stories = kit.fleet_dir.join("stories");
     fs::create_dir_all(&stories)
         .map_err(FleetError::io(format!("creating {}", stories.display())))?;
@@ -151,7 +194,8 @@ fn kept(kit: &Kit, dir: &Path, make: impl FnOnce() -> Result<Template>) -> Resul
         .map_err(FleetError::io("locking the template"))?;
     let note = dir.join("template.json");
     if let Ok(text) = fs::read(&note)
-        && let Ok(template) = serde_json::from_slice(&text)
+        && let Ok(template) = serde_json::from_slice::<Template>(&text)
+        && template.is_good(good_for, now())
     {
         return Ok(template);
     }
@@ -162,10 +206,10 @@ fn kept(kit: &Kit, dir: &Path, make: impl FnOnce() -> Result<Template>) -> Resul
 }
 
 fn keep(fleet: &mut Fleet, vm: &mut Vm, name: &str) -> Result<()> {
-    vm.sh("sync")?;
     fleet.stop_control();
-    // Connections end while the machine still runs, so that the kept one has none.
-    vm.sh("sleep 1; sync")?;
+    // Connections end while the machine still runs, so that the kept one has none. What is not on its disk yet is in
+    // its memory, and is kept with that: a power cut afterwards loses what it would have lost before.
+    vm.sh("sleep 1")?;
     vm.save(name)?;
     vm.power_cut();
     Ok(())
