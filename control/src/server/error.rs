@@ -94,6 +94,8 @@ fn store_hint(error: &StoreError) -> String {
             "a newer fleet-control may have changed it: run that one, or restore the data folder \
              from a backup"
         }
+        StoreError::Together(error) => return store_hint(error),
+        StoreError::Crowded => "wait until the database has written what came before",
         StoreError::Query(_) | StoreError::Corrupt { .. } => {
             "make sure that its file system is whole and has room, or restore the data folder from \
              a backup"

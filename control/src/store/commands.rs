@@ -97,33 +97,40 @@ impl Store {
         limit: u32,
         now: Timestamp,
     ) -> Result<Vec<Command<K>>, StoreError> {
-        let rows = sqlx::query(
-            "SELECT command_id, sequence, created_ms, expires_ms, kind FROM commands
-             WHERE tenant_id = $1 AND device_id = $2 AND receiver = $3 AND result IS NULL
-               AND cancelled_ms IS NULL AND expires_ms > $4
-             ORDER BY sequence LIMIT $5",
+        // Most who ask have none, and those write nothing.
+        let last: Option<i64> = sqlx::query_scalar(
+            "SELECT max(sequence) FROM (
+                 SELECT sequence FROM commands
+                 WHERE tenant_id = $1 AND device_id = $2 AND receiver = $3 AND result IS NULL
+                   AND cancelled_ms IS NULL AND expires_ms > $4
+                 ORDER BY sequence LIMIT $5) AS first",
         )
         .bind(ctx.key())
         .bind(id.as_str())
         .bind(K::RECEIVER.name())
         .bind(ms(now))
         .bind(i64::from(limit))
-        .fetch_all(&self.read)
+        .fetch_one(&self.read)
         .await?;
-        let commands: Vec<_> = rows.iter().map(command).collect::<Result<_, _>>()?;
-        if let Some(last) = commands.last() {
-            sqlx::query(
-                "UPDATE commands SET delivered_ms = $1 WHERE tenant_id = $2 AND device_id = $3
-                 AND receiver = $4 AND sequence <= $5 AND delivered_ms IS NULL AND cancelled_ms IS NULL",
-            )
-            .bind(ms(now))
-            .bind(ctx.key())
-            .bind(id.as_str())
-            .bind(K::RECEIVER.name())
-            .bind(i64::try_from(last.sequence).unwrap_or(i64::MAX))
-            .execute(&self.write)
-            .await?;
-        }
+        let Some(last) = last else {
+            return Ok(Vec::new());
+        };
+        // Marked and given out in one, so that none is given out that was cancelled in between.
+        let rows = sqlx::query(
+            "UPDATE commands SET delivered_ms = coalesce(delivered_ms, $1)
+             WHERE tenant_id = $2 AND device_id = $3 AND receiver = $4 AND sequence <= $5
+               AND result IS NULL AND cancelled_ms IS NULL AND expires_ms > $1
+             RETURNING command_id, sequence, created_ms, expires_ms, kind",
+        )
+        .bind(ms(now))
+        .bind(ctx.key())
+        .bind(id.as_str())
+        .bind(K::RECEIVER.name())
+        .bind(last)
+        .fetch_all(&self.write)
+        .await?;
+        let mut commands: Vec<Command<K>> = rows.iter().map(command).collect::<Result<_, _>>()?;
+        commands.sort_by_key(|command| command.sequence);
         Ok(commands)
     }
 

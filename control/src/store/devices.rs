@@ -1,10 +1,10 @@
-//! The registry and the signs of life.
+//! The registry.
 
 use fleet_protocol::device::{ChangeDevice, DeviceView};
 use fleet_protocol::heartbeat::Heartbeat;
 use fleet_protocol::player::PlayerHeartbeat;
 use fleet_protocol::update::UpdateReport;
-use fleet_protocol::{DeviceId, RoleName, VenueId};
+use fleet_protocol::{DeviceId, VenueId};
 use jiff::{SignedDuration, Timestamp};
 use sqlx::Row as _;
 use sqlx::any::AnyRow;
@@ -13,9 +13,6 @@ use super::dialect::Held;
 use super::playback::orientation;
 use super::venues::bump;
 use super::{Store, StoreError, TenantContext, count, from_json, instant, ms, parse, to_json};
-
-/// A heartbeat goes into the history when the last one there is this old, or says otherwise.
-const HISTORY_STEP_MS: i64 = 5 * 60 * 1000;
 
 /// Which devices a list shows.
 #[derive(Debug, Default, Clone)]
@@ -89,14 +86,6 @@ fn view(row: &AnyRow, presence: Presence) -> Result<DeviceView, StoreError> {
         root_hash: root_hash.map(|h| parse("a root hash", &h)).transpose()?,
         update_state: row.try_get("update_state")?,
     })
-}
-
-/// Two heartbeats may get lost before a device counts as offline. Whoever announces more than a
-/// configuration allows is not believed.
-fn online_for_ms(heartbeat: &Heartbeat) -> i64 {
-    const LONGEST_PAUSE_S: u32 = 86_400 / 2 * 3;
-    let pause_s = heartbeat.next_within_seconds.unwrap_or(0);
-    3_000 * i64::from(pause_s.min(LONGEST_PAUSE_S))
 }
 
 impl Store {
@@ -261,94 +250,6 @@ impl Store {
         .execute(&self.write)
         .await?;
         Ok(done.rows_affected() == 1)
-    }
-
-    /// Keeps the heartbeat as the device's last one, and in the history if it is due there.
-    pub async fn put_heartbeat(
-        &self,
-        ctx: &TenantContext,
-        id: &DeviceId,
-        heartbeat: &Heartbeat,
-        now: Timestamp,
-    ) -> Result<(), StoreError> {
-        let text = to_json(heartbeat);
-        let state = heartbeat.update.name();
-        let mut tx = self.write.begin().await?;
-        self.hold(&mut tx, ctx, Held::Device(id.as_str())).await?;
-        let due: i64 = sqlx::query_scalar(
-            "SELECT CASE WHEN history_ms <= $1 OR update_state IS DISTINCT FROM $2 OR version <> $3
-                 THEN 1 ELSE 0 END
-             FROM devices WHERE tenant_id = $4 AND device_id = $5",
-        )
-        .bind(ms(now) - HISTORY_STEP_MS)
-        .bind(state)
-        .bind(heartbeat.booted.version.to_string())
-        .bind(ctx.key())
-        .bind(id.as_str())
-        .fetch_one(&mut *tx)
-        .await?;
-        let due = due != 0;
-        sqlx::query(
-            "UPDATE devices SET heartbeat = $1, last_seen_ms = $2, version = $3, root_hash = $4,
-                 update_state = $5, compatible = $6, hardware = $7, role = $8,
-                 online_for_ms = $9, history_ms = CASE WHEN $10 THEN $2 ELSE history_ms END
-             WHERE tenant_id = $11 AND device_id = $12",
-        )
-        .bind(&text)
-        .bind(ms(now))
-        .bind(heartbeat.booted.version.to_string())
-        .bind(heartbeat.booted.root_hash.to_string())
-        .bind(state)
-        .bind(heartbeat.compatible.as_str())
-        .bind(&heartbeat.hardware)
-        .bind(RoleName::as_str(&heartbeat.role))
-        .bind(online_for_ms(heartbeat))
-        .bind(due)
-        .bind(ctx.key())
-        .bind(id.as_str())
-        .execute(&mut *tx)
-        .await?;
-        if due {
-            sqlx::query(
-                "INSERT INTO heartbeats (tenant_id, device_id, received_ms, heartbeat)
-                 VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING",
-            )
-            .bind(ctx.key())
-            .bind(id.as_str())
-            .bind(ms(now))
-            .bind(&text)
-            .execute(&mut *tx)
-            .await?;
-        }
-        tx.commit().await?;
-        Ok(())
-    }
-
-    /// The history, newest first, as `(received, heartbeat)`.
-    pub async fn heartbeats(
-        &self,
-        ctx: &TenantContext,
-        id: &DeviceId,
-        before: Option<i64>,
-        limit: u32,
-    ) -> Result<Vec<(Timestamp, Heartbeat)>, StoreError> {
-        let rows = sqlx::query(
-            "SELECT received_ms, heartbeat FROM heartbeats
-             WHERE tenant_id = $1 AND device_id = $2 AND ($3 IS NULL OR received_ms < $3)
-             ORDER BY received_ms DESC LIMIT $4",
-        )
-        .bind(ctx.key())
-        .bind(id.as_str())
-        .bind(before)
-        .bind(i64::from(limit))
-        .fetch_all(&self.read)
-        .await?;
-        rows.iter()
-            .map(|row| {
-                let at = instant(row.try_get("received_ms")?)?;
-                Ok((at, from_json("a heartbeat", row.try_get("heartbeat")?)?))
-            })
-            .collect()
     }
 
     /// Forgets heartbeats, events and finished commands from before `now - keep`.

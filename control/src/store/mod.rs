@@ -23,6 +23,7 @@ mod dialect;
 mod enrolment;
 mod events;
 mod gate;
+mod heartbeats;
 mod members;
 mod notices;
 mod open;
@@ -47,12 +48,14 @@ mod venues;
 
 use std::path::PathBuf;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use sqlx::any::AnyRow;
 use sqlx::{AnyPool, Row as _};
 
 use self::dialect::Dialect;
+use self::heartbeats::Beats;
 
 pub use api_keys::NewApiKey;
 pub use assets::{AssetFacts, AssetFilter, AssetRow, NewAsset};
@@ -105,6 +108,10 @@ pub enum StoreError {
     Migrate(#[from] sqlx::migrate::MigrateError),
     #[error("query the database")]
     Query(#[from] sqlx::Error),
+    #[error("write what came at the same time")]
+    Together(#[source] Arc<StoreError>),
+    #[error("too much waits to be written")]
+    Crowded,
     #[error("the database holds `{text}` as {what}, which does not parse: {reason}")]
     Corrupt {
         what: &'static str,
@@ -116,8 +123,11 @@ pub enum StoreError {
 impl StoreError {
     /// The database can't be asked at the moment: it is gone, restarting or too busy. The same request may succeed later.
     pub fn is_passing(&self) -> bool {
-        let (Self::Query(source) | Self::Unreachable { source, .. }) = self else {
-            return false;
+        let source = match self {
+            Self::Query(source) | Self::Unreachable { source, .. } => source,
+            Self::Together(error) => return error.is_passing(),
+            Self::Crowded => return true,
+            _ => return false,
         };
         match source {
             sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed => true,
@@ -146,6 +156,7 @@ pub struct Store {
     dialect: Dialect,
     /// PostgreSQL, which other control planes may use too.
     server: Option<ServerUrl>,
+    beats: Arc<Beats>,
 }
 
 fn ms(at: Timestamp) -> i64 {

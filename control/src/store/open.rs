@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 use std::str::FromStr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use sqlx::any::{AnyConnectOptions, AnyPoolOptions};
@@ -101,6 +102,7 @@ impl Store {
             write,
             dialect,
             server: None,
+            beats: Arc::default(),
         })
     }
 
@@ -121,6 +123,7 @@ impl Store {
             write: pool,
             dialect: Dialect::Postgres,
             server: Some(server.clone()),
+            beats: Arc::default(),
         })
     }
 

@@ -1,13 +1,13 @@
-//! What players say: signs of life, events, and what was on the glass.
+//! What players say: events, and what was on the glass.
 
 use fleet_protocol::event::Event;
-use fleet_protocol::player::{PlayOutcome, PlayerHeartbeat, ProofOfPlay};
+use fleet_protocol::player::{PlayOutcome, ProofOfPlay};
 use fleet_protocol::{AssetId, BatchId, DeviceId, VenueId};
 use jiff::Timestamp;
 use sqlx::{Any, Row as _, Transaction};
 
 use super::events::add_event;
-use super::{Store, StoreError, TenantContext, count, instant, ms, parse, signed, to_json};
+use super::{Store, StoreError, TenantContext, count, instant, ms, parse, signed};
 
 /// More in one piece is nobody's to be counted.
 const LONGEST_PLAY_MS: u64 = 24 * 3600 * 1000;
@@ -87,22 +87,6 @@ impl Store {
                 })
             })
             .collect()
-    }
-
-    /// Keeps it as the last one. That the device is online is for its agent to say.
-    pub async fn put_player_heartbeat(
-        &self,
-        ctx: &TenantContext,
-        id: &DeviceId,
-        heartbeat: &PlayerHeartbeat,
-    ) -> Result<(), StoreError> {
-        sqlx::query("UPDATE devices SET player = $1 WHERE tenant_id = $2 AND device_id = $3")
-            .bind(to_json(heartbeat))
-            .bind(ctx.key())
-            .bind(id.as_str())
-            .execute(&self.write)
-            .await?;
-        Ok(())
     }
 
     /// Keeps the batch's events, unless the batch was here before.
