@@ -14,7 +14,6 @@ use fleet_tests::vm::Programs;
 use crate::kit::{self, Purpose};
 use crate::process;
 use crate::progress::Progress;
-use crate::setup::{self, Consent};
 use crate::tools::ToolTree;
 use crate::workspace::Workspace;
 
@@ -37,7 +36,6 @@ pub struct BenchArguments {
 /// # Errors
 /// When something can't be built or measured.
 pub fn run(workspace: &Workspace, arguments: &BenchArguments, progress: Progress) -> Result<()> {
-    setup::run(workspace, Consent::Ask, progress)?;
     let kit = Arc::new(kit::build(workspace, Purpose::Stories, progress)?);
     let tools: Arc<dyn Programs> = Arc::new(ToolTree::ensure(workspace, progress)?);
     let dir = workspace.fleet_dir().join("bench");

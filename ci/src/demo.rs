@@ -22,7 +22,7 @@ use fleet_tests::vm::{Boot, Disks, Display, Machine, Programs, Vm};
 
 use crate::kit::{self, Purpose};
 use crate::progress::Progress;
-use crate::setup::{self, Consent};
+use crate::setup::Consent;
 use crate::tools::ToolTree;
 use crate::workspace::Workspace;
 
@@ -53,6 +53,17 @@ pub struct DemoArguments {
     /// Don't ask before installing system packages.
     #[arg(long)]
     yes: bool,
+}
+
+impl DemoArguments {
+    /// To installing what the machine lacks.
+    pub fn consent(&self) -> Consent {
+        if self.yes {
+            Consent::Given
+        } else {
+            Consent::Ask
+        }
+    }
 }
 
 /// Runs the demo.
@@ -102,12 +113,6 @@ fn play(
     progress: Progress,
     dir: &Path,
 ) -> Result<Stage> {
-    let consent = if arguments.yes {
-        Consent::Given
-    } else {
-        Consent::Ask
-    };
-    setup::run(workspace, consent, progress)?;
     let kit = Arc::new(kit::build(workspace, Purpose::Demo, progress)?);
     let tools: Arc<dyn Programs> = Arc::new(ToolTree::ensure(workspace, progress)?);
     if dir.exists() {

@@ -74,15 +74,16 @@ fn main() -> ExitCode {
 fn run(task: &Task) -> Result<()> {
     let workspace = Workspace::locate()?;
     let progress = Progress::detect();
+    let consent = match *task {
+        Task::Setup { check: true, .. } => Consent::CheckOnly,
+        Task::Setup { yes: true, .. } => Consent::Given,
+        Task::Demo(ref arguments) => arguments.consent(),
+        _ => Consent::Ask,
+    };
+    // Whatever it is, it may be the first thing that this machine is asked to do.
+    setup::run(&workspace, consent, progress)?;
     match *task {
-        Task::Setup { check, yes } => {
-            let consent = match (check, yes) {
-                (true, _) => Consent::CheckOnly,
-                (false, true) => Consent::Given,
-                (false, false) => Consent::Ask,
-            };
-            setup::run(&workspace, consent, progress)
-        }
+        Task::Setup { .. } => Ok(()),
         Task::Image(ref arguments) => image::run(&workspace, arguments, progress),
         Task::Demo(ref arguments) => demo::run(&workspace, arguments, progress),
         Task::Fuzz(ref arguments) => fuzz::run(&workspace, arguments, progress),

@@ -18,7 +18,6 @@ use fleet_tests::vm::Programs;
 
 use crate::kit::{self, Purpose};
 use crate::progress::Progress;
-use crate::setup::{self, Consent};
 use crate::tools::ToolTree;
 use crate::workspace::Workspace;
 
@@ -47,7 +46,6 @@ pub struct SoakArguments {
 /// # Errors
 /// When a device bricked or settled on a wrong slot, or the soak itself could not go on.
 pub fn run(workspace: &Workspace, arguments: &SoakArguments, progress: Progress) -> Result<()> {
-    setup::run(workspace, Consent::Ask, progress)?;
     let kit = Arc::new(kit::build(workspace, Purpose::Soak, progress)?);
     let tools: Arc<dyn Programs> = Arc::new(ToolTree::ensure(workspace, progress)?);
     let dir = workspace.fleet_dir().join("soak");
@@ -79,13 +77,14 @@ pub fn run(workspace: &Workspace, arguments: &SoakArguments, progress: Progress)
         .collect();
     drop(report);
     let mut failure = None;
-    while tally.cuts < arguments.cuts {
-        let Ok(record) = reports.recv() else { break };
+    // To the end of what each worker has begun: a device that bricks by the last cut is counted too.
+    for record in reports {
         let record: Record = match record {
             Ok(record) => record,
             Err(error) => {
-                failure = Some(error);
-                break;
+                over.store(true, Ordering::Relaxed);
+                failure.get_or_insert(error);
+                continue;
             }
         };
         log.append(&record)?;
@@ -94,12 +93,10 @@ pub fn run(workspace: &Workspace, arguments: &SoakArguments, progress: Progress)
         if progress == Progress::Lines {
             progress.note(&tally.line());
         }
-        if record.outcome == Outcome::Brick {
-            break;
+        if tally.cuts >= arguments.cuts || record.outcome == Outcome::Brick {
+            over.store(true, Ordering::Relaxed);
         }
     }
-    over.store(true, Ordering::Relaxed);
-    drop(reports);
     for worker in workers {
         let _ = worker.join();
     }

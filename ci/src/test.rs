@@ -9,7 +9,6 @@ use crate::kit::{self, Purpose};
 use crate::postgres::Cluster;
 use crate::process;
 use crate::progress::Progress;
-use crate::setup::{self, Consent};
 use crate::tools::ToolTree;
 use crate::workspace::Workspace;
 
@@ -42,7 +41,6 @@ const CONTROL: [&str; 2] = ["--test", "api"];
 /// # Errors
 /// When a test fails, or what the tests need can't be built.
 pub fn run(workspace: &Workspace, arguments: &TestArguments, progress: Progress) -> Result<()> {
-    setup::run(workspace, Consent::Ask, progress)?;
     let filter = arguments.filter.as_deref();
     let threads = format!("--test-threads={}", side_by_side());
     if arguments.postgres {

@@ -13,6 +13,7 @@ mod command;
 mod disk;
 mod initrd;
 mod kernel;
+mod logins;
 mod media;
 mod overlay;
 mod release;

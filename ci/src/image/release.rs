@@ -8,10 +8,10 @@ use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
 use super::base::Base;
-use super::media;
 use super::overlay::Overlay;
 use super::variant::{Access, Variant};
 use super::{COMPATIBLE, ImageBuilder, PROGRAMS, key_of, sha256_file};
+use super::{logins, media};
 use crate::process;
 
 /// Fixed, so that unchanged blocks have unchanged hashes.
@@ -198,6 +198,7 @@ impl ImageBuilder {
     pub(super) fn build_root(&self, base: &Base, overlay: &Overlay, to: &Path) -> Result<Verity> {
         let tar = to.with_extension("tar");
         base.write_root(overlay, &tar)?;
+        logins::check_closed(&tar)?;
         let mut command = self.tools.command("mkfs.erofs");
         command
             .args(["--tar=f", "-zlz4", "-T0", "--mkfs-time", "-x-1", "--quiet"])
