@@ -29,6 +29,10 @@ const MOST_EXPOSED: u32 = 30;
 
 pub(super) fn run(workspace: &Workspace, tools: &ToolTree) -> Result<Outcome> {
     let all = super::files(&workspace.layer())?;
+    if let Some(path) = all.iter().find(|path| is_lost_link(path)) {
+        let path = path.display();
+        bail!("{path} holds nothing but a path: make it a symbolic link again");
+    }
     let ours: Vec<&PathBuf> = all
         .iter()
         .filter(|path| {
@@ -44,6 +48,16 @@ pub(super) fn run(workspace: &Workspace, tools: &ToolTree) -> Result<Outcome> {
         confined(workspace, tools, unit, MOST_EXPOSED)?;
     }
     Ok(Outcome::Clean)
+}
+
+/// Some ways to copy a tree turn a link into a file of where it led to. systemd passes such a file over, and what it was
+/// to enable stays off.
+fn is_lost_link(path: &Path) -> bool {
+    let Ok(text) = std::fs::read_to_string(path) else {
+        return false;
+    };
+    let is_path = text.starts_with('/') || text.starts_with("../");
+    !path.is_symlink() && is_path && !text.contains(['\n', ' '])
 }
 
 /// That the unit's exposure is at most this, in tenths.
@@ -94,4 +108,28 @@ pub(super) fn verify(tools: &ToolTree, ours: &[&PathBuf]) -> Result<()> {
 fn mentions(line: &str, unit: &Path) -> bool {
     unit.file_name()
         .is_some_and(|name| line.contains(&*name.to_string_lossy()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_holds_a_path_alone_is_a_lost_link() {
+        let folder = tempfile::tempdir().unwrap();
+        let check = |text: &str, expected: bool| {
+            let path = folder.path().join("a.service");
+            std::fs::write(&path, text).unwrap();
+            assert_eq!(is_lost_link(&path), expected, "{text}");
+        };
+        check("../a.service", true);
+        check("/dev/null", true);
+        check("/usr/bin/sh -c true", false);
+        check("/var/volatile\n", false);
+        check("[Unit]\nDescription=a\n", false);
+        let link = folder.path().join("b.service");
+        std::os::unix::fs::symlink("a.service", &link).unwrap();
+        std::fs::write(folder.path().join("a.service"), "/dev/null").unwrap();
+        assert!(!is_lost_link(&link));
+    }
 }
