@@ -5,11 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use fleet_protocol::update::UpdateState;
+use fleet_protocol::event::{Event, EventKind};
 use fleet_tests::fleet::template::{Template, test_config};
-use fleet_tests::fleet::{Device, Fleet};
+use fleet_tests::fleet::{Device, Fleet, wait_until};
 use fleet_tests::kit::{Kit, release};
 use fleet_tests::vm::{Boot, Programs, Vm};
+use jiff::Timestamp;
 use serde_json::json;
 
 use super::table::Row;
@@ -119,25 +120,15 @@ impl Bench {
     fn by_agent(&self) -> Result<f64> {
         let subject = self.subject("by-agent")?;
         // No reboot into the middle of it.
-        subject.configure(&json!({"updates": {"reboot_delay_s": 3600}}))?;
-        let version = subject.fleet.publish(release::GOOD)?;
-        subject.fleet.roll_out(&version)?;
-        let begun = subject
-            .device()
-            .wait_state("the installation", SHORT, |state| {
-                matches!(state, UpdateState::Installing { .. })
-            })?;
-        let ended = subject.device().wait_state("its end", INSTALL, |state| {
-            matches!(state, UpdateState::RebootPending { .. })
+        subject.device().install(release::GOOD, 3600)?;
+        let took = wait_until("the events of the installation", SHORT, || {
+            let events = subject.device().events()?;
+            let begun = entered(&events, "installing");
+            let ended = entered(&events, "rebootPending");
+            let took = begun.zip(ended).map(|(begun, ended)| ended - begun);
+            Ok((took, format!("{} events", events.len())))
         })?;
-        let at = |detail: fleet_protocol::device::DeviceDetail| {
-            detail.update_report.map(|report| report.at)
-        };
-        let (begun, ended) = (at(begun), at(ended));
-        let took = ended
-            .context("no report")?
-            .duration_since(begun.context("no report")?);
-        Ok(took.as_secs_f64())
+        Ok(took.total(jiff::Unit::Second)?)
     }
 
     fn by_rauc(&self) -> Result<f64> {
@@ -240,6 +231,15 @@ impl Bench {
             Row::plain("Bytes on the wire a day when idle", bytes_a_day / 1e6, "MB"),
         ])
     }
+}
+
+/// When the agent's update came into this state, by the device's clock.
+fn entered(events: &[Event], state: &str) -> Option<Timestamp> {
+    let mut changes = events
+        .iter()
+        .filter(|event| event.event_type == EventKind::UpdateStateChanged);
+    let change = changes.find(|event| event.payload["state"] == state)?;
+    Some(change.event_time_utc)
 }
 
 /// Three numbers in a line; clock ticks are hundredths of a second, so ticks a second are per cent.
