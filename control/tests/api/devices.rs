@@ -1,7 +1,7 @@
 use jiff::SignedDuration;
 use serde_json::{Value, json};
 
-use crate::world::World;
+use crate::world::{Device, World};
 
 fn idle() -> Value {
     json!({"state": "idle"})
@@ -117,6 +117,34 @@ fn a_bad_heartbeat_names_its_field() {
         &vec![b' '; 2 << 20],
     );
     assert_eq!(huge.status().as_u16(), 413);
+}
+
+#[test]
+fn of_heartbeats_that_come_together_each_is_kept_and_a_bad_one_costs_itself() {
+    const ROUNDS: u64 = 20;
+    let world = World::new();
+    let devices = ["north", "south", "east", "west"].map(|name| world.device(name));
+    let bad = world.device("bad");
+    let say = |device: &Device, more: Value| device.heartbeat_with(&world, "1.0.0", &idle(), more);
+    std::thread::scope(|scope| {
+        for device in &devices {
+            scope.spawn(|| {
+                for round in 1..=ROUNDS {
+                    say(device, json!({"uptimeSeconds": round})).ok();
+                    let path = format!("/v1/devices/{}", device.id);
+                    let kept = world.get(&path).ok()["heartbeat"]["uptimeSeconds"].clone();
+                    assert_eq!(kept, round, "what is answered is kept");
+                }
+            });
+        }
+        scope.spawn(|| {
+            for _ in 1..=ROUNDS {
+                // PostgreSQL takes no NUL into a text; SQLite does.
+                let answer = say(&bad, json!({"hardware": "Q\u{0}EMU"}));
+                assert!([200, 422].contains(&answer.status), "{answer:?}");
+            }
+        });
+    });
 }
 
 #[test]
