@@ -11,6 +11,9 @@ use super::install::InstallState;
 use super::network::Trial;
 use crate::page::{bytes, duration, web};
 
+/// The log's share of a page that is to stay light.
+const LOG_BYTES: usize = 16_000;
+
 #[derive(Template)]
 #[template(path = "door.html")]
 struct DoorPage<'a> {
@@ -107,9 +110,35 @@ pub(super) fn home(
         install,
         trial: trial.map(|t| (t.interface.clone(), t.until.since(now) / 1_000)),
         interfaces,
-        log: facts.log.join("\n"),
+        log: newest(&facts.log).join("\n"),
     };
     web::html(StatusCode::OK, &page)
+}
+
+/// The newest lines, as many as there is room for.
+fn newest(lines: &[String]) -> &[String] {
+    let mut room = LOG_BYTES;
+    let fits = |line: &&String| match room.checked_sub(escaped_bytes(line) + 1) {
+        Some(left) => {
+            room = left;
+            true
+        }
+        None => false,
+    };
+    let count = lines.iter().rev().take_while(fits).count();
+    &lines[lines.len() - count..]
+}
+
+/// As HTML: some characters become references such as `&#60;`.
+fn escaped_bytes(text: &str) -> usize {
+    let bytes = |c: char| {
+        if "<>&\"'".contains(c) {
+            5
+        } else {
+            c.len_utf8()
+        }
+    };
+    text.chars().map(bytes).sum()
 }
 
 /// What was done.

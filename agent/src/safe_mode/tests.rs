@@ -6,8 +6,10 @@ mod phone;
 mod watched;
 
 use axum::http::{Request, StatusCode, header};
+use http_body_util::BodyExt as _;
 
-use super::{Gate, network, pin::Pin};
+use super::install::InstallState;
+use super::{Gate, network, pages, pin::Pin, usb};
 use crate::core::Monotonic;
 use crate::page::tests::{assert_light_and_without_script, keep_for_a_person};
 use phone::phone;
@@ -51,6 +53,28 @@ async fn after_the_pin_everything_is_on_one_light_page() {
             .unwrap()
             .contains("frame-ancestors 'none'")
     );
+}
+
+#[tokio::test]
+async fn the_page_stays_light_whatever_is_in_the_log_and_on_a_stick() {
+    let mut facts = watched::facts();
+    let last = "the last line".to_owned();
+    facts.log = vec!["<".repeat(220); 39];
+    facts.log.push(last.clone());
+    let folder = tempfile::tempdir().unwrap();
+    for number in 0..usb::MAX_BUNDLES {
+        let rest = "&".repeat(usb::MAX_NAME_BYTES - "0.raucb".len());
+        let name = format!("{number}{rest}.raucb");
+        std::fs::write(folder.path().join(name), "").unwrap();
+    }
+    let bundles = usb::list("sdb1", folder.path());
+    assert_eq!(bundles.len(), usb::MAX_BUNDLES);
+    let token = "0".repeat(64);
+    let answer = pages::home(&facts, &token, &bundles, &InstallState::None, None, &[]);
+    let page = answer.into_body().collect().await.unwrap().to_bytes();
+    let page = String::from_utf8(page.to_vec()).unwrap();
+    assert!(page.contains(&last));
+    assert_light_and_without_script(&page);
 }
 
 #[tokio::test]

@@ -14,7 +14,9 @@ use crate::support_bundle::command::{self, Limits};
 
 /// Signed metadata is small; anything larger is not read.
 pub(super) const MAX_METADATA_BYTES: u64 = 128 * 1024;
-const MAX_BUNDLES: usize = 20;
+/// What is listed has to fit on a light page.
+pub(super) const MAX_BUNDLES: usize = 10;
+pub(super) const MAX_NAME_BYTES: usize = 100;
 
 /// Kernel names of partitions (or whole disks without a table) that lie on a stick.
 pub(super) fn partitions(paths: &Paths) -> Vec<String> {
@@ -88,7 +90,7 @@ fn mount(device: &str, point: &Path) -> Result<(), command::CommandError> {
     command::run("systemd-mount", &arguments, Limits::seconds(30)).map(drop)
 }
 
-/// `*.raucb` at the top of a stick, each with `NAME.release.json` or `NAME.raucb.release.json`.
+/// `*.raucb` at the top of a stick, with names of up to [`MAX_NAME_BYTES`], each with `NAME.release.json` or `NAME.raucb.release.json`.
 pub(super) fn list(stick: &str, folder: &Path) -> Vec<UsbBundle> {
     let mut bundles: Vec<UsbBundle> = std::fs::read_dir(folder)
         .into_iter()
@@ -104,6 +106,10 @@ pub(super) fn list(stick: &str, folder: &Path) -> Vec<UsbBundle> {
                 return None;
             }
             let file_name = entry.file_name().to_string_lossy().into_owned();
+            if file_name.len() > MAX_NAME_BYTES {
+                log::warn!("file.name" = file_name.as_str(); "a bundle's name is too long to be listed");
+                return None;
+            }
             let metadata = [
                 path.with_extension("release.json"),
                 path.with_file_name(format!("{file_name}.release.json")),
@@ -137,6 +143,8 @@ mod tests {
         ] {
             std::fs::write(folder.path().join(name), "x").unwrap();
         }
+        let long = format!("{}.raucb", "x".repeat(MAX_NAME_BYTES));
+        std::fs::write(folder.path().join(long), "x").unwrap();
         std::os::unix::fs::symlink("/etc/shadow", folder.path().join("link.raucb")).unwrap();
         let found = list("sdb1", folder.path());
         let names: Vec<(&str, bool)> = found
