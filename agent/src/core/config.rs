@@ -12,15 +12,20 @@
 //! A trial that the agent does not live through, [`MAX_STARTS`] times in one boot, has failed. What is
 //! delivered while the device's own changes are on trial waits for their end.
 //!
+//! What is new is told by the document, never by its version: a control plane that was restored from a
+//! backup gives numbers out a second time. No document is a document too, the empty one with version 0.
+//! Everything here belongs to the fleet that it came from; for another one the device begins anew.
+//!
 //! Layers, weakest first: those of the image and role (`base`), the device's own changes, the
 //! delivered document.
 
+use fleet_protocol::Sha256;
 use fleet_protocol::config::{DeviceConfig, Layer, merge};
 use fleet_protocol::target::TargetConfig;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-/// Rejected versions that are remembered; the oldest go first.
+/// Rejected documents that are remembered; the oldest go first.
 const MAX_REJECTED: usize = 16;
 /// Of one trial in one boot. Below the number of crashes that leads to safe mode.
 const MAX_STARTS: u8 = 3;
@@ -41,7 +46,24 @@ pub struct Documents {
 #[serde(rename_all = "camelCase")]
 pub struct Rejected {
     pub version: u64,
+    /// Of the document. Absent in what an older agent kept, which went by the version.
+    #[serde(default)]
+    pub digest: Option<Sha256>,
     pub reason: String,
+}
+
+impl Rejected {
+    fn is_of(&self, target: &TargetConfig) -> bool {
+        match &self.digest {
+            Some(digest) => *digest == digest_of(&target.document),
+            None => self.version == target.version,
+        }
+    }
+}
+
+/// Equal documents have equal ones: the keys of a [`Map`] are sorted.
+fn digest_of(document: &Map<String, Value>) -> Sha256 {
+    Sha256::of(serde_json::to_vec(document).expect("a document is plain data"))
 }
 
 /// The persisted state.
@@ -57,6 +79,8 @@ pub struct Configuration {
     /// Delivered while the device's own changes are on trial.
     pub waiting: Option<TargetConfig>,
     pub rejected: Vec<Rejected>,
+    /// Where all of this came from; absent until something was delivered.
+    pub fleet: Option<Sha256>,
 }
 
 /// Within one boot: what power cuts do is not the configuration's fault.
@@ -75,7 +99,12 @@ pub enum Event {
     },
     /// The image's layers are others now, such as those of another role.
     LayersChanged,
-    Delivered(TargetConfig),
+    /// What the control plane wants now; `None`: no document.
+    Delivered {
+        /// Whose control plane it is, if that is known.
+        fleet: Option<Sha256>,
+        target: Option<TargetConfig>,
+    },
     /// A `config` command: merged over the device's own changes.
     OwnChanges(Map<String, Value>),
     /// The gate that [`Effect::Apply`] began has held.
@@ -97,6 +126,8 @@ pub enum Effect {
     },
     /// Raise `CONFIG_APPLIED`.
     Kept { version: u64 },
+    /// What was delivered is in force already, perhaps under another version.
+    Confirmed { version: u64 },
     /// Raise `CONFIG_REJECTED`, and answer a `config` command with it.
     Rejected { version: u64, reason: String },
     /// Not even the image's own layers are valid: keep what is in force.
@@ -120,7 +151,11 @@ impl Configuration {
         let mut effects = match event {
             Event::Started { boot_id } => self.start(boot_id, base),
             Event::LayersChanged => self.apply_in_force(base),
-            Event::Delivered(target) => self.deliver(target, base),
+            Event::Delivered { fleet, target } => {
+                let mut effects = self.belong_to(fleet, base);
+                effects.extend(self.deliver(target.unwrap_or_else(no_document), base));
+                effects
+            }
             Event::OwnChanges(changes) => {
                 let mut documents = self.good.clone();
                 merge_json(&mut documents.own, changes);
@@ -176,7 +211,7 @@ impl Configuration {
         let Some(documents) = self.provisional.take() else {
             return Vec::new();
         };
-        let mut effects = self.reject(documents.version, reason);
+        let mut effects = self.reject(&documents, reason);
         effects.extend(self.apply_good(base));
         effects.extend(self.deliver_waiting(base));
         effects
@@ -189,13 +224,43 @@ impl Configuration {
         }
     }
 
-    fn deliver(&mut self, target: TargetConfig, base: &[Layer]) -> Vec<Effect> {
-        let known = target.version <= self.version();
-        if known || self.rejected.iter().any(|r| r.version == target.version) {
+    /// Drops what another fleet left here.
+    fn belong_to(&mut self, fleet: Option<Sha256>, base: &[Layer]) -> Vec<Effect> {
+        let Some(fleet) = fleet else {
             return Vec::new();
+        };
+        let before = self.fleet.replace(fleet);
+        if before.is_none_or(|before| before == fleet) {
+            return Vec::new();
+        }
+        let ended = self.provisional.take().map(|documents| Effect::Rejected {
+            version: documents.version,
+            reason: "the device belongs to another fleet now".to_owned(),
+        });
+        *self = Self {
+            fleet: self.fleet,
+            ..Self::default()
+        };
+        let mut effects = Vec::from_iter(ended);
+        effects.extend(self.apply_good(base));
+        effects
+    }
+
+    fn deliver(&mut self, target: TargetConfig, base: &[Layer]) -> Vec<Effect> {
+        self.waiting = None;
+        if target.document == self.in_force().delivered {
+            return self.confirm(target.version);
         }
         if self.own_changes_on_trial() {
             self.waiting = Some(target);
+            return Vec::new();
+        }
+        if target.document == self.good.delivered {
+            self.provisional = None;
+            self.good.version = target.version;
+            return self.apply_good(base);
+        }
+        if self.rejected.iter().any(|r| r.is_of(&target)) {
             return Vec::new();
         }
         let documents = Documents {
@@ -206,28 +271,42 @@ impl Configuration {
         self.try_out(documents, base)
     }
 
+    fn confirm(&mut self, version: u64) -> Vec<Effect> {
+        let trial = self.provisional.as_mut();
+        let is_good = trial.is_none_or(|documents| {
+            documents.version = version;
+            documents.delivered == self.good.delivered
+        });
+        if is_good {
+            self.good.version = version;
+        }
+        vec![Effect::Confirmed { version }]
+    }
+
     fn own_changes_on_trial(&self) -> bool {
         let provisional = self.provisional.as_ref();
-        provisional.is_some_and(|documents| documents.version == self.good.version)
+        provisional.is_some_and(|documents| documents.delivered == self.good.delivered)
     }
 
     fn try_out(&mut self, documents: Documents, base: &[Layer]) -> Vec<Effect> {
-        let version = documents.version;
         match validate(base, &documents) {
             Ok(config) => {
+                let version = documents.version;
                 self.provisional = Some(documents);
                 self.starts = Starts::default();
                 vec![apply(config, version, true)]
             }
-            Err(reason) => self.reject(version, reason),
+            Err(reason) => self.reject(&documents, reason),
         }
     }
 
-    fn reject(&mut self, version: u64, reason: String) -> Vec<Effect> {
-        // The device's own changes are tried over a delivered version that is good in itself.
-        if version != self.good.version {
+    fn reject(&mut self, documents: &Documents, reason: String) -> Vec<Effect> {
+        let version = documents.version;
+        // The device's own changes are tried over a delivered document that is good in itself.
+        if documents.delivered != self.good.delivered {
             self.rejected.push(Rejected {
                 version,
+                digest: Some(digest_of(&documents.delivered)),
                 reason: reason.clone(),
             });
             let excess = self.rejected.len().saturating_sub(MAX_REJECTED);
@@ -244,15 +323,14 @@ impl Configuration {
             Ok(config) => return vec![apply(config, self.good.version, false)],
             Err(reason) => reason,
         };
-        let version = self.good.version;
-        let own = std::mem::take(&mut self.good.own);
-        for own in [own, Map::new()] {
+        let dropped = std::mem::take(&mut self.good);
+        for own in [dropped.own.clone(), Map::new()] {
             self.good = Documents {
                 own,
                 ..Documents::default()
             };
-            if version != 0 && effects.is_empty() {
-                effects.extend(self.reject(version, reason.clone()));
+            if dropped.version != 0 && effects.is_empty() {
+                effects.extend(self.reject(&dropped, reason.clone()));
             }
             match validate(base, &self.good) {
                 Ok(config) => {
@@ -264,6 +342,13 @@ impl Configuration {
         }
         effects.push(Effect::Unusable { reason });
         effects
+    }
+}
+
+fn no_document() -> TargetConfig {
+    TargetConfig {
+        version: 0,
+        document: Map::new(),
     }
 }
 

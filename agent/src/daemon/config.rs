@@ -8,10 +8,10 @@ use std::time::Duration;
 
 use fleet_device::clock;
 use fleet_device::files::{self, Access, FileError};
-use fleet_protocol::RoleName;
 use fleet_protocol::config::{DeviceConfig, IMAGE_DEFAULTS, Layer, merge};
 use fleet_protocol::event::{EventKind, Severity};
 use fleet_protocol::target::TargetConfig;
+use fleet_protocol::{RoleName, Sha256};
 use serde_json::{Map, Value};
 use tokio::sync::{mpsc, oneshot};
 
@@ -27,7 +27,10 @@ const MAX_LAYER_BYTES: u64 = 256 * 1024;
 
 #[derive(Debug)]
 pub(super) enum Message {
-    Delivered(TargetConfig),
+    Delivered {
+        fleet: Option<Sha256>,
+        target: Option<TargetConfig>,
+    },
     /// A `config` command; answered when the changes are kept or rejected.
     OwnChanges {
         changes: Map<String, Value>,
@@ -159,7 +162,7 @@ pub(super) async fn run(ctx: Ctx, loaded: Loaded, mut messages: mpsc::Receiver<M
     while let Some(message) = stamp.idle(messages.recv()).await {
         stamp.touch();
         match message {
-            Message::Delivered(target) => driver.feed(Event::Delivered(target)),
+            Message::Delivered { fleet, target } => driver.feed(Event::Delivered { fleet, target }),
             Message::OwnChanges { changes, reply } => {
                 if driver.trial.is_some() {
                     let busy = "another configuration is on trial: try again when it has ended";
@@ -210,6 +213,7 @@ impl Driver {
                     self.tell(EventKind::ConfigApplied, Severity::Info, version, None);
                     self.answer(Ok("the changes are kept".to_owned()));
                 }
+                Effect::Confirmed { version } => self.confirm(version),
                 Effect::Rejected { version, reason } => {
                     self.end_trial();
                     let severity = Severity::Warning;
@@ -247,6 +251,22 @@ impl Driver {
         if on_trial {
             log::info!("config.version" = version; "a configuration is on trial");
             self.ctx.bells.health.notify_one();
+        }
+    }
+
+    /// Nothing is tried: only what is said of the configuration in force may be another word now.
+    fn confirm(&self, version: u64) {
+        let held = self.ctx.config();
+        if held.version == version && held.problem.is_none() {
+            return;
+        }
+        self.ctx.config.send_replace(Arc::new(InForce {
+            version,
+            problem: None,
+            ..(*held).clone()
+        }));
+        if held.version != version && self.trial.is_none() {
+            self.tell(EventKind::ConfigApplied, Severity::Info, version, None);
         }
     }
 

@@ -14,7 +14,7 @@ use fleet_protocol::event::{EventKind, Severity};
 use fleet_protocol::heartbeat::{ErrorCounts, HealthCheck, ResetReason};
 use fleet_protocol::update::{BootedSystem, UpdateState};
 use fleet_protocol::why::WhyTrace;
-use fleet_protocol::{DeviceId, UnitName, Version};
+use fleet_protocol::{DeviceId, Sha256, UnitName, Version};
 use jiff::Timestamp;
 use tokio::sync::{Notify, watch};
 
@@ -61,6 +61,8 @@ pub(super) struct InForce {
 pub(super) struct Link {
     pub(super) client: ControlPlane,
     pub(super) device_id: DeviceId,
+    /// Which fleet the device is in.
+    pub(super) fleet: Sha256,
 }
 
 /// How the control plane was last reached.
@@ -207,6 +209,10 @@ impl Context {
 
     pub(super) fn link(&self) -> Option<Link> {
         self.link.borrow().clone()
+    }
+
+    pub(super) fn fleet(&self) -> Option<Sha256> {
+        self.link.borrow().as_ref().map(|link| link.fleet)
     }
 
     pub(super) fn contact(&self) -> Contact {

@@ -120,8 +120,9 @@ async fn enter(ctx: &Ctx, file: PathBuf, provision: ProvisionFile) -> Result<Ide
     }
     connect(ctx, &identity)?;
     log::info!("device.id":% = identity.device_id; "the device has enrolled");
-    // Whether it is accepted now is the first thing to know.
+    // Whether it is accepted now is the first thing to know, and what is wanted of it the next.
     ctx.bells.heartbeat.notify_one();
+    ctx.bells.target.notify_one();
     Ok(identity)
 }
 
@@ -180,22 +181,26 @@ async fn scrub(file: PathBuf, provision: ProvisionFile) -> Result<(), Failure> {
 }
 
 fn connect(ctx: &Ctx, identity: &Identity) -> Result<(), Failure> {
-    let client = identity::connect(
+    let link = identity::connect(
         &ctx.device.paths,
         identity,
         &ctx.floor,
         ctx.request_timeout(),
     )
+    .and_then(|client| {
+        Ok(Link {
+            client,
+            device_id: identity.device_id.clone(),
+            fleet: identity::fleet(&ctx.device.paths, identity)?,
+        })
+    })
     .map_err(|e| Failure::new(e, "enrol the device again with a new provisioning file"))?;
     ctx.server_url
         .send_replace(Some(identity.server_url.clone()));
     let validity = identity::validity(&ctx.device.paths);
     ctx.certificate_ends
         .send_replace(validity.ok().map(|v| v.not_after));
-    ctx.link.send_replace(Some(Link {
-        client,
-        device_id: identity.device_id.clone(),
-    }));
+    ctx.link.send_replace(Some(link));
     Ok(())
 }
 

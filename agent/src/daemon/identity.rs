@@ -97,6 +97,12 @@ pub(super) fn validity(paths: &Paths) -> Result<Validity, IdentityError> {
     Ok(Validity::of_pem(&read_text(&file(paths, CERTIFICATE))?)?)
 }
 
+/// Which fleet that is: the CA that answers for the control plane, and the tenant. Its address may change.
+pub(super) fn fleet(paths: &Paths, identity: &Identity) -> Result<Sha256, IdentityError> {
+    let ca_pem = read_text(&file(paths, "ca.pem"))?;
+    Ok(Sha256::of(format!("{}\n{ca_pem}", identity.tenant_id)))
+}
+
 fn read_text(path: &Path) -> Result<String, IdentityError> {
     let bytes = files::read_limited(path, MAX_FILE_BYTES)?;
     let text = bytes.and_then(|bytes| String::from_utf8(bytes).ok());

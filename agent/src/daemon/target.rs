@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use fleet_device::files::{self, Access};
+use fleet_protocol::Sha256;
 use fleet_protocol::backoff::Backoff;
 use fleet_protocol::target::{Target, TargetRelease};
 use fleet_protocol::trust::{Envelope, VerifiedRelease, VerifyReleaseError};
@@ -13,7 +14,7 @@ use tokio::sync::mpsc;
 
 use super::context::{Ctx, dice};
 use super::enrol::linked;
-use super::{config, update};
+use super::{config, identity, update};
 use crate::client::TargetAnswer;
 use crate::core::contact::Need;
 use crate::core::interval::next_poll_ms;
@@ -30,6 +31,9 @@ const MIN_PAUSE: Duration = Duration::from_secs(1);
 /// `target.json`
 #[derive(Debug, Serialize, Deserialize)]
 struct Kept {
+    /// Whose it is; older agents did not say.
+    #[serde(default)]
+    fleet: Option<Sha256>,
     etag: Option<String>,
     target: Target,
 }
@@ -44,27 +48,36 @@ pub(super) struct Audience {
 pub(super) async fn run(ctx: Ctx, audience: Audience) {
     let stamp = ctx.liveness.register("target", DEADLINE);
     let mut keys = Keys::load(&ctx);
-    let kept: Option<Kept> = read_state(&kept_file(&ctx));
     let mut etag = None;
-    if let Some(kept) = kept {
+    // Of the ETag, so that no other fleet is shown it.
+    let mut fleet = identity::load(&ctx.device.paths)
+        .and_then(|identity| identity::fleet(&ctx.device.paths, &identity).ok());
+    let kept: Option<Kept> = read_state(&kept_file(&ctx));
+    if let Some(kept) = kept.filter(|kept| kept.fleet.is_none() || kept.fleet == fleet) {
         etag = kept.etag;
-        announce(&ctx, &audience, &mut keys, kept.target).await;
+        announce(&ctx, &audience, &mut keys, fleet, kept.target).await;
     }
     stamp.idle(linked(&ctx)).await;
     let mut failures = 0;
     let mut config = ctx.config.subscribe();
     loop {
         stamp.touch();
+        if ctx.fleet() != fleet {
+            fleet = ctx.fleet();
+            etag = None;
+        }
         let known = etag.clone();
         let answer = ctx
             .call_for(Need::Target, move |client| client.target(known.as_deref()))
             .await;
         match answer {
+            // The device has enrolled with another one meanwhile: its own answer counts.
+            Ok(_) if ctx.fleet() != fleet => continue,
             Ok(TargetAnswer::NotModified) => failures = 0,
             Ok(TargetAnswer::New { target, etag: new }) => {
                 failures = 0;
-                etag = keep(&ctx, &target, new);
-                announce(&ctx, &audience, &mut keys, *target).await;
+                etag = keep(&ctx, fleet, &target, new);
+                announce(&ctx, &audience, &mut keys, fleet, *target).await;
             }
             Err(error) => {
                 failures += 1;
@@ -107,8 +120,9 @@ fn kept_file(ctx: &Ctx) -> PathBuf {
 }
 
 /// Keeps the answer; its ETag counts only if that worked, so that it is fetched again after a start.
-fn keep(ctx: &Ctx, target: &Target, etag: Option<String>) -> Option<String> {
+fn keep(ctx: &Ctx, fleet: Option<Sha256>, target: &Target, etag: Option<String>) -> Option<String> {
     let kept = Kept {
+        fleet,
         etag: etag.clone(),
         target: target.clone(),
     };
@@ -118,7 +132,13 @@ fn keep(ctx: &Ctx, target: &Target, etag: Option<String>) -> Option<String> {
     etag
 }
 
-async fn announce(ctx: &Ctx, audience: &Audience, keys: &mut Keys, target: Target) {
+async fn announce(
+    ctx: &Ctx,
+    audience: &Audience,
+    keys: &mut Keys,
+    fleet: Option<Sha256>,
+    target: Target,
+) {
     log::debug!("target.generation" = target.generation; "the target was fetched");
     keys.rotate(ctx, &target.key_sets);
     let message = update::Message::Target {
@@ -127,12 +147,11 @@ async fn announce(ctx: &Ctx, audience: &Audience, keys: &mut Keys, target: Targe
     };
     // Both loops live as long as the process.
     let _ = audience.update.send(message).await;
-    if let Some(delivered) = target.config {
-        let _ = audience
-            .config
-            .send(config::Message::Delivered(delivered))
-            .await;
-    }
+    let delivered = config::Message::Delivered {
+        fleet,
+        target: target.config,
+    };
+    let _ = audience.config.send(delivered).await;
 }
 
 /// The keys that this device trusts, if its image has any.

@@ -6,26 +6,33 @@ use fleet_protocol::event::EventKind;
 use fleet_protocol::target::TargetConfig;
 
 use super::enrolled;
+use super::support::control::{Control, State};
+
+fn deliver(control: &Control, version: u64, document: &serde_json::Value) {
+    let mut state = control.state();
+    state.target.generation += 1;
+    state.target.config = Some(TargetConfig {
+        version,
+        document: document.as_object().unwrap().clone(),
+    });
+}
+
+fn applied(state: &State, version: u64) -> bool {
+    let said = state.events.iter().any(|event| {
+        event.event_type == EventKind::ConfigApplied && event.payload["configVersion"] == version
+    });
+    let last = state.heartbeats.last();
+    said && last.is_some_and(|beat| beat.config_version == version)
+}
 
 #[test]
 fn a_delivered_configuration_is_kept_when_healthy_and_a_wrong_one_is_not_taken() {
     let device = enrolled();
-    let deliver = |version: u64, document: serde_json::Value| {
-        let mut state = device.control.state();
-        state.target.generation += 1;
-        state.target.config = Some(TargetConfig {
-            version,
-            document: document.as_object().unwrap().clone(),
-        });
-    };
-    deliver(1, serde_json::json!({ "thermal": { "warn_c": 60.0 } }));
-    device.control.wait("version 1 in force", |s| {
-        s.events
-            .iter()
-            .any(|e| e.event_type == EventKind::ConfigApplied)
-            && s.heartbeats.last().is_some_and(|h| h.config_version == 1)
-    });
-    deliver(2, serde_json::json!({ "thermal": { "warn_c": 600.0 } }));
+    let warn = |degrees: f32| serde_json::json!({ "thermal": { "warn_c": degrees } });
+    deliver(&device.control, 1, &warn(60.0));
+    let control = &device.control;
+    control.wait("version 1 in force", |s| applied(s, 1));
+    deliver(&device.control, 2, &warn(600.0));
     device.control.wait("a rejection", |s| {
         s.events.iter().any(|e| {
             e.event_type == EventKind::ConfigRejected
@@ -52,13 +59,7 @@ fn a_configuration_that_loses_the_control_plane_is_taken_back() {
     let delay_ms = &device.control.server.faults.delay_ms;
     delay_ms.store(1_500, Ordering::Relaxed);
     let hasty = serde_json::json!({ "control": { "request_timeout_s": 1 } });
-    let mut state = device.control.state();
-    state.target.generation += 1;
-    state.target.config = Some(TargetConfig {
-        version: 1,
-        document: hasty.as_object().unwrap().clone(),
-    });
-    drop(state);
+    deliver(&device.control, 1, &hasty);
     device.wait_for_log("a configuration is on trial");
     device.control.wait("a rejection", |s| {
         s.events.iter().any(|e| {
@@ -69,4 +70,30 @@ fn a_configuration_that_loses_the_control_plane_is_taken_back() {
         })
     });
     delay_ms.store(0, Ordering::Relaxed);
+}
+
+#[test]
+fn a_device_that_moves_to_another_fleet_leaves_its_configuration_behind() {
+    let mut device = enrolled();
+    let interval =
+        |seconds: u32| serde_json::json!({ "control": { "heartbeat_interval_s": seconds } });
+    deliver(&device.control, 9, &interval(6));
+    let control = &device.control;
+    control.wait("version 9 in force", |s| applied(s, 9));
+    let before = std::mem::replace(&mut device.control, Control::start());
+    // So that its number and its ETag are those of the fleet before.
+    device.control.state().target.generation = before.state().target.generation;
+    device.provision_with("the-token-of-another-fleet");
+    device.control.wait("the image's own configuration", |s| {
+        s.heartbeats.last().is_some_and(|h| h.config_version == 0)
+    });
+    deliver(&device.control, 2, &interval(7));
+    let control = &device.control;
+    control.wait("version 2 in force", |s| applied(s, 2));
+    // Nothing of the fleet before comes back from disk.
+    device.power_cut();
+    let beats = device.control.state().heartbeats.len();
+    device.control.wait("a heartbeat after the cut", |s| {
+        s.heartbeats.len() > beats && s.heartbeats.last().is_some_and(|h| h.config_version == 2)
+    });
 }

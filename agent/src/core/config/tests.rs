@@ -21,10 +21,21 @@ fn interval(seconds: u32) -> Map<String, Value> {
 }
 
 fn delivered(version: u64, seconds: u32) -> Event {
-    Event::Delivered(TargetConfig {
-        version,
-        document: interval(seconds),
-    })
+    delivered_by("this one", version, interval(seconds))
+}
+
+fn delivered_by(fleet: &str, version: u64, document: Map<String, Value>) -> Event {
+    Event::Delivered {
+        fleet: Some(Sha256::of(fleet)),
+        target: Some(TargetConfig { version, document }),
+    }
+}
+
+fn none_delivered_by(fleet: &str) -> Event {
+    Event::Delivered {
+        fleet: Some(Sha256::of(fleet)),
+        target: None,
+    }
 }
 
 fn started(boot: u64) -> Event {
@@ -63,6 +74,7 @@ fn run(events: Vec<Event>) -> Seen {
                         .push(if on_trial { "try" } else { "apply" }.to_owned());
                 }
                 Effect::Kept { version } => seen.log.push(format!("kept {version}")),
+                Effect::Confirmed { version } => seen.log.push(format!("confirmed {version}")),
                 Effect::Rejected { version, .. } => seen.log.push(format!("rejected {version}")),
                 Effect::Unusable { .. } => seen.log.push("unusable".to_owned()),
             }
@@ -125,10 +137,7 @@ fn an_invalid_one_changes_nothing_and_names_the_field() {
 fn an_unknown_time_zone_is_invalid() {
     let document = map(json!({"updates": {"maintenance_window":
         {"start": "02:00", "end": "03:00", "timezone": "Mars/Olympus"}}}));
-    let event = Event::Delivered(TargetConfig {
-        version: 1,
-        document,
-    });
+    let event = delivered_by("this one", 1, document);
     assert_eq!(run(vec![event]).log, ["rejected 1"]);
 }
 
@@ -216,23 +225,185 @@ fn a_document_that_a_new_image_does_not_accept_is_dropped() {
     )));
 }
 
+#[test]
+fn a_version_that_is_given_out_again_is_another_document() {
+    let kept = |version, seconds| [delivered(version, seconds), Event::GatePassed];
+    let events = [kept(7, 120), kept(7, 90), kept(3, 300)].concat();
+    check(
+        events,
+        3,
+        300,
+        &["try", "kept 7", "try", "kept 7", "try", "kept 3"],
+    );
+    // Refused by its content too, not by its number.
+    check(
+        vec![
+            delivered(1, 120),
+            failed(),
+            delivered(1, 90),
+            delivered(2, 120),
+        ],
+        1,
+        90,
+        &["try", "rejected 1", "apply", "try"],
+    );
+}
+
+#[test]
+fn the_document_in_force_is_not_tried_again_under_another_version() {
+    check(
+        vec![
+            delivered(7, 120),
+            delivered(2, 120),
+            Event::GatePassed,
+            delivered(3, 120),
+        ],
+        3,
+        120,
+        &["try", "confirmed 2", "kept 2", "confirmed 3"],
+    );
+}
+
+#[test]
+fn a_trial_ends_when_the_good_document_is_wanted_again() {
+    check(
+        vec![
+            delivered(1, 120),
+            Event::GatePassed,
+            delivered(2, 90),
+            delivered(3, 120),
+            Event::GatePassed,
+        ],
+        3,
+        120,
+        &["try", "kept 1", "try", "apply"],
+    );
+}
+
+#[test]
+fn without_a_document_the_devices_own_layers_count_again() {
+    check(
+        vec![
+            delivered(4, 120),
+            Event::GatePassed,
+            none_delivered_by("this one"),
+            Event::GatePassed,
+            none_delivered_by("this one"),
+        ],
+        0,
+        60,
+        &["try", "kept 4", "try", "kept 0", "confirmed 0"],
+    );
+}
+
+#[test]
+fn another_fleet_inherits_nothing() {
+    let own = Event::OwnChanges(map(json!({"log_level": "debug"})));
+    let events = |last| {
+        vec![
+            own.clone(),
+            Event::GatePassed,
+            delivered(4, 120),
+            failed(),
+            delivered(5, 90),
+            Event::GatePassed,
+            last,
+        ]
+    };
+    let begun = [
+        "try",
+        "kept 0",
+        "try",
+        "rejected 4",
+        "apply",
+        "try",
+        "kept 5",
+    ];
+    let log = |more: &[&'static str]| [&begun, more].concat();
+    let none = none_delivered_by("another one");
+    check(events(none), 0, 60, &log(&["apply", "confirmed 0"]));
+    // What the other one rejected is tried here.
+    let same = delivered_by("another one", 4, interval(120));
+    let seen = run(events(same));
+    assert_eq!(seen.log, log(&["apply", "try"]));
+    assert_eq!(seen.configuration.good, Documents::default());
+}
+
+#[test]
+fn a_trial_ends_with_the_fleet_that_wanted_it() {
+    let own = Event::OwnChanges(interval(90));
+    let events = vec![
+        none_delivered_by("this one"),
+        own,
+        none_delivered_by("another one"),
+    ];
+    let expected = ["confirmed 0", "try", "rejected 0", "apply", "confirmed 0"];
+    check(events, 0, 60, &expected);
+}
+
+#[test]
+fn what_an_older_agent_kept_is_read_and_adopted() {
+    let kept = json!({
+        "good": {"own": {}, "delivered": {"control": {"heartbeat_interval_s": 120}}, "version": 9},
+        "provisional": null,
+        "rejected": [{"version": 10, "reason": "not healthy with it: units"}],
+    });
+    let configuration: Configuration = serde_json::from_value(kept).unwrap();
+    let (configuration, _) = configuration.step(started(1), &base());
+    // Rejected there without a trace of the document: its version has to do.
+    let (configuration, effects) = configuration.step(delivered(10, 300), &base());
+    assert!(matches!(effects[..], [Effect::Persist(_)]), "{effects:?}");
+    assert_eq!(configuration.version(), 9);
+    let (configuration, _) = configuration.step(delivered(8, 300), &base());
+    assert_eq!(configuration.version(), 8);
+}
+
+fn any_event() -> impl Strategy<Value = Event> {
+    let fleet = prop_oneof![Just("this one"), Just("another one")];
+    (0u8..8, 0u64..6, 0u32..200, fleet).prop_map(|(step, version, seconds, fleet)| match step {
+        0 => started(version),
+        1..=3 => delivered_by(fleet, version, interval(seconds)),
+        4 => none_delivered_by(fleet),
+        5 => Event::OwnChanges(interval(seconds)),
+        6 => Event::GatePassed,
+        _ => failed(),
+    })
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 128, ..ProptestConfig::default() })]
 
     #[test]
-    fn what_is_in_force_is_always_valid(
-        steps in prop::collection::vec((0u8..6, 0u64..6, 0u32..200), 0..40),
-    ) {
-        let events = steps.into_iter().map(|(step, version, seconds)| match step {
-            0 => started(version),
-            1 | 2 => delivered(version, seconds),
-            3 => Event::OwnChanges(interval(seconds)),
-            4 => Event::GatePassed,
-            _ => failed(),
-        }).collect();
+    fn what_is_in_force_is_always_valid(events in prop::collection::vec(any_event(), 0..40)) {
         let seen = run(events);
         let in_force = seen.configuration.in_force().clone();
         prop_assert!(validate(&base(), &in_force).is_ok());
         prop_assert!(validate(&base(), &seen.configuration.good).is_ok());
+    }
+
+    #[test]
+    fn what_is_wanted_comes_into_force_whatever_its_version(
+        mut events in prop::collection::vec(any_event(), 0..40), version in 0u64..6,
+    ) {
+        // Twice: the device's own changes may be on trial before it.
+        events.extend([delivered(version, 1_000), Event::GatePassed, Event::GatePassed]);
+        let seen = run(events);
+        prop_assert_eq!(seen.interval_s, 1_000);
+        prop_assert_eq!(&seen.configuration.good.delivered, &interval(1_000));
+        prop_assert_eq!(seen.configuration.version(), version);
+    }
+
+    #[test]
+    fn of_another_fleet_nothing_stays(events in prop::collection::vec(any_event(), 0..40)) {
+        let mut events = events;
+        events.push(none_delivered_by("this one"));
+        events.push(none_delivered_by("a third one"));
+        let seen = run(events);
+        let expected = Configuration {
+            fleet: Some(Sha256::of("a third one")),
+            ..Configuration::default()
+        };
+        prop_assert_eq!(seen.configuration, expected);
+        prop_assert_eq!(seen.interval_s, 60);
     }
 }
