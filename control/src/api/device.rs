@@ -16,6 +16,7 @@ use fleet_protocol::enrolment::{
 };
 use fleet_protocol::event::EventBatch;
 use fleet_protocol::heartbeat::{Heartbeat, HeartbeatAck};
+use fleet_protocol::target::Target;
 use fleet_protocol::update::UpdateReport;
 use fleet_protocol::{CommandId, Sha256};
 use futures_util::{Stream, StreamExt as _, stream};
@@ -68,7 +69,7 @@ pub(super) async fn target(
     headers: HeaderMap,
 ) -> Result<Response> {
     let target = app.target(&device.ctx, &device.id).await?;
-    let etag = format!("\"{}-{}\"", device.id, target.generation);
+    let etag = target_etag(&target);
     let known =
         text(&headers, "if-none-match").is_some_and(|t| t.split(',').any(|t| t.trim() == etag));
     let tag = [(header::ETAG, etag)];
@@ -76,6 +77,12 @@ pub(super) async fn target(
         return Ok((StatusCode::NOT_MODIFIED, tag).into_response());
     }
     Ok((tag, Answer(target)).into_response())
+}
+
+/// Of the content: a generation is given out a second time by a control plane restored from a backup.
+fn target_etag(target: &Target) -> String {
+    let text = serde_json::to_vec(target).expect("a target is plain data");
+    format!("\"{}\"", Sha256::of(text))
 }
 
 pub(super) async fn commands(
@@ -178,4 +185,24 @@ pub(super) fn chunks(
 ) -> impl Stream<Item = std::result::Result<bytes::Bytes, BodyError>> + Unpin {
     body.into_data_stream()
         .map(|chunk| chunk.map_err(|e| BodyError(e.to_string())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use fleet_protocol::target::TargetConfig;
+
+    #[test]
+    fn another_target_of_the_same_generation_has_another_tag() {
+        let target = |level: &str| Target {
+            generation: 7,
+            config: Some(TargetConfig {
+                version: 3,
+                document: serde_json::Map::from_iter([("log_level".to_owned(), level.into())]),
+            }),
+            ..Target::default()
+        };
+        assert_ne!(target_etag(&target("info")), target_etag(&target("debug")));
+        assert_eq!(target_etag(&target("info")), target_etag(&target("info")));
+    }
 }
