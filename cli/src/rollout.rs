@@ -45,9 +45,9 @@ pub enum RolloutCommand {
 #[derive(Debug, Args)]
 pub struct StartArgs {
     pub version: Version,
-    /// Shares of the fleet, each with the wait after it
-    #[arg(long, value_parser = phases, default_value = "5%:24h,20%:48h,100%", value_name = "SHARE:WAIT,…")]
-    pub phases: Phases,
+    /// Shares of the fleet, each with the wait after it; default: 5%:24h,20%:48h,100%
+    #[arg(long, value_parser = phases, value_name = "SHARE:WAIT,…")]
+    pub phases: Option<Phases>,
     /// More failures than this share of a phase's devices stop the rollout
     #[arg(long, default_value = "5%", value_name = "SHARE")]
     pub failure_threshold: Percent,
@@ -107,7 +107,7 @@ fn start(args: StartArgs, client: &Client, output: Output) -> Result<()> {
         .collect::<Result<Vec<DeviceId>>>()?;
     let request = CreateRollout {
         version: args.version,
-        phases: Some(args.phases.0),
+        phases: args.phases.map(|phases| phases.0),
         failure_threshold: Some(args.failure_threshold),
         rollback_on_failure: Some(!args.no_rollback),
         devices: (!devices.is_empty()).then_some(devices),

@@ -317,13 +317,14 @@ mod tests {
     }
 
     #[test]
-    fn the_phases_of_the_manual_parse() {
+    fn the_phases_of_the_manual_parse_and_are_the_default() {
         let phases = parse_phases("5%:24h,20%:48h,100%").unwrap();
         let plain: Vec<_> = phases
             .iter()
             .map(|p| (f64::from(p.percentage), p.wait_seconds))
             .collect();
         assert_eq!(plain, [(5.0, 86_400), (20.0, 172_800), (100.0, 0)]);
+        assert_eq!(phases, fleet_protocol::rollout::default_phases());
     }
 
     #[test]

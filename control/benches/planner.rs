@@ -4,10 +4,9 @@ use std::hint::black_box;
 use std::time::{Duration, Instant};
 
 use fleet_control::domain::rollout::{
-    DEFAULT_DEADLINE, DEFAULT_FAILURE_THRESHOLD, DeviceFacts, Report, Reported, RolloutState,
-    default_phases, plan,
+    DEFAULT_DEADLINE, DEFAULT_FAILURE_THRESHOLD, DeviceFacts, Report, Reported, RolloutState, plan,
 };
-use fleet_protocol::rollout::{MemberStatus, RolloutStatus};
+use fleet_protocol::rollout::{MemberStatus, RolloutStatus, default_phases};
 use fleet_protocol::{Sha256, Version};
 use jiff::Timestamp;
 

@@ -14,7 +14,7 @@ use fleet_control::pki::Authority;
 use fleet_control::store::{DEFAULT_TENANT, Store, TenantContext};
 use fleet_control::tokens::Ring;
 use fleet_protocol::release::ReleaseStatus;
-use fleet_protocol::rollout::{CreateRollout, RolloutStatus, RolloutView};
+use fleet_protocol::rollout::{CreateRollout, Phase, RolloutStatus, RolloutView, default_phases};
 use fleet_protocol::trust::{BundleRef, ReleaseMetadata};
 use fleet_protocol::{Sha256, Version};
 use jiff::{SignedDuration, Timestamp};
@@ -113,9 +113,13 @@ impl Fleet {
     }
 
     async fn start(&self, name: &str, major: u64) -> Outcome<RolloutView> {
+        let at_once = |phase| Phase {
+            wait_seconds: 0,
+            ..phase
+        };
         let request = CreateRollout {
             version: Version::new(major, 0, 0),
-            phases: None,
+            phases: Some(default_phases().into_iter().map(at_once).collect()),
             failure_threshold: None,
             rollback_on_failure: None,
             devices: None,

@@ -18,13 +18,24 @@ pub struct Phase {
     pub wait_seconds: u64,
 }
 
+/// 5 %, a day, 20 %, two days, then all: what a rollout goes through that names no phases. The one place
+/// that says so.
+pub fn default_phases() -> Vec<Phase> {
+    [(500, 86_400), (2_000, 172_800), (10_000, 0)]
+        .map(|(hundredths, wait_seconds)| Phase {
+            percentage: Percent::from_hundredths(hundredths),
+            wait_seconds,
+        })
+        .to_vec()
+}
+
 /// `POST /v1/rollouts`
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct CreateRollout {
     pub version: Version,
-    /// Default: 5 %, 20 %, 100 %.
+    /// Default: 5 %, a day later 20 %, two days later 100 %.
     #[serde(default)]
     pub phases: Option<Vec<Phase>>,
     /// More failures than this share of a phase's devices stop the rollout. Default 5 %.

@@ -3,7 +3,9 @@
 use fleet_protocol::device::Page;
 use fleet_protocol::problem::FieldError;
 use fleet_protocol::release::ReleaseStatus;
-use fleet_protocol::rollout::{CreateRollout, MemberStatus, Phase, RolloutMember, RolloutView};
+use fleet_protocol::rollout::{
+    CreateRollout, MemberStatus, Phase, RolloutMember, RolloutView, default_phases,
+};
 use fleet_protocol::{DeviceId, Percent, RolloutId, Version};
 use jiff::SignedDuration;
 
@@ -11,7 +13,7 @@ use super::error::{Error, Kind, Refusal, no_such};
 use super::{App, PageRequest, WakeupReason};
 use crate::clock::random_id;
 use crate::domain::rollout::{
-    Act, DEFAULT_DEADLINE, DEFAULT_FAILURE_THRESHOLD, assign_phases, default_phases, operate,
+    Act, DEFAULT_DEADLINE, DEFAULT_FAILURE_THRESHOLD, assign_phases, operate,
 };
 use crate::store::{Applied, NewRollout, ReleaseRow, RolloutRow, TenantContext};
 

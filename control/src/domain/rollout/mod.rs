@@ -44,16 +44,6 @@ pub const DEFAULT_FAILURE_THRESHOLD: Percent = Percent::from_hundredths(500);
 /// Default time that a device has from beginning to a verified boot.
 pub const DEFAULT_DEADLINE: SignedDuration = SignedDuration::from_hours(24);
 
-/// 5 %, 20 %, 100 %, without waiting between them.
-pub fn default_phases() -> Vec<Phase> {
-    [500, 2_000, 10_000]
-        .map(|hundredths| Phase {
-            percentage: Percent::from_hundredths(hundredths),
-            wait_seconds: 0,
-        })
-        .to_vec()
-}
-
 /// One rollout as the planner sees it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RolloutState {
