@@ -46,8 +46,8 @@ pub fn checks(question: &Question<'_>, facts: &Facts, memory: &Memory<'_>) -> Ve
         check(Step::Penalty, penalty(question, memory)),
         check(Step::Penalty, backoff(question, facts, memory)),
         check(Step::Window, paused(facts, memory)),
-        check(Step::Window, window(question, facts)),
-        check(Step::Disk, disk(facts)),
+        check(Step::Window, window(question, facts, way)),
+        check(Step::Disk, disk(facts, way)),
         check(Step::Install, power(facts)),
         check(Step::Install, trial(memory)),
     ]
@@ -240,10 +240,17 @@ fn paused(facts: &Facts, memory: &Memory<'_>) -> Outcome {
     }
 }
 
-fn window(question: &Question<'_>, facts: &Facts) -> Outcome {
+/// Before slots are written. The reboot keeps to the window by itself.
+fn window(question: &Question<'_>, facts: &Facts, way: Way) -> Outcome {
     match (&facts.window, question.insistence) {
         (None, _) => pass("no maintenance window is set"),
         (Some(_), Insistence::Forced) => pass("a person does not wait for the maintenance window"),
+        (Some(_), _) if goes_back(question, way) => {
+            pass("going back does not wait for the maintenance window")
+        }
+        (Some(_), _) if way == Way::Switch => {
+            pass("the other slot holds it: only the reboot keeps to the maintenance window")
+        }
         (Some(window), Insistence::None) => match window.opens_at(facts.now) {
             None => pass("the maintenance window is open"),
             Some(opens_at) => Outcome::Defer(DeferReason::MaintenanceWindow { opens_at }),
@@ -251,7 +258,10 @@ fn window(question: &Question<'_>, facts: &Facts) -> Outcome {
     }
 }
 
-fn disk(facts: &Facts) -> Outcome {
+fn disk(facts: &Facts, way: Way) -> Outcome {
+    if way == Way::Switch {
+        return pass("the other slot holds it: nothing is downloaded");
+    }
     if facts.free_bytes >= facts.min_free_bytes {
         return pass(format!("{} bytes are free", facts.free_bytes));
     }

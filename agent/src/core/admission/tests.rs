@@ -276,6 +276,45 @@ fn a_rollback_switches_if_the_other_slot_holds_it() {
 }
 
 #[test]
+fn what_the_other_slot_holds_needs_no_room_and_no_open_window() {
+    let held = |c: &mut Case| {
+        c.other = Some(SlotContent {
+            version: c.release.version.clone(),
+            root_hash: c.release.root_hash,
+        });
+        c.facts.free_bytes = 0;
+        c.facts.window = Some(window("02:00", "05:00", "UTC"));
+    };
+    check(held, &Decision::Switch);
+    check(
+        |c| {
+            c.kind = TargetKind::Rollback;
+            c.release = release(1);
+            held(c);
+        },
+        &Decision::Switch,
+    );
+    deferred(
+        |c| {
+            held(c);
+            c.paused = true;
+        },
+        DeferReason::Paused,
+    );
+    // Of another version it is of no use.
+    let other = |c: &mut Case| {
+        held(c);
+        c.other = Some(content(1));
+    };
+    let mut case = Case::default();
+    other(&mut case);
+    assert!(matches!(
+        case.decide(),
+        Decision::Defer(DeferReason::MaintenanceWindow { .. })
+    ));
+}
+
+#[test]
 fn what_runs_is_up_to_date_and_another_build_of_it_is_refused() {
     check(|c| c.release = release(2), &Decision::UpToDate);
     let mut case = Case {

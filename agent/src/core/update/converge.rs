@@ -1,5 +1,6 @@
 //! From a target to a decision, and from a decision to the first act.
 
+use fleet_protocol::target::TargetKind;
 use fleet_protocol::update::{BootedSystem, DeferReason, RefuseReason};
 use fleet_protocol::{RolloutId, Version};
 
@@ -225,6 +226,7 @@ impl Transition<'_> {
             attempt: wanted.attempt,
             rollback_floor: release.rollback_floor.clone(),
             forced: record.forced,
+            goes_back: way == Way::Switch && wanted.kind == TargetKind::Rollback,
             reached_before: self.situation.control_plane,
         };
         record.forced = false;

@@ -202,7 +202,7 @@ impl Engine {
     /// When the maintenance window opens for a reboot that waits for it.
     pub(super) fn reboot_waits_until(&self, situation: &Situation) -> Option<Timestamp> {
         match &self.record.state {
-            State::RebootPending(pending) if !pending.plan.forced => {
+            State::RebootPending(pending) if !pending.plan.forced && !pending.plan.goes_back => {
                 let window = situation.facts.window.as_ref();
                 window.and_then(|window| window.opens_at(situation.now.wall))
             }

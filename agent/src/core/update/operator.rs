@@ -84,6 +84,7 @@ impl Transition<'_> {
             attempt: 0,
             rollback_floor: None,
             forced: true,
+            goes_back: true,
             reached_before: self.situation.control_plane,
         });
     }

@@ -156,6 +156,9 @@ pub struct Plan {
     pub rollback_floor: Option<Version>,
     /// A person does not wait for the maintenance window.
     pub forced: bool,
+    /// Back to what the other slot holds: that does not wait for the maintenance window either.
+    #[serde(default)]
+    pub goes_back: bool,
     /// Whether the control plane answered when this was decided.
     pub reached_before: ReachedBefore,
 }

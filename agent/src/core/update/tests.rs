@@ -8,7 +8,7 @@ use fleet_protocol::update::{RefuseReason, Slot};
 use fleet_protocol::why::Verdict;
 
 use super::*;
-use crate::core::admission::Window;
+use crate::core::admission::{SlotContent, Window};
 use crate::core::after;
 use crate::core::boot::SlotEnv;
 use crate::core::fixtures::{booted, candidate, release, situation, version, wanted};
@@ -229,17 +229,53 @@ fn the_end_of_an_installation_decides_what_comes_next() {
     check(Err(InstallError::Refused(why)), "refused", false);
 }
 
-#[test]
-fn the_reboot_waits_for_the_window_unless_a_person_insists() {
-    let mut bench = Bench::new();
-    bench.target(2);
-    // Midnight in UTC: closed from here on.
-    bench.situation.facts.window = Window::parse(&MaintenanceWindow {
+/// Midnight in UTC: closed from here on.
+fn closed() -> Option<Window> {
+    Window::parse(&MaintenanceWindow {
         start: "02:00".parse().unwrap(),
         end: "03:00".parse().unwrap(),
         timezone: "UTC".to_owned(),
     })
-    .ok();
+    .ok()
+}
+
+#[test]
+fn going_back_to_the_other_slot_does_not_wait_for_the_window() {
+    let reboots_at_once = |kind, major: u64| {
+        let mut bench = Bench::new();
+        bench.boot(Slot::A, 2, 2, BootEnv::committed_to(Slot::A));
+        bench.engine = Engine::new(Record {
+            other: Some(SlotContent {
+                version: version(major),
+                root_hash: release(major).root_hash,
+            }),
+            ..bench.engine.record().clone()
+        });
+        bench.boot(Slot::A, 2, 3, BootEnv::committed_to(Slot::A));
+        bench.situation.facts.window = closed();
+        bench.situation.facts.free_bytes = 0;
+        let held = wanted(&release(major), kind, 1);
+        bench.step(Event::TargetReceived {
+            generation: 1,
+            release: Some(Candidate::Verified(Box::new(held))),
+        });
+        assert!(bench.has(|e| matches!(e, Effect::SwitchSlot { slot: Slot::B })));
+        bench.step(Event::SlotSwitched {
+            slot: Slot::B,
+            result: Ok(()),
+        });
+        assert_eq!(bench.state(), "rebootPending");
+        bench.has(reboots)
+    };
+    assert!(reboots_at_once(TargetKind::Rollback, 1));
+    assert!(!reboots_at_once(TargetKind::Install, 3));
+}
+
+#[test]
+fn the_reboot_waits_for_the_window_unless_a_person_insists() {
+    let mut bench = Bench::new();
+    bench.target(2);
+    bench.situation.facts.window = closed();
     bench.finish(Ok(()));
     assert!(!bench.has(reboots));
     let why = bench.engine.why(&bench.situation);
