@@ -73,7 +73,8 @@ pub struct Control {
 )]
 #[serde(deny_unknown_fields)]
 pub struct Updates {
-    /// Local times between which slots may be written and the device rebooted; absent: any time.
+    /// Local times between which an installation may begin and the device be rebooted for it; absent: any
+    /// time. An installation that is under way when it closes runs to its end.
     #[serde(default)]
     pub maintenance_window: Option<MaintenanceWindow>,
     /// Bytes a second while downloading; 0: no limit.

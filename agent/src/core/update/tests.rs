@@ -240,6 +240,24 @@ fn closed() -> Option<Window> {
 }
 
 #[test]
+fn an_installation_goes_on_when_the_window_closes_and_another_does_not_begin() {
+    let mut bench = Bench::new();
+    bench.target(2);
+    bench.situation.facts.window = closed();
+    bench.step(Event::Tick);
+    assert_eq!(bench.state(), "installing");
+    assert!(bench.effects.is_empty());
+    bench.finish(Err(InstallError::Transient {
+        detail: "the connection broke off".to_owned(),
+    }));
+    bench.wait(24 * 3_600 - 60);
+    bench.step(Event::Tick);
+    let why = bench.engine.why(&bench.situation);
+    let held = why.steps.iter().find(|s| s.verdict == Verdict::Wait);
+    assert_eq!(held.unwrap().step, "window", "{why:?}");
+}
+
+#[test]
 fn going_back_to_the_other_slot_does_not_wait_for_the_window() {
     let reboots_at_once = |kind, major: u64| {
         let mut bench = Bench::new();
