@@ -17,6 +17,10 @@ pub const IMAGE_DEFAULTS: &str = include_str!(
     "../../meta-fleet/recipes-fleet/fleet-agent/files/rootfs/usr/share/fleet/agent.toml"
 );
 
+/// The lowest `updates.bandwidth_limit_bytes_per_s`: below it the kernel gives a block of the bundle up (it
+/// waits 300 s) before its bytes are there.
+pub const MIN_BANDWIDTH_LIMIT_BYTES_PER_S: u64 = 16 * 1024;
+
 /// The configuration in force. Every field has a value here; the image's defaults give the first.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(
@@ -77,7 +81,7 @@ pub struct Updates {
     /// time. An installation that is under way when it closes runs to its end.
     #[serde(default)]
     pub maintenance_window: Option<MaintenanceWindow>,
-    /// Bytes a second while downloading; 0: no limit.
+    /// Bytes a second while downloading, 16,384 or more; 0: no limit.
     pub bandwidth_limit_bytes_per_s: u64,
     /// Free bytes on the data partition below which no update is begun.
     pub min_free_bytes: u64,
@@ -332,6 +336,16 @@ impl DeviceConfig {
             0,
             86_400,
         )?;
+        let limit = self.updates.bandwidth_limit_bytes_per_s;
+        if (1..MIN_BANDWIDTH_LIMIT_BYTES_PER_S).contains(&limit) {
+            return Err((
+                "updates.bandwidth_limit_bytes_per_s",
+                format!(
+                    "{limit} is too slow for an update ever to arrive: at least \
+                     {MIN_BANDWIDTH_LIMIT_BYTES_PER_S}, or 0 for no limit"
+                ),
+            ));
+        }
         within("health.window_s", self.health.window_s.into(), 1, 3_600)?;
         within(
             "health.deadline_s",
@@ -402,6 +416,23 @@ mod tests {
             "health.required_units[0]",
         );
         check("[thermal]\nwarn_c = 200.0", "thermal.warn_c");
+        check(
+            "[updates]\nbandwidth_limit_bytes_per_s = 16383",
+            "updates.bandwidth_limit_bytes_per_s",
+        );
+    }
+
+    #[test]
+    fn a_bandwidth_limit_is_none_or_one_that_an_update_gets_through() {
+        let check = |limit: u64, accepted: bool| {
+            let text = format!("[updates]\nbandwidth_limit_bytes_per_s = {limit}");
+            let layer = Layer::parse("config.toml", &text).unwrap();
+            assert_eq!(merge(&[defaults(), layer]).is_ok(), accepted, "{limit}");
+        };
+        check(0, true);
+        check(1, false);
+        check(16_383, false);
+        check(16_384, true);
     }
 
     #[test]

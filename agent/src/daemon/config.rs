@@ -16,7 +16,6 @@ use serde_json::{Map, Value};
 use tokio::sync::{mpsc, oneshot};
 
 use super::context::{Ctx, InForce};
-use crate::client::bundle_proxy;
 use crate::core::config::{Configuration, Effect, Event};
 use crate::core::gate::{Gate, Sample, Settings, Verdict};
 use crate::platform::booted::read_state;
@@ -240,7 +239,7 @@ impl Driver {
     fn apply(&mut self, config: DeviceConfig, version: u64, on_trial: bool) {
         fleet_device::logging::set_level(config.log_level);
         let limit = config.updates.bandwidth_limit_bytes_per_s;
-        self.ctx.limiter.set(bundle_proxy::bearable_rate(limit));
+        self.ctx.limiter.set(limit);
         self.ctx.config.send_replace(Arc::new(InForce {
             config,
             version,

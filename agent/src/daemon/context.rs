@@ -20,7 +20,7 @@ use tokio::sync::{Notify, watch};
 
 use super::clock_keeper::ClockKeeper;
 use super::events::EventSink;
-use crate::client::{ControlPlane, TimeFloor, bundle_proxy};
+use crate::client::{ControlPlane, TimeFloor};
 use crate::core::contact::{Need, Needs, Outcome};
 use crate::core::gate;
 use crate::core::pictures::PICTURES;
@@ -172,7 +172,7 @@ impl Context {
             events,
             clock,
             floor,
-            limiter: Limiter::new(bundle_proxy::bearable_rate(limit)),
+            limiter: Limiter::new(limit),
             bus: Bus::default(),
             liveness: Liveness::default(),
             bells: Bells::default(),

@@ -37,17 +37,7 @@ const MAX_CONNECTIONS: usize = 64;
 const CHUNK_BYTES: usize = 64 * 1024;
 /// RAUC's `max-bundle-signature-size`, and the signature's length after it.
 const TAIL_BYTES: u64 = 64 * 1024 + 8;
-/// Below this the kernel would give up on a block (see above).
-const MIN_BYTES_PER_S: u64 = 16 * 1024;
 const STACK_BYTES: usize = 512 * 1024;
-
-/// A download's limit that RAUC can live with. 0 is no limit.
-pub fn bearable_rate(bytes_per_s: u64) -> u64 {
-    match bytes_per_s {
-        0 => 0,
-        rate => rate.max(MIN_BYTES_PER_S),
-    }
-}
 
 /// Serves one bundle until it is dropped.
 #[derive(Debug)]
