@@ -259,6 +259,36 @@ fn a_connection_cut_in_mid_body_goes_on_where_it_broke_off() {
 }
 
 #[test]
+fn a_server_that_gives_less_than_was_asked_for_is_asked_for_the_rest() {
+    let pki = Pki::new();
+    let (size, most) = (500_000, 60_000);
+    let file = bundle(size);
+    let content = file.clone();
+    let server = Server::start(&pki, move |mut request| {
+        let range = request.headers.get("range").cloned().unwrap();
+        let (from, to) = range["bytes=".len()..].split_once('-').unwrap();
+        let from: usize = from.parse().unwrap();
+        let to = to.parse::<usize>().unwrap().min(from + most - 1);
+        let shorter = format!("bytes={from}-{to}");
+        request.headers.insert("range".to_owned(), shorter);
+        https::range_of(&content, &request)
+    });
+    let source = BundleSource {
+        size_bytes: size as u64,
+        place: Place::ControlPlane {
+            client: device(&server, &pki),
+            path: "/b".to_owned(),
+        },
+    };
+    let proxy = BundleProxy::start(source, Limiter::default()).unwrap();
+    let (status, body) = get(&proxy.url(), Some((0, size as u64 - 1)));
+    assert_eq!(status, 206);
+    assert!(body == file, "the bytes differ");
+    assert_eq!(proxy.trouble(), None);
+    assert_eq!(proxy.downloaded_bytes(), size as u64);
+}
+
+#[test]
 fn a_server_that_is_away_for_a_while_is_waited_for() {
     let bench = bench(500_000, 500_000, Limiter::default());
     bench.server.faults.refuse.store(3, Ordering::Relaxed);

@@ -40,12 +40,20 @@ pub enum SourceError {
     Wrong(String),
 }
 
+/// A response that begins where it was asked to.
+pub(super) struct Opened {
+    pub(super) reader: Box<dyn Read + Send>,
+    /// Where it ends: never beyond what was asked, but a server may give less.
+    pub(super) end: u64,
+}
+
 impl BundleSource {
-    /// The bytes `from..to`.
-    pub(super) fn open(&self, from: u64, to: u64) -> Result<Box<dyn Read + Send>, SourceError> {
+    /// The bytes `from..to`, or the first of them.
+    pub(super) fn open(&self, from: u64, to: u64) -> Result<Opened, SourceError> {
         match &self.place {
             #[cfg(test)]
             Place::File { path } => open_file(path, self.size_bytes, from, to)
+                .map(|reader| Opened { reader, end: to })
                 .map_err(|e| SourceError::Wrong(format!("{}: {e}", path.display()))),
             Place::ControlPlane { client, path } => {
                 open_remote(client, path, self.size_bytes, from, to)
@@ -78,7 +86,7 @@ fn open_remote(
     size: u64,
     from: u64,
     to: u64,
-) -> Result<Box<dyn Read + Send>, SourceError> {
+) -> Result<Opened, SourceError> {
     let response = client
         .bundle_range(path, from, to, SILENCE)
         .map_err(|e| SourceError::Passing(e.to_string()))?;
@@ -101,10 +109,62 @@ fn open_remote(
     }
     let range = response.headers().get(header::CONTENT_RANGE);
     let range = range.and_then(|v| v.to_str().ok()).unwrap_or_default();
-    if range != format!("bytes {from}-{}/{size}", to - 1) {
-        let reason = format!("asked for {from}..{to} of {size} bytes, the server gives `{range}`");
-        return Err(SourceError::Wrong(reason));
-    }
+    let end = given(range, from, to, size)?;
     let body = response.into_body().into_with_config().limit(u64::MAX);
-    Ok(Box::new(body.reader()))
+    Ok(Opened {
+        reader: Box::new(body.reader()),
+        end,
+    })
+}
+
+/// Where the response with this `Content-Range` (RFC 9110, 14.4) to a request for `from..to` ends. Only
+/// another size makes it another bundle: what else is odd may be a proxy's doing, and pass.
+fn given(range: &str, from: u64, to: u64, size: u64) -> Result<u64, SourceError> {
+    let reason = || format!("asked for {from}..{to} of {size} bytes, the server gives `{range}`");
+    let parsed = parse_content_range(range);
+    let (first, last, total) = parsed.ok_or_else(|| SourceError::Passing(reason()))?;
+    if total.is_some_and(|total| total != size) {
+        return Err(SourceError::Wrong(reason()));
+    }
+    if first != from || last < from {
+        return Err(SourceError::Passing(reason()));
+    }
+    Ok(last.saturating_add(1).min(to))
+}
+
+/// `bytes FIRST-LAST/SIZE`; the size may be `*`.
+fn parse_content_range(range: &str) -> Option<(u64, u64, Option<u64>)> {
+    let (bytes, total) = range.strip_prefix("bytes ")?.split_once('/')?;
+    let (first, last) = bytes.split_once('-')?;
+    let total = match total {
+        "*" => None,
+        total => Some(total.parse().ok()?),
+    };
+    Some((first.parse().ok()?, last.parse().ok()?, total))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_another_size_makes_it_another_bundle() {
+        let check = |range: &str, expected: Result<u64, &str>| {
+            let found = given(range, 100, 200, 1_000).map_err(|error| match error {
+                SourceError::Wrong(_) => "wrong",
+                SourceError::Missing(_) => "missing",
+                SourceError::Passing(_) => "passing",
+            });
+            assert_eq!(found, expected, "{range}");
+        };
+        check("bytes 100-199/1000", Ok(200));
+        check("bytes 100-149/1000", Ok(150));
+        check("bytes 100-100/*", Ok(101));
+        check("bytes 100-999/1000", Ok(200));
+        check("bytes 100-199/1001", Err("wrong"));
+        check("bytes 0-199/1000", Err("passing"));
+        check("bytes 100-99/1000", Err("passing"));
+        check("bytes */1000", Err("passing"));
+        check("", Err("passing"));
+    }
 }

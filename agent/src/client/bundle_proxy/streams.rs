@@ -14,7 +14,7 @@ use std::io::Read;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::source::{BundleSource, SourceError};
+use super::source::{BundleSource, Opened, SourceError};
 
 /// The furthest that a response reaches beyond what was asked.
 const MAX_AHEAD: u64 = 2 * 1024 * 1024;
@@ -126,15 +126,20 @@ impl Streams {
         let id = inner.lend(to, end);
         drop(inner);
         match self.source.open(from, end) {
-            Ok(reader) => Ok(Loan {
-                id,
-                stream: Stream {
-                    next: from,
-                    end,
-                    ahead,
-                    reader,
-                },
-            }),
+            Ok(Opened { reader, end: given }) => {
+                if given < end {
+                    self.lock().shorten(id, given);
+                }
+                Ok(Loan {
+                    id,
+                    stream: Stream {
+                        next: from,
+                        end: given,
+                        ahead,
+                        reader,
+                    },
+                })
+            }
             Err(error) => {
                 self.lock().unlend(id);
                 self.returned.notify_all();
@@ -207,6 +212,13 @@ impl Inner {
         let id = self.last_id;
         self.busy.push(Busy { id, until, end });
         id
+    }
+
+    fn shorten(&mut self, id: u64, end: u64) {
+        for busy in self.busy.iter_mut().filter(|b| b.id == id) {
+            busy.until = busy.until.min(end);
+            busy.end = end;
+        }
     }
 
     fn unlend(&mut self, id: u64) {
