@@ -1,9 +1,9 @@
 //! One installation: the proxy, RAUC, and what its end means.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use fleet_protocol::Version;
 use fleet_protocol::update::RefuseReason;
 use tokio::sync::{Notify, mpsc};
 
@@ -13,13 +13,44 @@ use crate::client::bundle_proxy::{BundleProxy, BundleSource, Place, SourceError}
 use crate::core::update::{InstallError, InstallOrder};
 use crate::platform::rauc::{Args, FailureKind, Progress, RaucError};
 
-/// Writing the slot fails so often in a row before the flash is given up.
+/// Writing one version to the slot fails so often in a row before it is given up.
 const MAX_WRITE_FAILURES: u32 = 3;
 /// How long RAUC may take to end after its source was taken away.
 const CANCEL_DEADLINE: Duration = Duration::from_mins(2);
 const PROGRESS_INTERVAL: Duration = Duration::from_secs(1);
 
-static WRITE_FAILURES: AtomicU32 = AtomicU32::new(0);
+static WRITE_FAILURES: Mutex<WriteFailures> = Mutex::new(WriteFailures { of: None, count: 0 });
+
+/// In a row, of one version: what came before another one is not its fault.
+#[derive(Debug, Default)]
+struct WriteFailures {
+    of: Option<Version>,
+    count: u32,
+}
+
+impl WriteFailures {
+    /// Whether that was one too many.
+    fn add(&mut self, version: &Version) -> bool {
+        if self.of.as_ref() != Some(version) {
+            *self = Self {
+                of: Some(version.clone()),
+                count: 0,
+            };
+        }
+        self.count += 1;
+        let too_many = self.count >= MAX_WRITE_FAILURES;
+        if too_many {
+            *self = Self::default();
+        }
+        too_many
+    }
+}
+
+fn write_failures() -> MutexGuard<'static, WriteFailures> {
+    WRITE_FAILURES
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+}
 
 /// An installation that runs.
 #[derive(Debug)]
@@ -100,14 +131,14 @@ async fn install(
         "bundle.size_bytes" = order.size_bytes, ok = result.is_ok(); "RAUC is done");
     let trouble = proxy.trouble();
     if result.is_ok() {
-        WRITE_FAILURES.store(0, Ordering::Relaxed);
+        *write_failures() = WriteFailures::default();
         let last = Progress {
             percent: 100,
             message: "installed".to_owned(),
         };
         let _ = engine.try_send(progress(order, last, proxy.downloaded_bytes()));
     }
-    result.map_err(|error| meaning(&error, trouble))
+    result.map_err(|error| meaning(&error, trouble, || write_failures().add(&order.version)))
 }
 
 /// RAUC has no call for it. The slot that it was writing is not primary before its last step.
@@ -168,8 +199,12 @@ async fn relay(
 }
 
 /// What RAUC's failure means for the engine. The proxy knows more than RAUC does: RAUC sees a short
-/// read where the proxy saw the network fail.
-fn meaning(error: &RaucError, trouble: Option<SourceError>) -> InstallError {
+/// read where the proxy saw the network fail. `failed_too_often`: asked when the slot could not be written.
+fn meaning(
+    error: &RaucError,
+    trouble: Option<SourceError>,
+    failed_too_often: impl FnOnce() -> bool,
+) -> InstallError {
     let detail = error.to_string();
     match trouble {
         Some(SourceError::Wrong(reason)) => {
@@ -191,14 +226,9 @@ fn meaning(error: &RaucError, trouble: Option<SourceError>) -> InstallError {
         FailureKind::Mismatch => InstallError::Refused(RefuseReason::BundleMismatch {
             detail: error.detail.clone(),
         }),
-        FailureKind::SlotWrite => {
-            if WRITE_FAILURES.fetch_add(1, Ordering::Relaxed) + 1 < MAX_WRITE_FAILURES {
-                return InstallError::Transient { detail };
-            }
-            WRITE_FAILURES.store(0, Ordering::Relaxed);
-            InstallError::Permanent { detail }
-        }
-        FailureKind::Network
+        FailureKind::SlotWrite if failed_too_often() => InstallError::Permanent { detail },
+        FailureKind::SlotWrite
+        | FailureKind::Network
         | FailureKind::Busy
         | FailureKind::Absent
         | FailureKind::Stalled
@@ -221,26 +251,31 @@ mod tests {
     #[test]
     fn a_short_read_is_the_networks_fault_when_the_proxy_says_so() {
         let trouble = Some(SourceError::Passing("timed out".to_owned()));
-        let meant = meaning(&failure(FailureKind::Format), trouble);
+        let meant = meaning(&failure(FailureKind::Format), trouble, || false);
         assert!(matches!(meant, InstallError::Transient { .. }));
     }
 
     #[test]
     fn a_bad_signature_refuses_the_bundle() {
-        let meant = meaning(&failure(FailureKind::Signature), None);
+        let meant = meaning(&failure(FailureKind::Signature), None, || false);
         let InstallError::Refused(RefuseReason::BundleRejected { .. }) = meant else {
             panic!("{meant:?}")
         };
     }
 
     #[test]
-    fn a_slot_that_cannot_be_written_is_given_up_after_some_tries() {
-        let meant: Vec<bool> = (0..MAX_WRITE_FAILURES)
-            .map(|_| {
-                let meant = meaning(&failure(FailureKind::SlotWrite), None);
-                matches!(meant, InstallError::Permanent { .. })
-            })
-            .collect();
-        assert_eq!(meant, [false, false, true]);
+    fn a_version_that_cannot_be_written_is_given_up_after_some_tries_of_its_own() {
+        let mut failures = WriteFailures::default();
+        let mut given_up = |major| {
+            let version = Version::new(major, 0, 0);
+            let error = failure(FailureKind::SlotWrite);
+            let meant = meaning(&error, None, || failures.add(&version));
+            matches!(meant, InstallError::Permanent { .. })
+        };
+        assert_eq!(
+            [2, 2, 3, 3, 3].map(&mut given_up),
+            [false, false, false, false, true]
+        );
+        assert_eq!([3, 3, 3].map(&mut given_up), [false, false, true]);
     }
 }
