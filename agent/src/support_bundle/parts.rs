@@ -160,23 +160,24 @@ pub fn standard_parts(paths: &Paths, contents: Contents, summary: String) -> Vec
     parts
 }
 
+/// The newest first: it is the end of a part that is cut at its limit.
 const LOGS: [(&str, &str); 4] = [
     (
         "journal/warnings",
-        "journalctl -b -p warning -n 2000 -o short-precise --no-pager",
+        "journalctl -b -p warning -n 2000 -r -o short-precise --no-pager",
     ),
     (
         "journal/current",
-        "journalctl -b -n 6000 -o short-precise --no-pager",
+        "journalctl -b -n 6000 -r -o short-precise --no-pager",
     ),
     (
         "journal/previous",
-        "journalctl -b -1 -n 6000 -o short-precise --no-pager",
+        "journalctl -b -1 -n 6000 -r -o short-precise --no-pager",
     ),
     (
         "kernel/messages",
         // From the journal: the unit may not read the kernel's own buffer.
-        "journalctl -k -b -n 4000 -o short-precise --no-pager",
+        "journalctl -k -b -n 4000 -r -o short-precise --no-pager",
     ),
 ];
 

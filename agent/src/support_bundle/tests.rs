@@ -91,6 +91,31 @@ fn a_part_beyond_its_limit_is_cut_at_a_line() {
 }
 
 #[test]
+fn a_log_that_is_cut_keeps_its_newest_lines() {
+    let root = tempfile::tempdir().unwrap();
+    let parts = standard_parts(
+        &Paths::under(root.path()),
+        Contents::default(),
+        String::new(),
+    );
+    let journals: Vec<_> = parts
+        .iter()
+        .filter_map(|part| match &part.source {
+            Source::Program {
+                program: "journalctl",
+                arguments,
+                ..
+            } => Some(arguments),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(journals.len(), 4);
+    for arguments in journals {
+        assert!(arguments.contains(&"-r".to_owned()), "{arguments:?}");
+    }
+}
+
+#[test]
 fn a_bundle_stays_within_its_size_whatever_goes_in() {
     // Text that hardly compresses: digits of a simple generator, going on from part to part.
     let mut state = 1u64;
