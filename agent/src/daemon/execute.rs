@@ -53,11 +53,24 @@ fn refused(detail: impl Into<String>) -> Outcome {
     Outcome::new(CommandOutcome::Refused, detail)
 }
 
-fn of(answer: Result<String, String>) -> Outcome {
+/// The answer that a loop gave, if it gave one.
+fn of(answer: Result<Result<String, String>, NoAnswer>) -> Outcome {
     match answer {
-        Ok(detail) => succeeded(detail),
-        Err(detail) => refused(detail),
+        Ok(Ok(detail)) => succeeded(detail),
+        Ok(Err(detail)) => refused(detail),
+        Err(none) => failed(none.to_string()),
     }
+}
+
+/// Nobody refused: whether anything was done is not known.
+#[derive(Debug, thiserror::Error)]
+enum NoAnswer {
+    #[error(
+        "no answer: the part of the agent that should give it dropped the question; see the journal"
+    )]
+    Dropped,
+    #[error("no answer within {seconds} s; see the journal")]
+    Late { seconds: u64 },
 }
 
 pub(super) async fn run(ctx: &Ctx, hands: &Hands, command: Command) -> Outcome {
@@ -94,10 +107,8 @@ pub(super) async fn run(ctx: &Ctx, hands: &Hands, command: Command) -> Outcome {
             ))
         }
         CommandKind::Identify { seconds } => {
-            let shown = screen::Message::Identify {
-                seconds: seconds.clamp(1, 3600),
-            };
-            match hands.screen.try_send(shown) {
+            let seconds = seconds.clamp(1, 3600);
+            match hands.screen.try_send(screen::Message::Identify { seconds }) {
                 Ok(()) => succeeded(format!("the card is shown for {seconds} s")),
                 Err(_) => failed("the screen is busy; try again"),
             }
@@ -115,11 +126,13 @@ fn refresh(ctx: &Ctx) {
 async fn answered(
     answer: oneshot::Receiver<Result<String, String>>,
     deadline: Duration,
-) -> Result<String, String> {
+) -> Result<Result<String, String>, NoAnswer> {
     match tokio::time::timeout(deadline, answer).await {
-        Ok(Ok(answer)) => answer,
-        Ok(Err(_)) => Err("no answer: the loop that should give it was restarted".to_owned()),
-        Err(_) => Err(format!("no answer within {} s", deadline.as_secs())),
+        Ok(Ok(answer)) => Ok(answer),
+        Ok(Err(_)) => Err(NoAnswer::Dropped),
+        Err(_) => Err(NoAnswer::Late {
+            seconds: deadline.as_secs(),
+        }),
     }
 }
 
@@ -158,8 +171,9 @@ async fn reboot(ctx: &Ctx, hands: &Hands, delay_seconds: u32) -> Outcome {
     {
         return failed("the update engine has stopped; restart the agent");
     }
-    if let Err(why) = answered(answer, ENGINE_DEADLINE).await {
-        return refused(why);
+    match answered(answer, ENGINE_DEADLINE).await {
+        Ok(Ok(_)) => {}
+        denied => return of(denied),
     }
     if !super::reboot::reboot(ctx).await {
         return failed("systemd does not reboot; see the journal");
@@ -204,22 +218,18 @@ async fn bundle(ctx: &Ctx, contents: Contents) -> Outcome {
         Ok(Ok(written)) => written,
         Ok(Err(error)) => {
             return failed(format!(
-                "the bundle cannot be written: {error}; free space on /data"
+                "the support bundle cannot be written: {error}; free space on /data"
             ));
         }
-        Err(_) => return failed("collecting the bundle was cut short"),
+        Err(_) => return failed("collecting the support bundle was cut short"),
     };
-    let (sending, uploaded_name) = (path.clone(), name.clone());
+    let file = match std::fs::File::open(&path) {
+        Ok(file) => file,
+        Err(error) => return failed(format!("the support bundle cannot be read again: {error}")),
+    };
+    let uploaded_name = name.clone();
     let sent = ctx
-        .call(move |client| {
-            let file = std::fs::File::open(&sending).map_err(|e| {
-                fleet_device::request::RequestError::Unreachable {
-                    operation: "upload the support bundle",
-                    detail: e.to_string(),
-                }
-            })?;
-            client.upload_support_bundle(&uploaded_name, size_bytes, file)
-        })
+        .call(move |client| client.upload_support_bundle(&uploaded_name, size_bytes, file))
         .await;
     // Left-overs would only fill the disk.
     let _ = std::fs::remove_file(&path);

@@ -243,6 +243,10 @@ impl Driver {
             let (engine, effects) = self.engine.clone().step(event, &situation);
             if !self.persist(&effects).await {
                 self.put_off = again.or(self.put_off.take());
+                if let Some(reply) = self.reply.take() {
+                    let lost = "the update's state could not be kept, so nothing was done; free space on /data";
+                    let _ = reply.send(Err(lost.to_owned()));
+                }
                 continue;
             }
             self.engine = engine;
