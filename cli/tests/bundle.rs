@@ -116,6 +116,22 @@ fn a_bundle_of_another_fleet_is_refused_until_it_is_signed_anew() {
 }
 
 #[test]
+fn after_the_bundle_certificate_was_replaced_the_same_keyring_takes_old_and_new_bundles() {
+    let bench = bench();
+    build(&bench, "f.raucb").ok();
+    bench.fleet(&["keys", "rotate", "--bundle-signing"]).ok();
+    let view = build(&bench, "g.raucb").ok().json();
+    assert_eq!(view["signatureVerified"], true);
+    for bundle in ["f.raucb", "g.raucb"] {
+        for purpose in ["smimesign", "codesign"] {
+            let purpose = format!("keyring:check-purpose={purpose}");
+            let keyring = "--keyring=fleet-keys/keyring.pem";
+            bench.tool("rauc", &["-C", &purpose, keyring, "info", bundle]);
+        }
+    }
+}
+
+#[test]
 fn a_damaged_or_truncated_bundle_is_refused() {
     let bench = bench();
     build(&bench, "f.raucb").ok();

@@ -160,3 +160,170 @@ fn an_unknown_key_is_not_found_and_no_change_is_no_rotation() {
         .fleet(&["keys", "show", "--dir", "nowhere"])
         .fails(3, "no key folder");
 }
+
+fn version(bench: &Bench) -> serde_json::Value {
+    let shown = bench.fleet(&["keys", "show", "--json"]).ok().json();
+    shown["version"].clone()
+}
+
+#[test]
+fn a_rotation_that_was_cut_off_before_the_old_key_left_is_completed() {
+    let bench = Bench::new();
+    bench.fleet(&["keys", "init"]).ok();
+    let replace = ["keys", "rotate", "--replace", "release-1"];
+    bench.fleet(&replace).ok();
+    let key = bench.path("fleet-keys/release-1.key.pem");
+    let retired = bench.path("fleet-keys/retired/release-1.key.pem");
+    std::fs::rename(&retired, &key).unwrap();
+    let ran = bench.fleet(&replace).ok();
+    assert!(ran.stderr.contains("had been cut off"), "{ran:?}");
+    assert!(retired.exists() && !key.exists());
+    assert_eq!(version(&bench), 2);
+    let ran = bench
+        .fleet(&["keys", "rotate", "--replace", "release-2"])
+        .ok();
+    assert!(!ran.stderr.contains("cut off"), "{ran:?}");
+    assert_eq!(version(&bench), 3);
+}
+
+#[test]
+fn a_rotation_that_was_cut_off_before_its_key_set_was_the_newest_is_completed() {
+    let bench = Bench::new();
+    bench.fleet(&["keys", "init"]).ok();
+    let replace = ["keys", "rotate", "--replace", "release-1"];
+    bench.fleet(&replace).ok();
+    let in_folder = |name: &str| bench.path(&format!("fleet-keys/{name}"));
+    std::fs::copy(in_folder("keyset-1.json"), in_folder("keyset.json")).unwrap();
+    std::fs::rename(
+        in_folder("retired/release-1.key.pem"),
+        in_folder("release-1.key.pem"),
+    )
+    .unwrap();
+    let written = envelope(&bench, "fleet-keys/keyset-2.json");
+    bench.fleet(&replace).ok();
+    assert_eq!(envelope(&bench, "fleet-keys/keyset.json"), written);
+    assert_eq!(envelope(&bench, "fleet-keys/keyset-2.json"), written);
+    assert!(in_folder("retired/release-1.key.pem").exists());
+    assert!(!in_folder("release-5.key.pem").exists(), "no further key");
+}
+
+const BUNDLE_SIGNING: [&str; 3] = ["keys", "rotate", "--bundle-signing"];
+const CERTIFICATE: &str = "fleet-keys/bundle-signing.cert.pem";
+const CERTIFICATE_KEY: &str = "fleet-keys/bundle-signing.key.pem";
+
+fn read(bench: &Bench, name: &str) -> Vec<u8> {
+    std::fs::read(bench.path(name)).unwrap()
+}
+
+/// Under the keyring that devices have, and with the key beside it.
+fn signs_bundles(bench: &Bench) {
+    for purpose in ["smimesign", "any"] {
+        let keyring = ["-CAfile", "fleet-keys/keyring.pem", CERTIFICATE];
+        let verify = ["verify", "-x509_strict", "-purpose", purpose];
+        bench.tool("openssl", &[&verify[..], &keyring].concat());
+    }
+    let of_certificate = ["x509", "-in", CERTIFICATE, "-noout", "-pubkey"];
+    let of_key = ["pkey", "-in", CERTIFICATE_KEY, "-pubout"];
+    assert_eq!(
+        bench.tool("openssl", &of_certificate),
+        bench.tool("openssl", &of_key)
+    );
+}
+
+/// The contents of what was retired, with the modes.
+fn retired(bench: &Bench) -> Vec<(Vec<u8>, u32)> {
+    let entries = std::fs::read_dir(bench.path("fleet-keys/retired")).unwrap();
+    let read = |entry: std::io::Result<std::fs::DirEntry>| {
+        let path = entry.unwrap().path();
+        let mode = path.metadata().unwrap().permissions().mode() & 0o777;
+        (std::fs::read(path).unwrap(), mode)
+    };
+    entries.map(read).collect()
+}
+
+#[test]
+fn a_new_bundle_certificate_is_one_that_devices_believe_and_the_old_one_is_kept() {
+    let bench = Bench::new();
+    bench.fleet(&["keys", "init"]).ok();
+    let before = [CERTIFICATE, CERTIFICATE_KEY].map(|name| read(&bench, name));
+    let shown = bench
+        .fleet(&[&BUNDLE_SIGNING[..], &["--json"]].concat())
+        .ok()
+        .json();
+    assert_eq!(
+        shown["certificateFile"],
+        CERTIFICATE.replace("fleet", "./fleet")
+    );
+    assert_eq!(shown["version"], 1, "the key set stays");
+    assert_ne!(read(&bench, CERTIFICATE), before[0]);
+    signs_bundles(&bench);
+    let kept = retired(&bench);
+    assert_eq!(kept.len(), 2);
+    assert!(kept.contains(&(before[0].clone(), 0o644)));
+    assert!(kept.contains(&(before[1].clone(), 0o600)));
+    bench.fleet(&BUNDLE_SIGNING).ok();
+    assert_eq!(retired(&bench).len(), 4, "every pair is kept");
+}
+
+#[test]
+fn a_bundle_certificate_needs_the_ca_s_key_from_wherever_it_is() {
+    let bench = Bench::new();
+    bench.fleet(&["keys", "init"]).ok();
+    bench.fleet(&["keys", "init", "--dir", "other-keys"]).ok();
+    let safe = bench.path("ca.key.pem");
+    std::fs::rename(bench.path("fleet-keys/bundle-ca.key.pem"), safe).unwrap();
+    let before = read(&bench, CERTIFICATE);
+    let with = |key| [&BUNDLE_SIGNING[..], &["--ca-key", key]].concat();
+    bench.fleet(&BUNDLE_SIGNING).fails(3, "the bundle CA's key");
+    bench
+        .fleet(&with("other-keys/bundle-ca.key.pem"))
+        .fails(1, "the key is not the CA's");
+    assert_eq!(read(&bench, CERTIFICATE), before);
+    // The key of the leaf may be on a token.
+    std::fs::remove_file(bench.path(CERTIFICATE_KEY)).unwrap();
+    bench.fleet(&with("ca.key.pem")).ok();
+    signs_bundles(&bench);
+    std::fs::copy(
+        bench.path("other-keys/keyring.pem"),
+        bench.path("fleet-keys/keyring.pem"),
+    )
+    .unwrap();
+    bench
+        .fleet(&with("ca.key.pem"))
+        .fails(4, "the bundle CA is not in");
+    bench
+        .fleet(&[&BUNDLE_SIGNING[..], &["--add", "1"]].concat())
+        .fails_usage("cannot be used with");
+}
+
+#[test]
+fn a_change_of_the_bundle_certificate_that_was_cut_off_is_completed() {
+    let bench = Bench::new();
+    bench.fleet(&["keys", "init"]).ok();
+    let [old_certificate, old_key] = [CERTIFICATE, CERTIFICATE_KEY].map(|name| read(&bench, name));
+    bench.fleet(&BUNDLE_SIGNING).ok();
+    let [certificate, key] = [CERTIFICATE, CERTIFICATE_KEY].map(|name| read(&bench, name));
+    let next = |kind: &str| bench.path(&format!("fleet-keys/bundle-signing.next.{kind}.pem"));
+    let check = |is_key_in_force: bool| {
+        std::fs::remove_dir_all(bench.path("fleet-keys/retired")).unwrap();
+        std::fs::write(bench.path(CERTIFICATE), &old_certificate).unwrap();
+        std::fs::write(next("cert"), &certificate).unwrap();
+        if !is_key_in_force {
+            std::fs::write(bench.path(CERTIFICATE_KEY), &old_key).unwrap();
+            std::fs::write(next("key"), &key).unwrap();
+        }
+        let ran = bench.fleet(&BUNDLE_SIGNING).ok();
+        assert!(ran.stderr.contains("had been cut off"), "{ran:?}");
+        assert_eq!(read(&bench, CERTIFICATE), certificate);
+        assert_eq!(read(&bench, CERTIFICATE_KEY), key);
+        assert!(!next("key").exists() && !next("cert").exists());
+        signs_bundles(&bench);
+    };
+    check(false);
+    assert!(
+        retired(&bench)
+            .iter()
+            .any(|(content, _)| *content == old_key)
+    );
+    check(true);
+}

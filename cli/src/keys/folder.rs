@@ -74,6 +74,20 @@ impl KeyFolder {
         self.dir.join("bundle-signing.key.pem")
     }
 
+    /// Of the bundle CA.
+    pub(super) fn ca_certificate(&self) -> PathBuf {
+        self.dir.join("bundle-ca.cert.pem")
+    }
+
+    pub(super) fn ca_key(&self) -> PathBuf {
+        self.dir.join("bundle-ca.key.pem")
+    }
+
+    /// Keys that a rotation took out.
+    pub(super) fn retired(&self) -> PathBuf {
+        self.dir.join("retired")
+    }
+
     pub(super) fn version_file(&self, version: u32) -> PathBuf {
         self.dir.join(format!("keyset-{version}.json"))
     }
@@ -160,11 +174,7 @@ impl KeyFolder {
             .find(|name| {
                 !taken.contains(name)
                     && !self.key_file(name).exists()
-                    && !self
-                        .dir
-                        .join("retired")
-                        .join(format!("{name}{KEY_SUFFIX}"))
-                        .exists()
+                    && !self.retired().join(format!("{name}{KEY_SUFFIX}")).exists()
             })
             .expect("there are more numbers than keys")
     }
@@ -307,11 +317,11 @@ pub(super) fn init(args: &InitArgs, now: Timestamp) -> Result<KeyFolder> {
             Existing::Keep,
         )
     };
-    secret("bundle-ca.key.pem", &chain.ca_key)?;
-    secret("bundle-signing.key.pem", &chain.leaf_key)?;
-    open("bundle-ca.cert.pem", &chain.ca_certificate)?;
-    open("bundle-signing.cert.pem", &chain.leaf_certificate)?;
-    open("keyring.pem", &chain.ca_certificate)?;
+    secret("bundle-ca.key.pem", &chain.ca.key)?;
+    secret("bundle-signing.key.pem", &chain.leaf.key)?;
+    open("bundle-ca.cert.pem", &chain.ca.certificate)?;
+    open("bundle-signing.cert.pem", &chain.leaf.certificate)?;
+    open("keyring.pem", &chain.ca.certificate)?;
 
     // A rename onto an empty folder replaces it; onto anything else it fails (rename(2)).
     let staged = staging.keep();

@@ -8,10 +8,11 @@
 //! keyring.pem               what devices check bundles against (the bundle CA)
 //! bundle-ca.{cert,key}.pem  signs leaf certificates; needed only to make a new leaf
 //! bundle-signing.{cert,key}.pem
-//! retired/                  keys that a rotation took out
+//! retired/                  keys that a rotation took out, certificates too
 //! ```
-//! Invariant: no key is ever overwritten; `keyset.json` is replaced last, by rename.
+//! Invariant: no key is lost: what is replaced is kept in `retired/`. `keyset.json` is replaced last, by rename.
 
+mod bundle_signing;
 mod folder;
 mod rotate;
 mod x509;
@@ -28,6 +29,7 @@ use crate::output::{Output, Tone};
 use crate::{clock, context};
 
 pub use folder::{KeyFolder, parse_signing_key, read_signing_key};
+use rotate::Done;
 pub use rotate::RotateArgs;
 pub use x509::ends_at;
 
@@ -35,7 +37,8 @@ pub use x509::ends_at;
 pub enum KeysCommand {
     /// Make release keys, the first key set, and the certificates that sign bundles
     Init(InitArgs),
-    /// Replace, add or remove release keys: the next key set, signed by old and new ones
+    /// Replace, add or remove release keys (the next key set, signed by old and new ones), or replace the
+    /// certificate that signs bundles
     Rotate(RotateArgs),
     /// Show the present key set and which of its keys are here
     Show(DirArgs),
@@ -103,8 +106,15 @@ pub fn run(command: KeysCommand, global: &Global, output: Output) -> Result<()> 
             show(&folder, output)
         }
         KeysCommand::Rotate(args) => {
-            let folder = rotate::run(&args, clock::now())?;
-            output.note("Hand it to the control plane with `fleet keys publish`, and build new images with it.");
+            let (folder, done) = rotate::run(&args, clock::now())?;
+            if done == Done::Completed {
+                output.note("An earlier rotation had been cut off. It is complete now, and nothing else was done: run the command again for another one.");
+            }
+            output.note(if args.bundle_signing {
+                "Build and sign bundles with the new certificate; devices need not be told. The old one is in retired/: its key still signs what devices take, so destroy it."
+            } else {
+                "Hand it to the control plane with `fleet keys publish`, and build new images with it."
+            });
             show(&folder, output)
         }
         KeysCommand::Show(args) => show(&KeyFolder::open(&args.dir)?, output),
