@@ -168,6 +168,22 @@ mod tests {
         Args::try_parse_from(line.split(' ')).is_ok()
     }
 
+    /// Those that stand on lines of their own.
+    #[test]
+    fn what_the_operators_runbook_has_one_type_is_understood() {
+        let runbook = include_str!("../../docs/runbooks/operator.md");
+        let lines = runbook.lines().filter(|line| line.starts_with("    "));
+        let commands: Vec<&str> = lines
+            .filter_map(|line| line.split("  #").next())
+            .map(str::trim)
+            .filter(|line| line.starts_with("fleet "))
+            .collect();
+        assert!(commands.len() >= 10, "{commands:?}");
+        for line in commands {
+            assert!(accepts(line), "{line}");
+        }
+    }
+
     #[test]
     fn commands_for_content_take_what_they_need() {
         for line in [
