@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args as ClapArgs, Parser, Subcommand};
 
 use crate::account::{PasswordArgs, SessionCommand, TotpCommand};
+use crate::alert::AlertCommand;
 use crate::api_key::ApiKeyCommand;
 use crate::asset::AssetCommand;
 use crate::audit::AuditCommand;
@@ -131,6 +132,9 @@ pub enum Command {
     /// Devices, commands to them, and their enrolment
     #[command(subcommand)]
     Device(DeviceCommand),
+    /// What is wrong in the fleet, who looks after it, and by which rules it is noticed
+    #[command(subcommand)]
+    Alert(AlertCommand),
     /// What devices are told to do differently from their image
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -255,6 +259,30 @@ mod tests {
             "fleet audit check audit.ndjson",
         ] {
             assert!(accepts(line), "{line}");
+        }
+    }
+
+    #[test]
+    fn commands_for_alerts_take_what_they_need() {
+        for line in [
+            "fleet alert list",
+            "fleet alert list --all --kind hot --venue Bar --device lobby --limit 500",
+            "fleet alert list --status acknowledged",
+            "fleet alert ack alt_1 alt_2 --note dust",
+            "fleet alert rules show",
+            "fleet alert rules set - --json",
+            "fleet alert rules disable underVoltage hot",
+        ] {
+            assert!(accepts(line), "{line}");
+        }
+        for line in [
+            "fleet alert list --kind smoke",
+            "fleet alert list --all --status open",
+            "fleet alert ack",
+            "fleet alert show lobby",
+            "fleet alert rules enable",
+        ] {
+            assert!(!accepts(line), "{line}");
         }
     }
 

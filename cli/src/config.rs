@@ -16,6 +16,8 @@ use crate::output::{Output, Tone};
 use crate::{context, device, store};
 
 const DEFAULT: &str = "default";
+const HINT: &str =
+    "a document is an object of sections, such as [control] heartbeat_interval_s = 30";
 const MAX_FILE_BYTES: u64 = 1 << 20;
 
 #[derive(Debug, Subcommand)]
@@ -54,7 +56,7 @@ pub fn run(command: ConfigCommand, global: &Global, output: Output) -> Result<()
             file,
             if_version,
         } => {
-            let document = read(&file)?;
+            let document = read(&file, "configuration", HINT)?;
             replace(&client, &scope, &document, if_version)?
         }
         ConfigCommand::Rm { scope } => replace(&client, &scope, &Map::new(), None)?,
@@ -85,10 +87,13 @@ fn replace(
     client.put_if_match(&path, version, document)
 }
 
-fn read(file: &Path) -> Result<Map<String, Value>> {
-    let hint = "a document is an object of sections, such as [control] heartbeat_interval_s = 30";
+/// An object in a TOML or JSON file.
+///
+/// # Errors
+/// When it is none: it is no `what` then.
+pub(crate) fn read(file: &Path, what: &str, hint: &str) -> Result<Map<String, Value>> {
     let wrong = |error: Box<dyn std::error::Error + Send + Sync>| {
-        CommandError::failed(format!("{} is no configuration", file.display()))
+        CommandError::failed(format!("{} is no {what}", file.display()))
             .because(error)
             .hint(hint)
     };

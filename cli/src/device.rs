@@ -233,7 +233,7 @@ fn presence(device: &DeviceView, output: Output) -> String {
     }
 }
 
-fn ago(at: Timestamp, now: Timestamp) -> String {
+pub(crate) fn ago(at: Timestamp, now: Timestamp) -> String {
     let seconds = u64::try_from(now.as_second() - at.as_second()).unwrap_or(0);
     format!(
         "{} ago",

@@ -16,6 +16,7 @@
 )]
 
 pub mod account;
+pub mod alert;
 pub mod api_key;
 pub mod args;
 mod ask;

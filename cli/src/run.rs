@@ -6,8 +6,8 @@ use crate::args::{Args, Command};
 use crate::error::Result;
 use crate::output::Output;
 use crate::{
-    account, api_key, asset, audit, bundle, config, device, flash, keys, login, playlist, publish,
-    release, rollout, schedule, status, user, venue,
+    account, alert, api_key, asset, audit, bundle, config, device, flash, keys, login, playlist,
+    publish, release, rollout, schedule, status, user, venue,
 };
 
 /// Runs one command; its result is printed, its error is the caller's to print.
@@ -31,6 +31,7 @@ pub fn run(args: Args, output: &Output) -> Result<()> {
         Command::Release(command) => release::run(command, global, *output),
         Command::Rollout(command) => rollout::run(command, global, *output),
         Command::Device(command) => device::run(command, global, *output),
+        Command::Alert(command) => alert::run(command, global, *output),
         Command::Status => status::run(global, *output),
         Command::Config(command) => config::run(command, global, *output),
         Command::Publish(args) => publish::run(&args, global, *output),

@@ -181,6 +181,11 @@ text_id!(
     "^key_[a-z0-9_-]{1,60}$", |t| prefixed(t, "key_")
 );
 text_id!(
+    /// Something that is wrong somewhere, from when it was noticed until it is over: `alt_…`.
+    AlertId, "alert id", "`alt_` and up to 60 of a-z, 0-9, - and _",
+    "^alt_[a-z0-9_-]{1,60}$", |t| prefixed(t, "alt_")
+);
+text_id!(
     /// A device role, the name of a file in `roles/`.
     RoleName, "role", "1 to 100 letters, digits, - and _",
     "^[A-Za-z0-9][A-Za-z0-9_-]{0,99}$", |t| word(t, b"-_")

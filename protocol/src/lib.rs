@@ -10,6 +10,7 @@
 //! - A value of [`trust::VerifiedRelease`] exists only if its signatures were checked.
 
 pub mod access;
+pub mod alert;
 pub mod backoff;
 pub mod command;
 pub mod config;
@@ -35,9 +36,9 @@ pub mod why;
 
 pub use digest::{ParseDigestError, Sha256};
 pub use id::{
-    ApiKeyId, AssetId, BatchId, CommandId, Compatible, DeviceId, EventId, ParseIdError, PlaylistId,
-    PlaylistItemId, RoleName, RolloutId, SessionId, SlotId, TargetId, TenantId, TokenId, UnitName,
-    UploadId, UserId, VenueId,
+    AlertId, ApiKeyId, AssetId, BatchId, CommandId, Compatible, DeviceId, EventId, ParseIdError,
+    PlaylistId, PlaylistItemId, RoleName, RolloutId, SessionId, SlotId, TargetId, TenantId,
+    TokenId, UnitName, UploadId, UserId, VenueId,
 };
 pub use percent::{ParsePercentError, Percent};
 pub use version::{ParseVersionError, Version};

@@ -60,6 +60,13 @@ impl Plane {
         ahead_of_the_system(Arc::clone(&self.ahead_s)).now()
     }
 
+    /// Looks for alerts at once, as one that has always listened.
+    pub(crate) fn look_for_trouble(&self) {
+        let app = &self.running.as_ref().unwrap().app;
+        let look = app.look_for_trouble(jiff::Timestamp::UNIX_EPOCH);
+        self.runtime.block_on(look).unwrap();
+    }
+
     /// Where the first administrator makes an account.
     pub(crate) fn first_link(&self) -> String {
         self.running.as_ref().unwrap().first_link.clone().unwrap()

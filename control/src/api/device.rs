@@ -46,11 +46,8 @@ pub(super) async fn renew_certificate(
     device: Device,
     Json(request): Json<RenewCertificate>,
 ) -> Result<Answer<CertificateRenewed>> {
-    Ok(Answer(app.renew_certificate(
-        &device.ctx,
-        &device.id,
-        &request,
-    )?))
+    let renewed = app.renew_certificate(&device.ctx, &device.id, &request);
+    Ok(Answer(renewed.await?))
 }
 
 pub(super) async fn heartbeat(

@@ -266,23 +266,29 @@ impl FromRequestParts<Arc<App>> for ListQuery {
             axum::extract::Query::<RawQuery>::from_request_parts(parts, app)
                 .await
                 .map_err(|e| bad(e.body_text()))?;
-        let limit = raw.limit.unwrap_or(50);
-        if !(1..=PageRequest::MAX).contains(&limit) {
-            return Err(bad(format!(
-                "limit {limit} is not within 1 to {}",
-                PageRequest::MAX
-            )));
-        }
         let given = |text: Option<String>| text.filter(|t| !t.is_empty());
         Ok(Self {
-            page: PageRequest {
-                cursor: given(raw.cursor),
-                limit,
-            },
+            page: page_request(raw.cursor, raw.limit).map_err(bad)?,
             text: given(raw.q),
             status: given(raw.status),
         })
     }
+}
+
+/// Which page is asked for, or what is wrong with the question.
+pub(super) fn page_request(
+    cursor: Option<String>,
+    limit: Option<u32>,
+) -> Result<PageRequest, String> {
+    let limit = limit.unwrap_or(50);
+    if !(1..=PageRequest::MAX).contains(&limit) {
+        let most = PageRequest::MAX;
+        return Err(format!("limit {limit} is not within 1 to {most}"));
+    }
+    Ok(PageRequest {
+        cursor: cursor.filter(|cursor| !cursor.is_empty()),
+        limit,
+    })
 }
 
 /// A JSON body; what does not fit is named by its path.

@@ -1,6 +1,7 @@
 //! HTTP: extract, one call, render.
 
 mod access;
+mod alerts;
 mod content;
 mod device;
 mod extract;

@@ -32,6 +32,10 @@ pub(super) fn right(method: &Method, path: &str) -> Option<Right> {
         _ if of_venue.is_some_and(|rest| rest.starts_with("/scheduleset/slots")) => EditVenue,
         _ if of_venue.is_some() => ManageVenue,
 
+        "/v1/alerts" | "/v1/alerts/{alert_id}" => ReadTenant,
+        "/v1/alerts/{alert_id}/acknowledge" => ManageReleases,
+        "/v1/alert-rules" => if reads { ReadTenant } else { ManageReleases },
+
         "/v1/overview" | "/v1/proof-of-play" | "/metrics" => ReadTenant,
         "/v1/enrolment-tokens" => Administer,
         _ if path.starts_with("/v1/devices") && reads => ReadTenant,

@@ -3,6 +3,7 @@
 use axum::http::Method;
 use axum::routing::{get, post};
 use fleet_protocol::access::UserView;
+use fleet_protocol::alert::AlertRulesView;
 use fleet_protocol::command::Command;
 use fleet_protocol::config::DeviceConfig;
 use fleet_protocol::content::{PlaylistView, ScheduleSet, VenueView};
@@ -14,7 +15,7 @@ use serde_json::{Map, Value};
 
 use super::route::Rows;
 pub use super::route::{Audience, Route};
-use super::{access, content, device, monitoring, openapi, operator, player, report};
+use super::{access, alerts, content, device, monitoring, openapi, operator, player, report};
 use crate::console;
 
 /// Every route that there is.
@@ -26,6 +27,7 @@ pub fn routes() -> Vec<Route> {
         venue_routes(),
         schedule_routes(),
         fleet_routes(),
+        alert_routes(),
         release_routes(),
         device_routes(),
         player_routes(),
@@ -293,6 +295,28 @@ fn fleet_routes() -> Vec<Route> {
             .details("A part of a device's configuration, merged over what its image has; fields that no device knows are refused.")
             .takes::<DeviceConfig>()
             .versioned::<ConfigView>().may_match(),
+    ]
+}
+
+#[rustfmt::skip]
+fn alert_routes() -> Vec<Route> {
+    use alerts as a;
+    let alerts = Rows { audience: Audience::Operator, tag: "Alerts" };
+    vec![
+        alerts.get("/v1/alerts", a::alerts, "List alerts, last opened first")
+            .details("Of one kind there is never more than one for a device, or a rollout, that is not over.").checks(),
+        alerts.get("/v1/alerts/{alert_id}", a::alert, "Show an alert"),
+        alerts.post("/v1/alerts/{alert_id}/acknowledge", a::acknowledge, "Say that you know of an alert")
+            .details("Whoever said so first stays noted.").conflicts(&["ALERT_RESOLVED"]),
+        alerts.get("/v1/venues/{venue_id}/alerts", a::venue_alerts, "List the alerts of a venue's devices").checks(),
+        alerts.post("/v1/venues/{venue_id}/alerts/{alert_id}/acknowledge", a::acknowledge_of_venue,
+                    "Say that you know of an alert of a venue's device").conflicts(&["ALERT_RESOLVED"]),
+        alerts.get("/v1/alert-rules", a::rules, "Show the rules by which alerts open")
+            .versioned::<AlertRulesView>(),
+        alerts.put("/v1/alert-rules", a::put_rules, "Replace the rules")
+            .details("A rule that is left out is as it is by default. The next look, a quarter of a minute away at \
+                      most, goes by the new ones.")
+            .versioned::<AlertRulesView>(),
     ]
 }
 

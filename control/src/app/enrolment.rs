@@ -138,6 +138,7 @@ impl App {
             serial_number: request.serial_number,
             version: request.version,
             device_token: Sha256::of(&device_token),
+            certificate_until: certificate.not_after,
         };
         let grant = self.store.enrol(&ctx, &secret, &device, now).await?;
         self.check_grant(grant, from)?;
@@ -177,7 +178,7 @@ impl App {
     }
 
     /// A new certificate for the same key.
-    pub fn renew_certificate(
+    pub async fn renew_certificate(
         &self,
         ctx: &TenantContext,
         id: &DeviceId,
@@ -194,6 +195,9 @@ impl App {
         }
         let now = self.now();
         let certificate = self.authority.issue_device(&key, ctx.tenant(), now)?;
+        self.store
+            .note_certificate(ctx, id, certificate.not_after)
+            .await?;
         Ok(CertificateRenewed {
             certificate_pem: certificate.pem,
             not_after: certificate.not_after,

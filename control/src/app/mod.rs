@@ -4,6 +4,7 @@
 //! carries a hint.
 
 mod access;
+mod alerts;
 mod assets;
 mod audit;
 mod bundles;

@@ -98,7 +98,10 @@ impl App {
         id: &DeviceId,
         heartbeat: &PlayerHeartbeat,
     ) -> Result<(), Error> {
-        self.store.put_player_heartbeat(ctx, id, heartbeat).await?;
+        let now = self.now();
+        self.store
+            .put_player_heartbeat(ctx, id, heartbeat, now)
+            .await?;
         self.metrics.heartbeat(Program::Player);
         Ok(())
     }

@@ -37,16 +37,19 @@ pub enum Task {
     Housekeeping,
     /// Looking at uploaded files.
     Look,
+    /// Looking for alerts.
+    Alerts,
 }
 
 impl Task {
-    const ALL: [Self; 3] = [Self::Plan, Self::Housekeeping, Self::Look];
+    const ALL: [Self; 4] = [Self::Plan, Self::Housekeeping, Self::Look, Self::Alerts];
 
     const fn name(self) -> &'static str {
         match self {
             Self::Plan => "plan",
             Self::Housekeeping => "housekeeping",
             Self::Look => "look",
+            Self::Alerts => "alerts",
         }
     }
 }

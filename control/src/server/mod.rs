@@ -100,6 +100,7 @@ pub struct Running {
     connections: JoinHandle<()>,
     background: JoinHandle<()>,
     looker: JoinHandle<()>,
+    alerts: JoinHandle<()>,
     certificate: JoinHandle<()>,
     relay: Option<JoinHandle<()>>,
     _place: std::fs::File,
@@ -112,6 +113,7 @@ impl Running {
         let _ = self.connections.await;
         let _ = self.background.await;
         let _ = self.looker.await;
+        let _ = self.alerts.await;
         let _ = self.certificate.await;
         if let Some(relay) = self.relay {
             let _ = relay.await;
@@ -186,6 +188,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     let relay = notices.map(|notices| tokio::spawn(Arc::clone(&app).run_relay(notices)));
     let background = tokio::spawn(Arc::clone(&app).run_background());
     let looker = tokio::spawn(Arc::clone(&app).run_looker());
+    let alerts = tokio::spawn(Arc::clone(&app).run_alerts());
     let certificate = tokio::spawn(certificate.keep(clock, app.shutdown_signal()));
     let connections = tokio::spawn(connection::accept(listener, tls, Arc::clone(&app)));
     Ok(Running {
@@ -197,6 +200,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
         connections,
         background,
         looker,
+        alerts,
         certificate,
         relay,
         _place: place.settle()?,

@@ -45,7 +45,7 @@ pub struct Presence {
 }
 
 impl Presence {
-    fn at_least_ms(self) -> i64 {
+    pub(super) fn at_least_ms(self) -> i64 {
         i64::try_from(self.at_least.as_millis()).unwrap_or(i64::MAX)
     }
 }

@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use sqlx::Row as _;
 
 use super::dialect::Held;
+use super::vitals::note_enrolment;
 use super::{Store, StoreError, TenantContext, instant, ms, number, parse};
 
 #[derive(Debug)]
@@ -27,6 +28,8 @@ pub struct NewDevice {
     pub serial_number: Option<String>,
     pub version: Version,
     pub device_token: Sha256,
+    /// Until when the certificate that it gets is good.
+    pub certificate_until: Timestamp,
 }
 
 /// What an enrolment token said to the device that used it.
@@ -168,6 +171,8 @@ impl Store {
         .bind(device.version.to_string())
         .execute(&mut *tx)
         .await?;
+        let (id, until) = (&device.device_id, device.certificate_until);
+        note_enrolment(&mut tx, ctx, id, until, now).await?;
         sqlx::query(
             "UPDATE enrolment_tokens SET used = used + 1 WHERE tenant_id = $1 AND token_sha256 = $2",
         )

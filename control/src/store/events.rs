@@ -1,7 +1,7 @@
 //! Events that devices delivered.
 
 use fleet_protocol::DeviceId;
-use fleet_protocol::event::Event;
+use fleet_protocol::event::{Event, EventKind, Severity};
 use jiff::Timestamp;
 use sqlx::{Any, Row as _, Transaction};
 
@@ -14,6 +14,16 @@ pub struct StoredEvent {
     pub event: Event,
 }
 
+/// What alerts count: errors, and downloads that failed, which players report as warnings.
+fn trouble(event: &Event) -> Option<&'static str> {
+    let download = EventKind::Other("DOWNLOAD_FAILED".to_owned());
+    match event.severity {
+        Severity::Error => Some("ERROR"),
+        _ if event.event_type == download => Some("DOWNLOAD"),
+        _ => None,
+    }
+}
+
 /// 1 if it was not there yet, else 0.
 pub(super) async fn add_event(
     tx: &mut Transaction<'_, Any>,
@@ -23,14 +33,15 @@ pub(super) async fn add_event(
     now: Timestamp,
 ) -> Result<u64, StoreError> {
     let done = sqlx::query(
-        "INSERT INTO events (tenant_id, device_id, event_id, received_ms, event)
-         VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING",
+        "INSERT INTO events (tenant_id, device_id, event_id, received_ms, event, trouble)
+         VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT DO NOTHING",
     )
     .bind(ctx.key())
     .bind(id.as_str())
     .bind(event.event_id.as_str())
     .bind(ms(now))
     .bind(to_json(event))
+    .bind(trouble(event))
     .execute(&mut **tx)
     .await?;
     Ok(done.rows_affected())

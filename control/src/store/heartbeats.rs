@@ -15,6 +15,7 @@ use jiff::Timestamp;
 use sqlx::{Any, Row as _, Transaction};
 use tokio::sync::oneshot;
 
+use super::vitals::{Vitals, note_player, shows_error};
 use super::{Store, StoreError, TenantContext, from_json, instant, ms, to_json};
 
 /// A heartbeat goes into the history when the last one there is this old, or says otherwise.
@@ -28,8 +29,12 @@ const MOST_WAITING: usize = 10_000;
 #[derive(Debug)]
 enum Said {
     Agent(Box<Facts>),
-    /// A player's heartbeat as JSON.
-    Player(String),
+    Player {
+        /// As JSON.
+        heartbeat: String,
+        error_screen: bool,
+        at_ms: i64,
+    },
 }
 
 /// What is kept of an agent's heartbeat, beside the heartbeat itself.
@@ -43,6 +48,7 @@ struct Facts {
     hardware: String,
     role: String,
     online_for_ms: i64,
+    vitals: Vitals,
     at_ms: i64,
 }
 
@@ -101,6 +107,7 @@ impl Facts {
             hardware: heartbeat.hardware.clone(),
             role: RoleName::as_str(&heartbeat.role).to_owned(),
             online_for_ms: online_for_ms(heartbeat),
+            vitals: Vitals::of(heartbeat),
             at_ms: ms(now),
         }
     }
@@ -118,7 +125,11 @@ impl Beat {
     async fn keep(&self, tx: &mut Transaction<'_, Any>) -> Result<(), StoreError> {
         match &self.said {
             Said::Agent(facts) => self.keep_agents(tx, facts).await,
-            Said::Player(heartbeat) => {
+            Said::Player {
+                heartbeat,
+                error_screen,
+                at_ms,
+            } => {
                 sqlx::query(
                     "UPDATE devices SET player = $1 WHERE tenant_id = $2 AND device_id = $3",
                 )
@@ -127,7 +138,7 @@ impl Beat {
                 .bind(self.device.as_str())
                 .execute(&mut **tx)
                 .await?;
-                Ok(())
+                note_player(tx, &self.ctx, &self.device, *error_screen, *at_ms).await
             }
         }
     }
@@ -160,9 +171,14 @@ impl Beat {
         .bind(self.device.as_str())
         .fetch_optional(&mut **tx)
         .await?;
-        // A device that was removed a moment ago has no history either.
-        let due = row.map(|row| row.try_get::<i64, _>("due")).transpose()?;
-        if due == Some(1) {
+        // A device that was removed a moment ago has neither figures nor a history.
+        let Some(row) = row else { return Ok(()) };
+        let online_for_ms = facts.online_for_ms;
+        facts
+            .vitals
+            .keep(tx, &self.ctx, &self.device, online_for_ms, facts.at_ms)
+            .await?;
+        if row.try_get::<i64, _>("due")? == 1 {
             sqlx::query(
                 "INSERT INTO heartbeats (tenant_id, device_id, received_ms, heartbeat)
                  VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING",
@@ -202,8 +218,14 @@ impl Store {
         ctx: &TenantContext,
         id: &DeviceId,
         heartbeat: &PlayerHeartbeat,
+        now: Timestamp,
     ) -> Result<(), StoreError> {
-        self.keep(ctx, id, Said::Player(to_json(heartbeat))).await
+        let said = Said::Player {
+            heartbeat: to_json(heartbeat),
+            error_screen: shows_error(heartbeat),
+            at_ms: ms(now),
+        };
+        self.keep(ctx, id, said).await
     }
 
     async fn keep(&self, ctx: &TenantContext, id: &DeviceId, said: Said) -> Result<(), StoreError> {

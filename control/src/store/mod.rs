@@ -11,6 +11,9 @@
 //! - With PostgreSQL, whatever reads and then writes by what it read holds the rows first
 //!   ([`dialect::Held`]): that is what the one writer gives with SQLite.
 
+mod alert_rules;
+mod alerting;
+mod alerts;
 mod api_keys;
 mod assets;
 mod audit;
@@ -45,6 +48,7 @@ mod tenants;
 mod turns;
 mod users;
 mod venues;
+mod vitals;
 
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -57,6 +61,8 @@ use sqlx::{AnyPool, Row as _};
 use self::dialect::Dialect;
 use self::heartbeats::Beats;
 
+pub use alerting::Alerting;
+pub use alerts::{AlertFilter, AlertRow};
 pub use api_keys::NewApiKey;
 pub use assets::{AssetFacts, AssetFilter, AssetRow, NewAsset};
 pub(crate) use audit::BEGINNING;

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that can't go on has failed")]
 
 mod access;
+mod alerts;
 mod audit;
 mod backups;
 mod bundles;

@@ -54,6 +54,11 @@ fn door(method: &str, path: &str) -> Door {
                  | "/v1/rollouts/{id}/resume" | "/v1/rollouts/{id}/abort") => Releases,
         ("PUT", "/v1/bundles/{sha256}" | "/v1/config/{scope}") | ("DELETE", "/v1/bundles/{sha256}") => Releases,
 
+        ("GET", "/v1/alerts" | "/v1/alerts/{alert_id}" | "/v1/alert-rules") => Tenant,
+        ("POST", "/v1/alerts/{alert_id}/acknowledge") | ("PUT", "/v1/alert-rules") => Releases,
+        ("GET", "/v1/venues/{venue_id}/alerts") => Venue,
+        ("POST", "/v1/venues/{venue_id}/alerts/{alert_id}/acknowledge") => ManageVenue,
+
         ("GET", "/v1/tenants/{tenant_id}/venues/{venue_id}" | "/v1/venues/{venue_id}/devices"
                 | "/v1/venues/{venue_id}/devices/{device_id}" | "/v1/venues/{venue_id}/devices/{device_id}/commands"
                 | "/v1/venues/{venue_id}/groups" | "/v1/venues/{venue_id}/scheduleset"

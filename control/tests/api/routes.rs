@@ -58,6 +58,14 @@ fn rows() -> Vec<Row> {
         Row("GET", "/v1/devices/{id}/events", operator(404)),
         Row("GET", "/v1/devices/{id}/support-bundles", operator(404)),
         Row("GET", "/v1/devices/{id}/support-bundles/{name}", operator(404)),
+        Row("GET", "/v1/alerts", operator(200)),
+        Row("GET", "/v1/alerts/{alert_id}", operator(404)),
+        Row("POST", "/v1/alerts/{alert_id}/acknowledge", operator(404)),
+        Row("GET", "/v1/venues/{venue_id}/alerts", operator(404)),
+        Row("POST", "/v1/venues/{venue_id}/alerts/{alert_id}/acknowledge", operator(404)),
+        Row("GET", "/v1/alert-rules", operator(200)),
+        // Its rules are not at version 1.
+        Row("PUT", "/v1/alert-rules", operator(412)),
         Row("PUT", "/v1/bundles/{sha256}", operator(422)),
         Row("GET", "/v1/bundles/{sha256}", operator(404)),
         Row("DELETE", "/v1/bundles/{sha256}", operator(404)),
@@ -199,6 +207,9 @@ fn body(method: &str, path: &str) -> String {
             json!({"name": "x", "timezone": "UTC"}).to_string()
         }
         ("POST" | "PUT", path) if path.contains("/groups") => json!({"name": "x"}).to_string(),
+        ("POST" | "PUT", path) if path.ends_with("/acknowledge") || path == "/v1/alert-rules" => {
+            "{}".to_owned()
+        }
         ("POST", "/v1/rollouts") => json!({"version": "2.0.0"}).to_string(),
         ("POST", "/login" | "/join") => "token=wrong".to_owned(),
         ("POST" | "PUT", "/v1/enrolment-tokens" | "/v1/config/{scope}" | "/v1/bundles/prune") => {
@@ -225,6 +236,7 @@ pub(crate) fn fill(pattern: &str, names: &[(&str, String)]) -> String {
         ("user_id", "usr_a"),
         ("session_id", "ses_a"),
         ("api_key_id", "key_a"),
+        ("alert_id", "alt_a"),
     ];
     let known = names.iter().map(|(name, value)| (*name, value.as_str()));
     known

@@ -188,6 +188,12 @@ impl World {
             .unwrap();
     }
 
+    /// Looks for alerts at once, as a control plane does that hears devices since then.
+    pub(crate) fn look(&self, listening_since: Timestamp) {
+        let look = self.running().app.look_for_trouble(listening_since);
+        self.runtime.block_on(look).unwrap();
+    }
+
     /// What the background does every hour.
     pub(crate) fn keep_house(&self) {
         self.runtime
