@@ -16,12 +16,12 @@
 //! backup gives numbers out a second time. No document is a document too, the empty one with version 0.
 //! Everything here belongs to the fleet that it came from; for another one the device begins anew.
 //!
-//! Layers, weakest first: those of the image and role (`base`), the device's own changes, the
-//! delivered document.
+//! Layers, weakest first: those of the image and role ([`Base`]), the device's own changes, the
+//! delivered document. A document that names a role which the image does not have is not taken.
 
-use fleet_protocol::Sha256;
 use fleet_protocol::config::{DeviceConfig, Layer, merge};
 use fleet_protocol::target::TargetConfig;
+use fleet_protocol::{RoleName, Sha256};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -29,6 +29,27 @@ use serde_json::{Map, Value};
 const MAX_REJECTED: usize = 16;
 /// Of one trial in one boot. Below the number of crashes that leads to safe mode.
 const MAX_STARTS: u8 = 3;
+
+/// What the image gives.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Base {
+    /// Weakest first.
+    pub layers: Vec<Layer>,
+    /// Those that it has, the one in `layers` among them.
+    pub roles: Vec<RoleName>,
+}
+
+impl Base {
+    /// What is wrong with a role that a document or a file names.
+    pub fn unknown_role(&self, role: &RoleName) -> Option<String> {
+        let known = || {
+            let names: Vec<&str> = self.roles.iter().map(RoleName::as_str).collect();
+            names.join(", ")
+        };
+        let is_known = self.roles.contains(role);
+        (!is_known).then(|| format!("this image has no role `{role}`, but {}", known()))
+    }
+}
 
 /// Changes above the image's layers.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
@@ -144,9 +165,9 @@ impl Configuration {
         self.provisional.as_ref().unwrap_or(&self.good)
     }
 
-    /// Takes one event. `base`: the layers below the device's own, weakest first.
+    /// Takes one event.
     #[must_use]
-    pub fn step(mut self, event: Event, base: &[Layer]) -> (Self, Vec<Effect>) {
+    pub fn step(mut self, event: Event, base: &Base) -> (Self, Vec<Effect>) {
         let before = self.clone();
         let mut effects = match event {
             Event::Started { boot_id } => self.start(boot_id, base),
@@ -181,7 +202,7 @@ impl Configuration {
         (self, effects)
     }
 
-    fn start(&mut self, boot_id: String, base: &[Layer]) -> Vec<Effect> {
+    fn start(&mut self, boot_id: String, base: &Base) -> Vec<Effect> {
         if self.provisional.is_none() {
             return self.apply_good(base);
         }
@@ -196,7 +217,7 @@ impl Configuration {
         self.apply_in_force(base)
     }
 
-    fn apply_in_force(&mut self, base: &[Layer]) -> Vec<Effect> {
+    fn apply_in_force(&mut self, base: &Base) -> Vec<Effect> {
         let Some(documents) = &self.provisional else {
             return self.apply_good(base);
         };
@@ -207,7 +228,7 @@ impl Configuration {
     }
 
     /// Ends the trial badly, if there is one.
-    fn take_back(&mut self, reason: String, base: &[Layer]) -> Vec<Effect> {
+    fn take_back(&mut self, reason: String, base: &Base) -> Vec<Effect> {
         let Some(documents) = self.provisional.take() else {
             return Vec::new();
         };
@@ -217,7 +238,7 @@ impl Configuration {
         effects
     }
 
-    fn deliver_waiting(&mut self, base: &[Layer]) -> Vec<Effect> {
+    fn deliver_waiting(&mut self, base: &Base) -> Vec<Effect> {
         match self.waiting.take() {
             Some(target) => self.deliver(target, base),
             None => Vec::new(),
@@ -225,7 +246,7 @@ impl Configuration {
     }
 
     /// Drops what another fleet left here.
-    fn belong_to(&mut self, fleet: Option<Sha256>, base: &[Layer]) -> Vec<Effect> {
+    fn belong_to(&mut self, fleet: Option<Sha256>, base: &Base) -> Vec<Effect> {
         let Some(fleet) = fleet else {
             return Vec::new();
         };
@@ -246,7 +267,7 @@ impl Configuration {
         effects
     }
 
-    fn deliver(&mut self, target: TargetConfig, base: &[Layer]) -> Vec<Effect> {
+    fn deliver(&mut self, target: TargetConfig, base: &Base) -> Vec<Effect> {
         self.waiting = None;
         if target.document == self.in_force().delivered {
             return self.confirm(target.version);
@@ -258,7 +279,11 @@ impl Configuration {
         if target.document == self.good.delivered {
             self.provisional = None;
             self.good.version = target.version;
-            return self.apply_good(base);
+            let mut effects = self.apply_good(base);
+            effects.push(Effect::Confirmed {
+                version: target.version,
+            });
+            return effects;
         }
         if self.rejected.iter().any(|r| r.is_of(&target)) {
             return Vec::new();
@@ -288,7 +313,7 @@ impl Configuration {
         provisional.is_some_and(|documents| documents.delivered == self.good.delivered)
     }
 
-    fn try_out(&mut self, documents: Documents, base: &[Layer]) -> Vec<Effect> {
+    fn try_out(&mut self, documents: Documents, base: &Base) -> Vec<Effect> {
         match validate(base, &documents) {
             Ok(config) => {
                 let version = documents.version;
@@ -317,7 +342,7 @@ impl Configuration {
 
     /// The last known good; if a new image no longer accepts it, then without the delivered document,
     /// then without the device's own changes.
-    fn apply_good(&mut self, base: &[Layer]) -> Vec<Effect> {
+    fn apply_good(&mut self, base: &Base) -> Vec<Effect> {
         let mut effects = Vec::new();
         let mut reason = match validate(base, &self.good) {
             Ok(config) => return vec![apply(config, self.good.version, false)],
@@ -360,9 +385,9 @@ fn apply(config: DeviceConfig, version: u64, on_trial: bool) -> Effect {
     }
 }
 
-fn validate(base: &[Layer], documents: &Documents) -> Result<DeviceConfig, String> {
+fn validate(base: &Base, documents: &Documents) -> Result<DeviceConfig, String> {
     let layer = |name: &str, map| Layer::from_json(name, map).map_err(|e| told(&e));
-    let mut layers = base.to_vec();
+    let mut layers = base.layers.clone();
     layers.push(layer("the device's own changes", &documents.own)?);
     let name = format!("the delivered version {}", documents.version);
     layers.push(layer(&name, &documents.delivered)?);
@@ -370,6 +395,9 @@ fn validate(base: &[Layer], documents: &Documents) -> Result<DeviceConfig, Strin
     if let Some(window) = &config.updates.maintenance_window {
         super::admission::Window::parse(window)
             .map_err(|e| format!("`updates.maintenance_window.timezone`: {e}"))?;
+    }
+    if let Some(unknown) = base.unknown_role(&config.role) {
+        return Err(format!("`role`: {unknown}"));
     }
     Ok(config)
 }

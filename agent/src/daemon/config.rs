@@ -16,7 +16,7 @@ use serde_json::{Map, Value};
 use tokio::sync::{mpsc, oneshot};
 
 use super::context::{Ctx, InForce};
-use crate::core::config::{Configuration, Effect, Event};
+use crate::core::config::{Base, Configuration, Effect, Event};
 use crate::core::gate::{Gate, Sample, Settings, Verdict};
 use crate::platform::booted::read_state;
 use crate::platform::paths::Paths;
@@ -44,18 +44,26 @@ pub(super) enum Message {
 pub(super) struct Loaded {
     pub(super) in_force: InForce,
     configuration: Configuration,
-    base: Vec<Layer>,
+    found: Found,
     effects: Vec<Effect>,
+}
+
+/// What is below the persisted documents.
+#[derive(Debug, Clone)]
+struct Found {
+    base: Base,
+    /// Why a role that was asked for is not this device's.
+    problem: Option<String>,
 }
 
 /// Reads all layers. Never fails: what can't be read is left out, and said.
 pub(super) fn load(paths: &Paths, role: Option<&RoleName>, boot_id: &str) -> Loaded {
-    let base = base_layers(paths, role);
+    let found = find(paths, role);
     let configuration: Configuration = read_state(&file(paths)).unwrap_or_default();
     let started = Event::Started {
         boot_id: boot_id.to_owned(),
     };
-    let (configuration, effects) = configuration.step(started, &base);
+    let (configuration, effects) = configuration.step(started, &found.base);
     // Before anything else: this start may be cut short by what is in force.
     if effects.iter().any(|e| matches!(e, Effect::Persist(_)))
         && let Err(error) = files::write_json(&file(paths), &configuration, Access::Secret)
@@ -73,10 +81,10 @@ pub(super) fn load(paths: &Paths, role: Option<&RoleName>, boot_id: &str) -> Loa
         in_force: InForce {
             config: *config,
             version,
-            problem: None,
+            problem: found.problem.clone(),
         },
         configuration,
-        base,
+        found,
         effects,
     }
 }
@@ -92,40 +100,69 @@ fn file(paths: &Paths) -> PathBuf {
     paths.state().join("configuration.json")
 }
 
-/// The image's defaults, the role, and what was written by hand into `/data/fleet/config`.
-fn base_layers(paths: &Paths, role: Option<&RoleName>) -> Vec<Layer> {
+/// The image's defaults, the role, and what was written by hand into `/data/fleet/config`. A role that the
+/// image does not have leaves it its own.
+fn find(paths: &Paths, role: Option<&RoleName>) -> Found {
     let defaults = layer("the image's defaults", &paths.default_config());
     let defaults = defaults.unwrap_or_else(|| {
         Layer::parse("the built-in fallback", IMAGE_DEFAULTS)
             .expect("a test reads the built-in fallback")
     });
-    let named = defaults
-        .table
-        .get("role")
-        .and_then(|r| r.as_str())
-        .map(str::to_owned);
-    let role = role.map(|role| role.as_str().to_owned()).or(named);
-    let mut layers = vec![defaults];
-    if let Some(role) = role {
-        let mut chosen = toml::Table::new();
-        chosen.insert("role".to_owned(), toml::Value::String(role.clone()));
-        layers.push(Layer {
-            name: "the provisioning file".to_owned(),
-            table: chosen,
+    let named = defaults.table.get("role").and_then(|role| role.as_str());
+    let own: Option<RoleName> = named.and_then(|role| role.parse().ok());
+    let mut base = Base {
+        layers: vec![defaults],
+        roles: roles(paths, own.as_ref()),
+    };
+    let problem = role
+        .and_then(|role| base.unknown_role(role))
+        .map(|unknown| {
+            let kept = own.as_ref().map_or("none", RoleName::as_str);
+            format!("the provisioning file: {unknown}; the image's own is kept ({kept})")
         });
+    let chosen = role.filter(|_| problem.is_none());
+    if let Some(role) = chosen {
+        let table = toml::Table::from_iter([("role".to_owned(), role.as_str().into())]);
+        base.layers.push(Layer {
+            name: "the provisioning file".to_owned(),
+            table,
+        });
+    }
+    if let Some(role) = chosen.or(own.as_ref()) {
         let path = paths.roles().join(format!("{role}.toml"));
-        layers.extend(layer(&format!("roles/{role}.toml"), &path));
+        base.layers
+            .extend(layer(&format!("roles/{role}.toml"), &path));
     }
     if let Some(local) = layer("config/local.toml", &paths.config().join("local.toml")) {
-        let mut with_local = layers.clone();
+        let mut with_local = base.layers.clone();
         with_local.push(local);
         // Written by hand: a slip in it must not cost the rest.
         match merge(&with_local) {
-            Ok(_) => layers = with_local,
+            Ok(merged) if base.unknown_role(&merged.role).is_some() => {
+                log::warn!("device.role":% = merged.role, hint = "name a role of this image";
+                    "config/local.toml is left out: its role is unknown");
+            }
+            Ok(_) => base.layers = with_local,
             Err(error) => log::warn!(error:%, hint = error.hint(); "config/local.toml is left out"),
         }
     }
-    layers
+    Found { base, problem }
+}
+
+/// Those with a file in the image; its own has none if there is nothing to add to the defaults.
+fn roles(paths: &Paths, own: Option<&RoleName>) -> Vec<RoleName> {
+    let entries = std::fs::read_dir(paths.roles());
+    let files = entries.into_iter().flatten().flatten();
+    let mut roles: Vec<RoleName> = files
+        .filter_map(|entry| {
+            let name = entry.file_name();
+            name.to_str()?.strip_suffix(".toml")?.parse().ok()
+        })
+        .chain(own.cloned())
+        .collect();
+    roles.sort();
+    roles.dedup();
+    roles
 }
 
 fn layer(name: &str, path: &std::path::Path) -> Option<Layer> {
@@ -142,7 +179,9 @@ fn layer(name: &str, path: &std::path::Path) -> Option<Layer> {
 struct Driver {
     ctx: Ctx,
     configuration: Configuration,
-    base: Vec<Layer>,
+    found: Found,
+    /// Why what was delivered last is not in force.
+    rejected: Option<String>,
     /// While something is on trial, with who waits for how it ends.
     trial: Option<Gate>,
     reply: Option<oneshot::Sender<Result<String, String>>>,
@@ -153,11 +192,13 @@ pub(super) async fn run(ctx: Ctx, loaded: Loaded, mut messages: mpsc::Receiver<M
     let mut driver = Driver {
         ctx,
         configuration: loaded.configuration.clone(),
-        base: loaded.base,
+        found: loaded.found,
+        rejected: None,
         trial: None,
         reply: None,
     };
     driver.settle(loaded.configuration, loaded.effects);
+    driver.tell_of_role();
     while let Some(message) = stamp.idle(messages.recv()).await {
         stamp.touch();
         match message {
@@ -178,8 +219,9 @@ pub(super) async fn run(ctx: Ctx, loaded: Loaded, mut messages: mpsc::Receiver<M
             Message::Role(role) if role == driver.ctx.config().config.role => {}
             Message::Role(role) => {
                 log::info!("device.role":% = role; "the device takes up its role");
-                driver.base = base_layers(&driver.ctx.device.paths, Some(&role));
+                driver.found = find(&driver.ctx.device.paths, Some(&role));
                 driver.feed(Event::LayersChanged);
+                driver.tell_of_role();
             }
         }
     }
@@ -187,7 +229,7 @@ pub(super) async fn run(ctx: Ctx, loaded: Loaded, mut messages: mpsc::Receiver<M
 
 impl Driver {
     fn feed(&mut self, event: Event) {
-        let (next, effects) = self.configuration.clone().step(event, &self.base);
+        let (next, effects) = self.configuration.clone().step(event, &self.found.base);
         self.settle(next, effects);
     }
 
@@ -217,6 +259,7 @@ impl Driver {
                     self.end_trial();
                     let severity = Severity::Warning;
                     self.tell(EventKind::ConfigRejected, severity, version, Some(&reason));
+                    self.rejected = Some(reason.clone());
                     self.ctx.config.send_modify(|held| {
                         let mut changed = (**held).clone();
                         changed.problem = Some(reason.clone());
@@ -240,10 +283,13 @@ impl Driver {
         fleet_device::logging::set_level(config.log_level);
         let limit = config.updates.bandwidth_limit_bytes_per_s;
         self.ctx.limiter.set(limit);
+        if on_trial {
+            self.rejected = None;
+        }
         self.ctx.config.send_replace(Arc::new(InForce {
             config,
             version,
-            problem: None,
+            problem: self.problem(),
         }));
         self.trial = on_trial.then(|| Gate::new(clock::monotonic(), self.ctx.reached_recently()));
         self.ctx.config_trial.store(on_trial, Ordering::Relaxed);
@@ -254,18 +300,33 @@ impl Driver {
     }
 
     /// Nothing is tried: only what is said of the configuration in force may be another word now.
-    fn confirm(&self, version: u64) {
+    fn confirm(&mut self, version: u64) {
+        self.rejected = None;
         let held = self.ctx.config();
-        if held.version == version && held.problem.is_none() {
+        let problem = self.problem();
+        if held.version == version && held.problem == problem {
             return;
         }
         self.ctx.config.send_replace(Arc::new(InForce {
             version,
-            problem: None,
+            problem,
             ..(*held).clone()
         }));
         if held.version != version && self.trial.is_none() {
             self.tell(EventKind::ConfigApplied, Severity::Info, version, None);
+        }
+    }
+
+    fn problem(&self) -> Option<String> {
+        self.rejected.clone().or_else(|| self.found.problem.clone())
+    }
+
+    /// At every start, and when the device enrols: it goes on, but not as what it was meant to be.
+    fn tell_of_role(&self) {
+        if let Some(problem) = &self.found.problem {
+            let version = self.ctx.config().version;
+            let severity = Severity::Warning;
+            self.tell(EventKind::ConfigRejected, severity, version, Some(problem));
         }
     }
 
@@ -333,6 +394,20 @@ mod tests {
         let config = load(&paths, Some(&role), "b").in_force.config;
         assert_eq!(config.control.heartbeat_interval_s, 300);
         assert_eq!(config.role, role);
+    }
+
+    #[test]
+    fn a_role_that_the_image_does_not_have_leaves_it_its_own_and_is_told() {
+        let folder = tempfile::tempdir().unwrap();
+        let paths = Paths::under(folder.path());
+        let signage = paths.roles().join("signage.toml");
+        files::write_atomic(&signage, b"[control]\njitter_percent = 7", Access::Public).unwrap();
+        let in_force = load(&paths, Some(&"kiosk".parse().unwrap()), "b").in_force;
+        assert_eq!(in_force.config.role.as_str(), "signage");
+        assert_eq!(in_force.config.control.jitter_percent, 7);
+        let expected = "the provisioning file: this image has no role `kiosk`, but signage; the image's own is kept \
+                        (signage)";
+        assert_eq!(in_force.problem.as_deref(), Some(expected));
     }
 
     #[test]

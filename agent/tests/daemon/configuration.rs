@@ -7,6 +7,7 @@ use fleet_protocol::target::TargetConfig;
 
 use super::enrolled;
 use super::support::control::{Control, State};
+use super::support::device::Device;
 
 fn deliver(control: &Control, version: u64, document: &serde_json::Value) {
     let mut state = control.state();
@@ -96,4 +97,32 @@ fn a_device_that_moves_to_another_fleet_leaves_its_configuration_behind() {
     device.control.wait("a heartbeat after the cut", |s| {
         s.heartbeats.len() > beats && s.heartbeats.last().is_some_and(|h| h.config_version == 2)
     });
+}
+
+#[test]
+fn a_role_that_the_image_does_not_have_is_told_and_the_images_own_is_kept() {
+    let mut device = Device::new();
+    let mut file = device.control.provision_file("one-time-secret");
+    file.role = Some("kiosk".parse().unwrap());
+    let json = serde_json::to_string(&file).unwrap();
+    device.write("boot/esp/fleet/provision.json", &json);
+    device.boot();
+    device.control.wait("the role's problem", |s| {
+        let told = s.events.iter().any(|event| {
+            let reason = event.payload["reason"].as_str().unwrap_or_default();
+            event.event_type == EventKind::ConfigRejected && reason.contains("no role `kiosk`")
+        });
+        let last = s.heartbeats.last();
+        told && last.is_some_and(|beat| beat.role.as_str() == "signage")
+    });
+    // Of a delivered document too.
+    deliver(&device.control, 1, &serde_json::json!({ "role": "menu" }));
+    device.control.wait("a rejection", |s| {
+        s.events
+            .iter()
+            .any(|event| event.payload["configVersion"] == 1)
+    });
+    let state = device.control.state();
+    let last = state.heartbeats.last().unwrap();
+    assert_eq!((last.role.as_str(), last.config_version), ("signage", 0));
 }

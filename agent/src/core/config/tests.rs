@@ -5,8 +5,11 @@ use fleet_protocol::config::IMAGE_DEFAULTS;
 
 use super::*;
 
-fn base() -> Vec<Layer> {
-    vec![Layer::parse("the image's defaults", IMAGE_DEFAULTS).unwrap()]
+fn base() -> Base {
+    Base {
+        layers: vec![Layer::parse("the image's defaults", IMAGE_DEFAULTS).unwrap()],
+        roles: vec!["signage".parse().unwrap(), "menu".parse().unwrap()],
+    }
 }
 
 fn map(value: Value) -> Map<String, Value> {
@@ -131,6 +134,20 @@ fn an_invalid_one_changes_nothing_and_names_the_field() {
     let reason = reason.unwrap();
     assert!(reason.contains("control.heartbeat_interval_s"), "{reason}");
     assert!(reason.contains("the delivered version 4"), "{reason}");
+}
+
+#[test]
+fn a_role_that_the_image_does_not_have_is_invalid_and_its_own_is_kept() {
+    let role = |name: &str| delivered_by("this one", 1, map(json!({ "role": name })));
+    let (configuration, effects) = Configuration::default().step(role("kiosk"), &base());
+    let told = effects.iter().find_map(|effect| match effect {
+        Effect::Rejected { reason, .. } => Some(reason.as_str()),
+        _ => None,
+    });
+    let expected = "`role`: this image has no role `kiosk`, but signage, menu";
+    assert_eq!(told, Some(expected));
+    assert_eq!(configuration.in_force(), &Documents::default());
+    assert_eq!(run(vec![role("menu")]).log, ["try"]);
 }
 
 #[test]
@@ -276,7 +293,7 @@ fn a_trial_ends_when_the_good_document_is_wanted_again() {
         ],
         3,
         120,
-        &["try", "kept 1", "try", "apply"],
+        &["try", "kept 1", "try", "apply", "confirmed 3"],
     );
 }
 
