@@ -10,6 +10,8 @@ use fleet_protocol::Sha256;
 use fleet_protocol::access::{AuditCheck, AuditEntry, AuditOutcome};
 use fleet_protocol::device::Page;
 
+pub use chain::Chain;
+
 use crate::args::Global;
 use crate::client::{Client, encode};
 use crate::context;

@@ -3,6 +3,9 @@
 //! Every function here must return for every input; what it asserts is a property of the parser, such
 //! as "what was parsed can be written and parsed again". `cargo xtask fuzz` builds and runs them.
 
+mod control;
+mod device;
+mod device_state;
 mod flash;
 mod network;
 mod player;
@@ -11,8 +14,11 @@ use fleet_protocol::trust::{
     Envelope, KeySet, PublicKey, SigningKey, TrustedKeys, VerifiedRelease,
 };
 
+pub use control::{audit_record, backup_archive, media_files, request_bodies};
+pub use device::{board_facts, certificates, rauc_replies};
+pub use device_state::device_state;
 pub use flash::{block_map, boot_partition, flash_image, gpt_header, mountinfo};
-pub use network::{http_ranges, network_form, upload_form, wakeup_stream};
+pub use network::{http_ranges, http_refusals, network_form, upload_form, wakeup_stream};
 pub use player::decoder_messages;
 
 /// A signing key, and the key set of it alone that a device might have in its image.
@@ -98,28 +104,39 @@ pub fn device_config(data: &[u8]) {
     }
 }
 
-/// Everything that a device or the control plane reads as JSON.
-pub fn wire_documents(data: &[u8]) {
-    /// What is read can be written, and reads the same.
-    fn survives<T>(data: &[u8])
-    where
-        T: serde::Serialize + serde::de::DeserializeOwned + PartialEq + std::fmt::Debug,
-    {
-        if let Ok(document) = serde_json::from_slice::<T>(data) {
-            let text = serde_json::to_vec(&document).expect("what was read can be written");
-            assert_eq!(
-                serde_json::from_slice::<T>(&text).expect("just written"),
-                document
-            );
-        }
+/// What is read as this document can be written, and reads the same.
+fn survives<T>(data: &[u8])
+where
+    T: serde::Serialize + serde::de::DeserializeOwned + PartialEq + std::fmt::Debug,
+{
+    if let Ok(document) = serde_json::from_slice::<T>(data) {
+        let text = serde_json::to_vec(&document).expect("what was read can be written");
+        assert_eq!(
+            serde_json::from_slice::<T>(&text).expect("just written"),
+            document
+        );
     }
+}
+
+/// A folder that is gone in the end; in memory where there is such a place.
+fn scratch() -> tempfile::TempDir {
+    let memory = std::path::Path::new("/dev/shm");
+    let folder = tempfile::tempdir_in(memory).or_else(|_| tempfile::tempdir());
+    folder.expect("a temporary folder can be made")
+}
+
+/// Everything that a device and the control plane say to one another as JSON.
+pub fn wire_documents(data: &[u8]) {
     survives::<fleet_protocol::command::Command>(data);
     survives::<fleet_protocol::command::CreateCommand>(data);
+    survives::<fleet_protocol::command::CommandList>(data);
     survives::<fleet_protocol::command::CommandResult>(data);
     survives::<fleet_protocol::enrolment::CreateEnrolmentToken>(data);
     survives::<fleet_protocol::enrolment::ProvisionFile>(data);
     survives::<fleet_protocol::enrolment::EnrollRequest>(data);
+    survives::<fleet_protocol::enrolment::EnrollResponse>(data);
     survives::<fleet_protocol::enrolment::RenewCertificate>(data);
+    survives::<fleet_protocol::enrolment::CertificateRenewed>(data);
     survives::<fleet_protocol::event::EventBatch>(data);
     survives::<fleet_protocol::heartbeat::Heartbeat>(data);
     survives::<fleet_protocol::heartbeat::HeartbeatAck>(data);

@@ -22,6 +22,30 @@ pub fn http_ranges(data: &[u8]) {
     }
 }
 
+/// An answer that is no: `Retry-After`, `Date` and `Content-Type`, separated by zero bytes, and the body after them.
+/// Whatever it says, there is something to do next, and only what the control plane says itself refuses content.
+pub fn http_refusals(data: &[u8]) {
+    use fleet_device::request::RequestError;
+    use ureq::http::{HeaderMap, HeaderValue, StatusCode, header};
+    let mut parts = data.splitn(4, |byte| *byte == 0);
+    let mut headers = HeaderMap::new();
+    for name in [header::RETRY_AFTER, header::DATE, header::CONTENT_TYPE] {
+        if let Ok(value) = HeaderValue::from_bytes(parts.next().unwrap_or_default()) {
+            headers.insert(name, value);
+        }
+    }
+    let body = parts.next().unwrap_or_default();
+    for status in [400, 401, 409, 422, 429, 503] {
+        let status = StatusCode::from_u16(status).expect("a status");
+        let error = RequestError::refused("ask", status, &headers, body);
+        assert!(!error.with_hint().is_empty());
+        let RequestError::Refused { problem, .. } = &error else {
+            panic!("{error:?}");
+        };
+        assert!(problem.is_some() || !error.is_refused_content());
+    }
+}
+
 /// The stream of wake-ups, as a control plane or somebody between might send it.
 pub fn wakeup_stream(data: &[u8]) {
     let body = std::io::Cursor::new(data.to_vec());

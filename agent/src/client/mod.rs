@@ -4,7 +4,7 @@
 //! of their own.
 
 pub mod bundle_proxy;
-mod server_certificate;
+pub mod server_certificate;
 mod tls;
 mod wakeup;
 

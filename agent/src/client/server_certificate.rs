@@ -18,14 +18,19 @@ use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 use super::tls::{TimeFloor, TlsConfigError};
 use crate::core::certificate::Validity;
 
+/// Checks the chain that a server presents.
 #[derive(Debug)]
-pub(super) struct ServerCertificates {
+pub struct ServerCertificates {
     webpki: Arc<WebPkiServerVerifier>,
     floor: TimeFloor,
 }
 
 impl ServerCertificates {
-    pub(super) fn new(
+    /// `roots`: the fleet's own CA.
+    ///
+    /// # Errors
+    /// When there is no root.
+    pub fn new(
         roots: RootCertStore,
         provider: &Arc<CryptoProvider>,
         floor: &TimeFloor,

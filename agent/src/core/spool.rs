@@ -3,12 +3,16 @@
 //! When there is no room, the oldest of the least severe goes first. What was dropped is counted and
 //! told with one `EVENTS_DROPPED`, so that a gap in the record is known to be one.
 
+mod journal;
+
 use std::collections::{BTreeSet, VecDeque};
 
 use fleet_protocol::EventId;
 use fleet_protocol::event::{Event, EventKind, MAX_EVENTS_PER_BATCH, Severity};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+
+pub use journal::{Line, replay};
 
 /// Half of what the control plane takes in one request.
 pub const MAX_BATCH_BYTES: usize = 512 * 1024;

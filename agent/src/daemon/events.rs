@@ -4,7 +4,7 @@
 //! whole file; it is written anew when most of it is history. A torn last line is what a power cut
 //! leaves, and is dropped.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::VecDeque;
 use std::fs::{File, OpenOptions};
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -17,13 +17,12 @@ use fleet_device::files::{self, Access, FileError};
 use fleet_protocol::EventId;
 use fleet_protocol::backoff::Backoff;
 use fleet_protocol::event::{Event, EventBatch, EventKind, Severity};
-use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 
 use super::context::{CallError, Ctx, dice};
 use super::enrol::linked;
 use super::status::MAX_RECENT_EVENTS;
-use crate::core::spool::{Change, Limits, Spool};
+use crate::core::spool::{Change, Limits, Line, Spool, replay};
 use crate::platform::paths::Paths;
 
 /// Events between raising and the spool; more at once are counted as dropped.
@@ -80,13 +79,6 @@ impl EventSink {
 fn new_id() -> EventId {
     let text = format!("evt_{:016x}{:016x}", dice(), dice());
     text.parse().expect("hex digits are allowed in an id")
-}
-
-#[derive(Debug, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-enum Line {
-    Add(Box<Event>),
-    Remove(Vec<EventId>),
 }
 
 /// The spool with its file. When the file can't be written, events are still held in memory.
@@ -189,22 +181,11 @@ fn read(path: &Path, limits: Limits) -> Spool {
             return Spool::default();
         }
     };
-    let mut events = VecDeque::new();
-    let mut removed = BTreeSet::new();
-    let mut damaged = 0;
-    for line in bytes.split(|&b| b == b'\n').filter(|line| !line.is_empty()) {
-        match serde_json::from_slice(line) {
-            Ok(Line::Add(event)) => events.push_back(*event),
-            Ok(Line::Remove(ids)) => removed.extend(ids),
-            Err(_) => damaged += 1,
-        }
-    }
+    let (spool, damaged) = replay(&bytes);
     if damaged > 0 {
         log::warn!("spool.damaged_lines" = damaged; "part of the spool of events is lost");
     }
-    // An id is drawn once, so nothing comes back after it was removed.
-    events.retain(|event| !removed.contains(&event.event_id));
-    Spool::restored(events).trim(clock::wall(), limits).0
+    spool.trim(clock::wall(), limits).0
 }
 
 /// Takes events in and delivers them, one batch at a time.

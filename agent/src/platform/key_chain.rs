@@ -41,6 +41,14 @@ pub struct KeyChain {
 }
 
 impl KeyChain {
+    /// Of the image alone.
+    pub fn new(trusted: TrustedKeys) -> Self {
+        Self {
+            trusted,
+            successors: Vec::new(),
+        }
+    }
+
     /// Reads the image's key set and the successors that were kept. Blocking.
     ///
     /// # Errors
@@ -55,10 +63,7 @@ impl KeyChain {
                 .map_err(|source| KeyChainError::Untrusted { path, source })?,
             Err(source) => return Err(KeyChainError::Parse { path, source }),
         };
-        let mut chain = Self {
-            trusted,
-            successors: Vec::new(),
-        };
+        let mut chain = Self::new(trusted);
         let kept: Vec<Envelope> = booted::read_state(&paths.key_chain_file()).unwrap_or_default();
         chain.follow(&kept);
         Ok(chain)

@@ -13,14 +13,16 @@ use crate::error::{CommandError, Result};
 const MAX_LINE_BYTES: u64 = 1 << 20;
 
 /// Follows the entries one by one.
-pub(super) struct Chain {
+#[derive(Debug)]
+pub struct Chain {
     sequence: u64,
     hash: Sha256,
     broken_at: Option<u64>,
 }
 
 impl Chain {
-    pub(super) fn new() -> Self {
+    #[expect(clippy::new_without_default, reason = "a beginning, not a default")]
+    pub fn new() -> Self {
         Self {
             sequence: 0,
             hash: Sha256::from_bytes([0; 32]),
@@ -43,7 +45,10 @@ impl Chain {
     }
 
     /// Every line of `from`; `seen` is told the head after each.
-    pub(super) fn follow_all(
+    ///
+    /// # Errors
+    /// When `from` can't be read.
+    pub fn follow_all(
         &mut self,
         mut from: impl BufRead,
         mut seen: impl FnMut(&Sha256),
@@ -63,7 +68,8 @@ impl Chain {
         }
     }
 
-    pub(super) fn check(&self) -> AuditCheck {
+    /// How it stands after what was followed so far.
+    pub fn check(&self) -> AuditCheck {
         AuditCheck {
             entries: self.sequence,
             head: self.hash,

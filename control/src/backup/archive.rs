@@ -1,6 +1,7 @@
 //! Reads a backup from its beginning to its end, believing nothing that it says.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek as _, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
@@ -22,13 +23,23 @@ const MAGIC: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
 const BUFFER_BYTES: usize = 1 << 20;
 
 /// An archive whose header made sense.
-pub(super) struct Archive {
+pub struct Archive {
     tar: tar::Archive<zstd::Decoder<'static, io::BufReader<File>>>,
     path: PathBuf,
 }
 
+impl fmt::Debug for Archive {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Archive")
+            .field("path", &self.path)
+            .finish_non_exhaustive()
+    }
+}
+
 impl Archive {
-    pub(super) fn open(path: &Path) -> Result<Self, BackupError> {
+    /// # Errors
+    /// When it can't be read, or is no backup.
+    pub fn open(path: &Path) -> Result<Self, BackupError> {
         let mut file = File::open(path).map_err(failed("open", path))?;
         let mut begin = Vec::new();
         let read = (&mut file).take(MAGIC.len() as u64).read_to_end(&mut begin);
@@ -46,7 +57,10 @@ impl Archive {
 
     /// Unpacks everything into the empty folder `into`, once `accept` has agreed to what is to come. When this is done,
     /// every file has the digest that it was backed up with.
-    pub(super) fn unpack(
+    ///
+    /// # Errors
+    /// When it is damaged, incomplete, or not what a backup holds; `into` may then hold a part of it.
+    pub fn unpack(
         mut self,
         into: &Path,
         progress: &Progress,

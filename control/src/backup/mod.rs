@@ -24,6 +24,7 @@ use std::path::{Component, Path};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+pub use archive::Archive;
 pub use command::{Backup, Restore};
 pub use create::{Created, create};
 pub use error::BackupError;

@@ -21,6 +21,9 @@ const CALL_DEADLINE: Duration = Duration::from_secs(30);
 /// Reading a bundle's manifest fetches its end over the network.
 const INSPECT_DEADLINE: Duration = Duration::from_mins(2);
 
+/// D-Bus' `a{sv}`.
+pub type Fields = HashMap<String, OwnedVariant>;
+
 /// What RAUC did not do, and why.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{operation}: {detail}")]
@@ -86,12 +89,46 @@ pub struct SlotStatus {
     pub transaction: Option<String>,
 }
 
+impl SlotStatus {
+    /// From its part of the answer to `GetSlotStatus`; what is missing or of another type is left out.
+    pub fn of((name, fields): (String, Fields)) -> Self {
+        Self {
+            name,
+            class: text(&fields, "class").unwrap_or_default(),
+            bootname: text(&fields, "bootname").and_then(|t| t.parse().ok()),
+            state: text(&fields, "state").unwrap_or_default(),
+            boot_good: text(&fields, "boot-status").map(|t| t == "good"),
+            version: text(&fields, "bundle.version").and_then(|t| t.parse().ok()),
+            status: text(&fields, "status"),
+            sha256: text(&fields, "sha256"),
+            installed_at: text(&fields, "installed.timestamp"),
+            transaction: text(&fields, "installed.transaction"),
+        }
+    }
+}
+
 /// What a bundle says of itself.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct BundleInfo {
     pub compatible: String,
     pub version: Option<String>,
     pub manifest_hash: Option<String>,
+}
+
+impl BundleInfo {
+    /// From the answer to `InspectBundle`; what it does not say in the form that RAUC documents is left out.
+    pub fn of(info: &Fields) -> Self {
+        let update: Fields = info
+            .get("update")
+            .and_then(|v| v.try_clone().ok())
+            .and_then(|v| v.try_into().ok())
+            .unwrap_or_default();
+        Self {
+            compatible: text(&update, "compatible").unwrap_or_default(),
+            version: text(&update, "version"),
+            manifest_hash: text(info, "manifest-hash"),
+        }
+    }
 }
 
 /// A connection to the bus that RAUC is on. RAUC itself may come and go.
@@ -127,7 +164,7 @@ impl Rauc {
         const OPERATION: &str = "read the slots' status";
         let proxy = self.proxy(OPERATION).await?;
         let slots = within(OPERATION, CALL_DEADLINE, proxy.get_slot_status()).await?;
-        Ok(slots.into_iter().map(slot_status).collect())
+        Ok(slots.into_iter().map(SlotStatus::of).collect())
     }
 
     /// The slot that the boot loader would choose next.
@@ -174,16 +211,7 @@ impl Rauc {
         let no_args: HashMap<&str, Variant<'_>> = HashMap::new();
         let call = proxy.inspect_bundle(source, no_args);
         let info = within(OPERATION, INSPECT_DEADLINE, call).await?;
-        let update: HashMap<String, OwnedVariant> = info
-            .get("update")
-            .and_then(|v| v.try_clone().ok())
-            .and_then(|v| v.try_into().ok())
-            .unwrap_or_default();
-        Ok(BundleInfo {
-            compatible: text(&update, "compatible").unwrap_or_default(),
-            version: text(&update, "version"),
-            manifest_hash: text(&info, "manifest-hash"),
-        })
+        Ok(BundleInfo::of(&info))
     }
 }
 
@@ -218,23 +246,8 @@ fn from_bus(operation: &'static str, error: &zbus::Error) -> RaucError {
     }
 }
 
-fn text(fields: &HashMap<String, OwnedVariant>, name: &str) -> Option<String> {
+fn text(fields: &Fields, name: &str) -> Option<String> {
     let value = fields.get(name)?;
     let text: &str = value.try_into().ok()?;
     Some(text.to_owned())
-}
-
-fn slot_status((name, fields): (String, HashMap<String, OwnedVariant>)) -> SlotStatus {
-    SlotStatus {
-        name,
-        class: text(&fields, "class").unwrap_or_default(),
-        bootname: text(&fields, "bootname").and_then(|t| t.parse().ok()),
-        state: text(&fields, "state").unwrap_or_default(),
-        boot_good: text(&fields, "boot-status").map(|t| t == "good"),
-        version: text(&fields, "bundle.version").and_then(|t| t.parse().ok()),
-        status: text(&fields, "status"),
-        sha256: text(&fields, "sha256"),
-        installed_at: text(&fields, "installed.timestamp"),
-        transaction: text(&fields, "installed.transaction"),
-    }
 }
