@@ -209,7 +209,7 @@ impl Configuration {
         if self.starts.boot_id != boot_id {
             self.starts = Starts { boot_id, count: 0 };
         }
-        self.starts.count += 1;
+        self.starts.count = self.starts.count.saturating_add(1);
         if self.starts.count > MAX_STARTS {
             let reason = format!("the agent ended {MAX_STARTS} times while it was on trial");
             return self.take_back(reason, base);

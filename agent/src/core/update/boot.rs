@@ -160,7 +160,7 @@ impl Transition<'_> {
     }
 
     fn restore_env(&mut self, committed: &Committed) {
-        self.engine.record.repairs += 1;
+        self.engine.record.repairs = self.engine.record.repairs.saturating_add(1);
         self.persist();
         let mut wanted = BootEnv::committed_to(committed.slot);
         wanted.slot_mut(committed.slot.other()).ok = self.engine.record.other.is_some();

@@ -83,7 +83,7 @@ impl Transition<'_> {
         let record = &mut self.engine.record;
         if env.ok && each_came_up && resets().all(mains) && record.interruptions < MAX_INTERRUPTIONS
         {
-            record.interruptions += 1;
+            record.interruptions = record.interruptions.saturating_add(1);
             record.other = trial.plan.as_ref().map(Plan::content);
             self.keep(found.slot());
             self.back_off(version, "its trial was interrupted by power cuts");

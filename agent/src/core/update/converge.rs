@@ -240,7 +240,11 @@ impl Transition<'_> {
     fn begin_install(&mut self, plan: Plan, wanted: &Wanted) {
         let release = wanted.release.metadata();
         let slot = plan.slot;
-        let transaction_id = format!("{}-{}", plan.version, self.engine.record.sequence + 1);
+        let transaction_id = format!(
+            "{}-{}",
+            plan.version,
+            self.engine.record.sequence.saturating_add(1)
+        );
         self.engine.record.other = None;
         self.enter(State::Installing(Installing {
             plan,

@@ -385,6 +385,20 @@ fn a_report_is_repeated_after_a_restart_until_it_is_acknowledged() {
 }
 
 #[test]
+fn a_damaged_memory_whose_counts_are_at_their_end_still_reports() {
+    let mut bench = Bench::new();
+    let damaged = Record {
+        sequence: u64::MAX,
+        interruptions: u32::MAX,
+        repairs: u32::MAX,
+        ..bench.engine.record().clone()
+    };
+    bench.engine = Engine::new(damaged);
+    bench.boot(Slot::A, 1, 2, BootEnv::committed_to(Slot::A));
+    assert!(bench.has(|effect| matches!(effect, Effect::Report(_))));
+}
+
+#[test]
 fn a_downgrade_below_the_floor_of_a_committed_release_is_refused() {
     let mut bench = Bench::new();
     let mut raised = release(2);

@@ -142,7 +142,7 @@ impl<'a> Transition<'a> {
         let (rollout_id, downloaded_bytes) = self.engine.attribution();
         let state = self.engine.view(self.situation);
         let record = &mut self.engine.record;
-        record.sequence += 1;
+        record.sequence = record.sequence.saturating_add(1);
         let report = UpdateReport {
             sequence: record.sequence,
             at: self.situation.now.wall,
