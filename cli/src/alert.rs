@@ -69,7 +69,7 @@ pub struct AcknowledgeArgs {
 }
 
 /// Takes the names on the wire, which help and completions know too.
-fn kind() -> impl TypedValueParser<Value = AlertKind> {
+pub(crate) fn kind() -> impl TypedValueParser<Value = AlertKind> {
     PossibleValuesParser::new(AlertKind::ALL.map(AlertKind::name))
         .map(|text| text.parse().expect("one of the names"))
 }

@@ -23,6 +23,7 @@ use crate::rollout::RolloutCommand;
 use crate::schedule::ScheduleCommand;
 use crate::user::UserCommand;
 use crate::venue::VenueCommand;
+use crate::webhook::WebhookCommand;
 
 const AFTER_HELP: &str = "\
 Exit codes:
@@ -135,6 +136,9 @@ pub enum Command {
     /// What is wrong in the fleet, who looks after it, and by which rules it is noticed
     #[command(subcommand)]
     Alert(AlertCommand),
+    /// Who is told of alerts, by signed messages over HTTPS
+    #[command(subcommand)]
+    Webhook(WebhookCommand),
     /// What devices are told to do differently from their image
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -272,6 +276,9 @@ mod tests {
             "fleet alert rules show",
             "fleet alert rules set - --json",
             "fleet alert rules disable underVoltage hot",
+            "fleet webhook create Ops https://a.example/hook --kind hot --kind offline --out secret",
+            "fleet webhook set Ops --disable --all-kinds",
+            "fleet webhook test Ops",
         ] {
             assert!(accepts(line), "{line}");
         }
@@ -281,6 +288,9 @@ mod tests {
             "fleet alert ack",
             "fleet alert show lobby",
             "fleet alert rules enable",
+            "fleet webhook create Ops",
+            "fleet webhook set Ops",
+            "fleet webhook set Ops --enable --disable",
         ] {
             assert!(!accepts(line), "{line}");
         }

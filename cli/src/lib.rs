@@ -49,5 +49,6 @@ pub mod text;
 pub mod usage;
 pub mod user;
 pub mod venue;
+pub mod webhook;
 
 pub use run::run;

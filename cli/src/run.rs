@@ -7,7 +7,7 @@ use crate::error::Result;
 use crate::output::Output;
 use crate::{
     account, alert, api_key, asset, audit, bundle, config, device, flash, keys, login, playlist,
-    publish, release, rollout, schedule, status, user, venue,
+    publish, release, rollout, schedule, status, user, venue, webhook,
 };
 
 /// Runs one command; its result is printed, its error is the caller's to print.
@@ -32,6 +32,7 @@ pub fn run(args: Args, output: &Output) -> Result<()> {
         Command::Rollout(command) => rollout::run(command, global, *output),
         Command::Device(command) => device::run(command, global, *output),
         Command::Alert(command) => alert::run(command, global, *output),
+        Command::Webhook(command) => webhook::run(command, global, *output),
         Command::Status => status::run(global, *output),
         Command::Config(command) => config::run(command, global, *output),
         Command::Publish(args) => publish::run(&args, global, *output),

@@ -100,3 +100,31 @@ fn whoever_manages_a_venue_looks_after_its_alerts_alone() {
     let by = &known["items"][0]["acknowledged"]["by"];
     assert_eq!(*by, bob.email().as_str());
 }
+
+#[test]
+fn a_webhook_is_made_tried_out_changed_and_deleted() {
+    let plane = Plane::logged_in();
+    let none = plane.fleet(&["webhook", "list"]).ok().stdout;
+    assert!(none.contains("fleet webhook create"), "{none}");
+    let inside = ["webhook", "create", "Ops", "https://127.0.0.1/hook"];
+    plane.fleet(&inside).fails(4, "not on the public internet");
+    let url = "https://localhost:1/hook";
+    let create = ["webhook", "create", "Ops", url, "--kind", "hot"];
+    let made = json(&plane, &[&create[..], &["--out", "secret"]].concat());
+    assert_eq!(made["webhook"]["kinds"][0], "hot");
+    let secret = std::fs::read_to_string(plane.bench.path("secret")).unwrap();
+    assert!(secret.starts_with("whsec_"), "{secret}");
+    // The name is judged by where it leads.
+    let tried = plane.fleet(&["webhook", "test", "Ops"]);
+    tried.fails(1, "not on the public internet");
+    let sent = json(&plane, &["webhook", "deliveries", "Ops"]);
+    assert_eq!(sent["items"][0]["state"], "failed");
+    let disable = ["webhook", "set", "Ops", "--all-kinds", "--disable"];
+    let disabled = json(&plane, &disable);
+    assert_eq!(disabled["state"], "disabled");
+    assert_eq!(disabled["kinds"], serde_json::json!([]));
+    let shown = plane.fleet(&["webhook", "show", "Ops"]).ok().stdout;
+    assert!(shown.contains(url) && shown.contains("disabled"), "{shown}");
+    plane.fleet(&["webhook", "delete", "Ops"]).ok();
+    plane.fleet(&["webhook", "show", "Ops"]).fails(3, "Ops");
+}

@@ -31,18 +31,24 @@ impl std::fmt::Debug for Clock {
 
 /// 32 random bytes as 64 hex digits: a secret nobody guesses.
 pub fn random_secret() -> String {
-    hex::encode(random::<32>())
+    hex::encode(random_bytes::<32>())
 }
 
 /// `prefix` and 20 random hex digits: a new identifier.
 pub fn random_id<T: std::str::FromStr>(prefix: &str) -> T {
-    let text = format!("{prefix}{}", hex::encode(random::<10>()));
+    let text = format!("{prefix}{}", hex::encode(random_bytes::<10>()));
     text.parse()
         .ok()
         .expect("a known prefix and 20 hex digits make an identifier")
 }
 
-fn random<const N: usize>() -> [u8; N] {
+/// For what is spread by chance.
+pub fn random_number() -> u64 {
+    u64::from_le_bytes(random_bytes())
+}
+
+/// So many that nobody guesses.
+pub fn random_bytes<const N: usize>() -> [u8; N] {
     let mut bytes = [0; N];
     getrandom::fill(&mut bytes).expect("the system's random source does not fail once it is up");
     bytes

@@ -12,6 +12,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use fleet_control::app::Settings;
 use fleet_control::backup::{Backup, BackupError, Restore};
 use fleet_control::clock::Clock;
+use fleet_control::domain::webhooks::target::Reach;
 use fleet_control::server::{Config, PublicUrl, StartError, check_name, start};
 use fleet_control::store::{ServerUrl, Store};
 use tokio::runtime::Runtime;
@@ -94,6 +95,10 @@ struct Options {
     /// Another host name or address for the server's certificate; may be given several times.
     #[arg(long = "san", value_name = "NAME", value_parser = check_name)]
     names: Vec<String>,
+    /// Let webhooks be on this machine and on private networks, and be reached by http. Whoever may make webhooks then
+    /// chooses what this control plane connects to there.
+    #[arg(long, env = "FLEET_WEBHOOKS_EVERYWHERE")]
+    webhooks_everywhere: bool,
 }
 
 #[derive(Debug, Args)]
@@ -164,7 +169,14 @@ impl Options {
             listen: self.listen,
             public_url: self.public_url,
             names: self.names,
-            settings: Settings::default(),
+            settings: Settings {
+                webhooks: if self.webhooks_everywhere {
+                    Reach::Everywhere
+                } else {
+                    Reach::Public
+                },
+                ..Settings::default()
+            },
             clock: Clock::system(),
         })
     }

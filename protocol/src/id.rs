@@ -186,6 +186,16 @@ text_id!(
     "^alt_[a-z0-9_-]{1,60}$", |t| prefixed(t, "alt_")
 );
 text_id!(
+    /// An address that is told of alerts: `whk_…`.
+    WebhookId, "webhook id", "`whk_` and up to 60 of a-z, 0-9, - and _",
+    "^whk_[a-z0-9_-]{1,60}$", |t| prefixed(t, "whk_")
+);
+text_id!(
+    /// One message to one webhook: `msg_…`. The receiver drops one that it already has.
+    DeliveryId, "delivery id", "`msg_` and up to 60 of a-z, 0-9, - and _",
+    "^msg_[a-z0-9_-]{1,60}$", |t| prefixed(t, "msg_")
+);
+text_id!(
     /// A device role, the name of a file in `roles/`.
     RoleName, "role", "1 to 100 letters, digits, - and _",
     "^[A-Za-z0-9][A-Za-z0-9_-]{0,99}$", |t| word(t, b"-_")

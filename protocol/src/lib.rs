@@ -32,13 +32,14 @@ pub mod target;
 pub mod trust;
 pub mod update;
 mod version;
+pub mod webhook;
 pub mod why;
 
 pub use digest::{ParseDigestError, Sha256};
 pub use id::{
-    AlertId, ApiKeyId, AssetId, BatchId, CommandId, Compatible, DeviceId, EventId, ParseIdError,
-    PlaylistId, PlaylistItemId, RoleName, RolloutId, SessionId, SlotId, TargetId, TenantId,
-    TokenId, UnitName, UploadId, UserId, VenueId,
+    AlertId, ApiKeyId, AssetId, BatchId, CommandId, Compatible, DeliveryId, DeviceId, EventId,
+    ParseIdError, PlaylistId, PlaylistItemId, RoleName, RolloutId, SessionId, SlotId, TargetId,
+    TenantId, TokenId, UnitName, UploadId, UserId, VenueId, WebhookId,
 };
 pub use percent::{ParsePercentError, Percent};
 pub use version::{ParseVersionError, Version};

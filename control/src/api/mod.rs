@@ -19,6 +19,7 @@ mod rights;
 mod route;
 mod routes;
 mod seat;
+mod webhooks;
 
 use std::sync::Arc;
 use std::time::Duration;

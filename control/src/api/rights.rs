@@ -34,6 +34,7 @@ pub(super) fn right(method: &Method, path: &str) -> Option<Right> {
 
         "/v1/alerts" | "/v1/alerts/{alert_id}" => ReadTenant,
         "/v1/alerts/{alert_id}/acknowledge" => ManageReleases,
+        _ if path.starts_with("/v1/webhooks") => Administer,
         "/v1/alert-rules" => if reads { ReadTenant } else { ManageReleases },
 
         "/v1/overview" | "/v1/proof-of-play" | "/metrics" => ReadTenant,

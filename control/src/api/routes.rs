@@ -11,11 +11,14 @@ use fleet_protocol::device::{ConfigView, Page};
 use fleet_protocol::player::{Manifest, PlayerCommandKind, PlaysOfDay};
 use fleet_protocol::schedule::SlotDraft;
 use fleet_protocol::target::Target;
+use fleet_protocol::webhook::WebhookView;
 use serde_json::{Map, Value};
 
 use super::route::Rows;
 pub use super::route::{Audience, Route};
-use super::{access, alerts, content, device, monitoring, openapi, operator, player, report};
+use super::{
+    access, alerts, content, device, monitoring, openapi, operator, player, report, webhooks,
+};
 use crate::console;
 
 /// Every route that there is.
@@ -28,6 +31,7 @@ pub fn routes() -> Vec<Route> {
         schedule_routes(),
         fleet_routes(),
         alert_routes(),
+        webhook_routes(),
         release_routes(),
         device_routes(),
         player_routes(),
@@ -317,6 +321,26 @@ fn alert_routes() -> Vec<Route> {
             .details("A rule that is left out is as it is by default. The next look, a quarter of a minute away at \
                       most, goes by the new ones.")
             .versioned::<AlertRulesView>(),
+    ]
+}
+
+#[rustfmt::skip]
+fn webhook_routes() -> Vec<Route> {
+    use webhooks as w;
+    let webhooks = Rows { audience: Audience::Operator, tag: "Webhooks" };
+    vec![
+        webhooks.get("/v1/webhooks", w::webhooks, "List webhooks"),
+        webhooks.post("/v1/webhooks", w::create, "Make a webhook")
+            .details("It is sent what becomes of alerts, signed as the Standard Webhooks specification says. The secret \
+                      is shown this once.").conflicts(&["TOO_MANY_WEBHOOKS"]),
+        webhooks.get("/v1/webhooks/{webhook_id}", w::webhook, "Show a webhook").versioned::<WebhookView>(),
+        webhooks.put("/v1/webhooks/{webhook_id}", w::put, "Replace a webhook's settings")
+            .details("Its secret stays. Switching it on also forgets that it failed.").versioned::<WebhookView>(),
+        webhooks.delete("/v1/webhooks/{webhook_id}", w::delete, "Delete a webhook")
+            .details("With what was to be sent to it."),
+        webhooks.post("/v1/webhooks/{webhook_id}/test", w::test, "Send a webhook a message that says nothing")
+            .details("Once, and at once; the answer says how that went."),
+        webhooks.get("/v1/webhooks/{webhook_id}/deliveries", w::deliveries, "What was sent to a webhook, newest first"),
     ]
 }
 

@@ -80,6 +80,7 @@ impl App {
         let first = self.store.acknowledge_alert(ctx, id, note, now).await?;
         let alert = self.alert(ctx, id).await?;
         if first {
+            self.deliver_soon();
             tracing::info!(alert.id = %id, operator = ctx.actor_name(), "alert acknowledged");
         } else if alert.state == AlertState::Resolved {
             let detail = "the alert is over".to_owned();
@@ -141,6 +142,7 @@ impl App {
                 .apply_alert_changes(&ctx, &changes, presence.now)
                 .await?;
             if opened + resolved > 0 {
+                self.deliver_soon();
                 tracing::info!(
                     tenant.id = %ctx.tenant(), alerts.opened = opened, alerts.resolved = resolved, "alerts changed"
                 );

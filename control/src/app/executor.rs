@@ -93,6 +93,7 @@ impl App {
             super::resume::sweep(&self.tenant_folder(&ctx, "bundles"), now);
             super::resume::sweep(&self.tenant_folder(&ctx, "assets"), now);
             self.forget_alerts(&ctx).await?;
+            self.forget_deliveries(&ctx).await?;
             self.tidy_bundles(&ctx).await?;
             self.tidy_assets(&ctx).await?;
         }

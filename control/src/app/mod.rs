@@ -10,6 +10,7 @@ mod audit;
 mod bundles;
 mod commands;
 mod config;
+mod deliveries;
 mod devices;
 mod enrolment;
 mod error;
@@ -35,6 +36,7 @@ mod upload;
 mod users;
 mod venues;
 mod wakeup;
+mod webhooks;
 mod why;
 
 use std::path::{Path, PathBuf};
@@ -45,8 +47,10 @@ use jiff::{SignedDuration, Timestamp};
 use tokio::sync::{Mutex, Notify, mpsc, watch};
 
 use crate::clock::Clock;
+use crate::domain::webhooks::target::Reach;
 use crate::media::{Limits, Looker};
 use crate::metrics::Metrics;
+use crate::outbound::Sender;
 use crate::pki::Authority;
 use crate::store::{Presence, Store, TenantContext, Turn};
 use crate::tokens::Ring;
@@ -94,6 +98,8 @@ pub struct Settings {
     pub rates: bool,
     /// With less free on the data folder's file system, the control plane is not ready.
     pub least_free_bytes: u64,
+    /// Where webhooks may be.
+    pub webhooks: Reach,
 }
 
 impl Default for Settings {
@@ -112,6 +118,7 @@ impl Default for Settings {
             max_failures: 20,
             rates: true,
             least_free_bytes: 256 << 20,
+            webhooks: Reach::default(),
         }
     }
 }
@@ -139,6 +146,11 @@ pub struct App {
     plan_now: Notify,
     /// Something was uploaded.
     looks: Notify,
+    outbound: Sender,
+    /// Something is to be told to webhooks.
+    messages: Notify,
+    /// Held by whoever does.
+    delivering: Mutex<()>,
     shutdown: watch::Sender<bool>,
 }
 
@@ -157,6 +169,7 @@ impl App {
         } else {
             (Wakeups::default(), None)
         };
+        let outbound = Sender::new(settings.webhooks);
         Arc::new(Self {
             limiter: Limiter::new(settings.max_failures),
             metrics: Metrics::new(clock.now()),
@@ -175,6 +188,9 @@ impl App {
             shelf: Mutex::default(),
             plan_now: Notify::new(),
             looks: Notify::new(),
+            outbound,
+            messages: Notify::new(),
+            delivering: Mutex::default(),
             shutdown: watch::Sender::new(false),
         })
     }

@@ -7,4 +7,5 @@ pub mod playback;
 pub mod rollout;
 pub mod schedule_warnings;
 pub mod target;
+pub mod webhooks;
 pub mod why;

@@ -39,10 +39,18 @@ pub enum Task {
     Look,
     /// Looking for alerts.
     Alerts,
+    /// Bringing messages to webhooks.
+    Deliver,
 }
 
 impl Task {
-    const ALL: [Self; 4] = [Self::Plan, Self::Housekeeping, Self::Look, Self::Alerts];
+    const ALL: [Self; 5] = [
+        Self::Plan,
+        Self::Housekeeping,
+        Self::Look,
+        Self::Alerts,
+        Self::Deliver,
+    ];
 
     const fn name(self) -> &'static str {
         match self {
@@ -50,6 +58,7 @@ impl Task {
             Self::Housekeeping => "housekeeping",
             Self::Look => "look",
             Self::Alerts => "alerts",
+            Self::Deliver => "deliver",
         }
     }
 }

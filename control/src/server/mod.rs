@@ -101,6 +101,7 @@ pub struct Running {
     background: JoinHandle<()>,
     looker: JoinHandle<()>,
     alerts: JoinHandle<()>,
+    deliveries: JoinHandle<()>,
     certificate: JoinHandle<()>,
     relay: Option<JoinHandle<()>>,
     _place: std::fs::File,
@@ -114,6 +115,7 @@ impl Running {
         let _ = self.background.await;
         let _ = self.looker.await;
         let _ = self.alerts.await;
+        let _ = self.deliveries.await;
         let _ = self.certificate.await;
         if let Some(relay) = self.relay {
             let _ = relay.await;
@@ -188,6 +190,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     let relay = notices.map(|notices| tokio::spawn(Arc::clone(&app).run_relay(notices)));
     let background = tokio::spawn(Arc::clone(&app).run_background());
     let looker = tokio::spawn(Arc::clone(&app).run_looker());
+    let deliveries = tokio::spawn(Arc::clone(&app).run_deliveries());
     let alerts = tokio::spawn(Arc::clone(&app).run_alerts());
     let certificate = tokio::spawn(certificate.keep(clock, app.shutdown_signal()));
     let connections = tokio::spawn(connection::accept(listener, tls, Arc::clone(&app)));
@@ -201,6 +204,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
         background,
         looker,
         alerts,
+        deliveries,
         certificate,
         relay,
         _place: place.settle()?,

@@ -8,9 +8,11 @@ use std::collections::BTreeMap;
 
 use fleet_protocol::AlertId;
 use fleet_protocol::alert::{AlertKind, AlertRules};
+use fleet_protocol::webhook::WebhookEvent;
 use jiff::{SignedDuration, Timestamp};
-use sqlx::{Any, Transaction};
+use sqlx::{Any, Row as _, Transaction};
 
+use super::deliveries::Outbox;
 use super::{
     Presence, Store, StoreError, TenantContext, count, from_json, instant, ms, parse, signed,
     to_json,
@@ -234,8 +236,8 @@ impl Store {
             .collect()
     }
 
-    /// Applies what was decided. What somebody else has done meanwhile is left as it is. Says how many alerts opened and
-    /// how many ended.
+    /// Applies what was decided, and writes down who is to be told. What somebody else has done meanwhile is left as it
+    /// is. Says how many alerts opened and how many ended.
     pub async fn apply_alert_changes(
         &self,
         ctx: &TenantContext,
@@ -245,13 +247,16 @@ impl Store {
         let (mut opened, mut resolved) = (0, 0);
         for chunk in changes.chunks(CHUNK) {
             let mut tx = self.write.begin().await?;
+            let outbox = Outbox::open(&mut tx, ctx).await?;
             for (key, change) in chunk {
-                let rows = apply(&mut tx, ctx, key, change, now).await?;
-                match change {
-                    Change::Open { .. } => opened += rows,
-                    Change::Resolve => resolved += rows,
-                    _ => {}
+                let Some((event, id)) = apply(&mut tx, ctx, key, change, now).await? else {
+                    continue;
+                };
+                match event {
+                    WebhookEvent::AlertOpened => opened += 1,
+                    _ => resolved += 1,
                 }
+                outbox.post(&mut tx, ctx, event, &id, now).await?;
             }
             tx.commit().await?;
         }
@@ -322,49 +327,55 @@ fn facts_of(row: VitalsRow, presence: Presence) -> Result<DeviceFacts, StoreErro
 const FORGET: &str =
     "DELETE FROM alert_watches WHERE tenant_id = $1 AND kind = $2 AND subject = $3";
 
-/// How many rows of the change itself came of it: none, if somebody else was first.
+/// What webhooks are to be told, if it came to anything.
 async fn apply(
     tx: &mut Transaction<'_, Any>,
     ctx: &TenantContext,
     (kind, subject): &Key,
     change: &Change,
     now: Timestamp,
-) -> Result<u64, StoreError> {
+) -> Result<Option<(WebhookEvent, AlertId)>, StoreError> {
     let named = |sql: &'static str| {
         sqlx::query(sql)
             .bind(ctx.key())
             .bind(kind.name())
             .bind(subject.as_str())
     };
-    let query = match change {
-        Change::Watch { since } => named(
-            "INSERT INTO alert_watches (tenant_id, kind, subject, since_ms) VALUES ($1, $2, $3, $4)
-             ON CONFLICT DO NOTHING",
-        )
-        .bind(ms(*since)),
-        Change::Forget => named(FORGET),
+    match change {
+        Change::Watch { since } => {
+            let sql = "INSERT INTO alert_watches (tenant_id, kind, subject, since_ms) VALUES ($1, $2, $3, $4)
+                 ON CONFLICT DO NOTHING";
+            named(sql).bind(ms(*since)).execute(&mut **tx).await?;
+            Ok(None)
+        }
+        Change::Forget => {
+            named(FORGET).execute(&mut **tx).await?;
+            Ok(None)
+        }
         Change::Open { since, detail } => {
             named(FORGET).execute(&mut **tx).await?;
-            named(
-                "INSERT INTO alerts (tenant_id, kind, subject, alert_id, detail, since_ms, opened_ms)
-                 VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT DO NOTHING",
-            )
-            .bind(random_id::<AlertId>("alt_").to_string())
-            .bind(detail.as_str())
-            .bind(ms(*since))
-            .bind(ms(now))
+            let id: AlertId = random_id("alt_");
+            let sql = "INSERT INTO alerts (tenant_id, kind, subject, alert_id, detail, since_ms, opened_ms)
+                 VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT DO NOTHING";
+            let query = named(sql).bind(id.to_string()).bind(detail.as_str());
+            let query = query.bind(ms(*since)).bind(ms(now));
+            let opened = query.execute(&mut **tx).await?.rows_affected() == 1;
+            Ok(opened.then_some((WebhookEvent::AlertOpened, id)))
         }
-        Change::Update { detail, over_since } => named(
-            "UPDATE alerts SET detail = $4, over_ms = $5
-             WHERE tenant_id = $1 AND kind = $2 AND subject = $3 AND resolved_ms IS NULL",
-        )
-        .bind(detail.as_str())
-        .bind(over_since.map(ms)),
-        Change::Resolve => named(
-            "UPDATE alerts SET resolved_ms = $4
-             WHERE tenant_id = $1 AND kind = $2 AND subject = $3 AND resolved_ms IS NULL",
-        )
-        .bind(ms(now)),
-    };
-    Ok(query.execute(&mut **tx).await?.rows_affected())
+        Change::Update { detail, over_since } => {
+            let sql = "UPDATE alerts SET detail = $4, over_ms = $5
+                 WHERE tenant_id = $1 AND kind = $2 AND subject = $3 AND resolved_ms IS NULL";
+            let query = named(sql).bind(detail.as_str()).bind(over_since.map(ms));
+            query.execute(&mut **tx).await?;
+            Ok(None)
+        }
+        Change::Resolve => {
+            let sql = "UPDATE alerts SET resolved_ms = $4
+                 WHERE tenant_id = $1 AND kind = $2 AND subject = $3 AND resolved_ms IS NULL RETURNING alert_id";
+            let row = named(sql).bind(ms(now)).fetch_optional(&mut **tx).await?;
+            let Some(row) = row else { return Ok(None) };
+            let id = parse("an alert id", row.try_get("alert_id")?)?;
+            Ok(Some((WebhookEvent::AlertResolved, id)))
+        }
+    }
 }

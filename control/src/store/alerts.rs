@@ -1,11 +1,13 @@
 //! Alerts as operators see them.
 
 use fleet_protocol::alert::{Acknowledgement, AlertKind, AlertState, AlertStatus, AlertView};
+use fleet_protocol::webhook::WebhookEvent;
 use fleet_protocol::{AlertId, DeviceId, VenueId};
 use jiff::Timestamp;
-use sqlx::Row as _;
 use sqlx::any::AnyRow;
+use sqlx::{Any, Row as _, Transaction};
 
+use super::deliveries::Outbox;
 use super::{Store, StoreError, TenantContext, instant, ms, parse};
 
 /// Which alerts a list shows.
@@ -70,6 +72,21 @@ fn view(row: &AnyRow) -> Result<AlertView, StoreError> {
     })
 }
 
+/// As it stands within the transaction.
+pub(super) async fn alert_within(
+    tx: &mut Transaction<'_, Any>,
+    ctx: &TenantContext,
+    id: &AlertId,
+) -> Result<AlertView, StoreError> {
+    let sql = format!("{SELECT} WHERE a.tenant_id = $1 AND a.alert_id = $2");
+    let row = sqlx::query(sqlx::AssertSqlSafe(sql))
+        .bind(ctx.key())
+        .bind(id.as_str())
+        .fetch_one(&mut **tx)
+        .await?;
+    view(&row)
+}
+
 impl Store {
     /// One page, last opened first, below position `before`.
     pub async fn alerts(
@@ -122,7 +139,7 @@ impl Store {
         row.map(|row| view(&row)).transpose()
     }
 
-    /// Notes who knows of it. False: it is over, was acknowledged before, or is not there.
+    /// Notes who knows of it, and has webhooks told. False: it is over, was acknowledged before, or is not there.
     pub async fn acknowledge_alert(
         &self,
         ctx: &TenantContext,
@@ -130,6 +147,7 @@ impl Store {
         note: Option<&str>,
         now: Timestamp,
     ) -> Result<bool, StoreError> {
+        let mut tx = self.write.begin().await?;
         let done = sqlx::query(
             "UPDATE alerts SET acknowledged_ms = $3, acknowledged_by = $4, note = $5
              WHERE tenant_id = $1 AND alert_id = $2 AND resolved_ms IS NULL AND acknowledged_ms IS NULL",
@@ -139,9 +157,16 @@ impl Store {
         .bind(ms(now))
         .bind(ctx.actor_name())
         .bind(note)
-        .execute(&self.write)
+        .execute(&mut *tx)
         .await?;
-        Ok(done.rows_affected() == 1)
+        if done.rows_affected() == 0 {
+            return Ok(false);
+        }
+        let outbox = Outbox::open(&mut tx, ctx).await?;
+        let event = WebhookEvent::AlertAcknowledged;
+        outbox.post(&mut tx, ctx, event, id, now).await?;
+        tx.commit().await?;
+        Ok(true)
     }
 
     /// Forgets alerts that were over before this.

@@ -21,6 +21,7 @@ mod bundles;
 mod commands;
 mod config;
 mod context;
+mod deliveries;
 mod devices;
 mod dialect;
 mod enrolment;
@@ -49,6 +50,7 @@ mod turns;
 mod users;
 mod venues;
 mod vitals;
+mod webhooks;
 
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -68,6 +70,7 @@ pub use assets::{AssetFacts, AssetFilter, AssetRow, NewAsset};
 pub(crate) use audit::BEGINNING;
 pub use commands::QueuedCommand;
 pub use context::{Actor, TenantContext};
+pub use deliveries::{DeliveryRow, ToDeliver};
 pub use devices::{DeviceFilter, DeviceRow, Presence};
 pub use enrolment::{NewDevice, NewEnrolmentToken, TokenGrant};
 pub use events::StoredEvent;
@@ -87,6 +90,7 @@ pub use tenants::TenantRow;
 pub use turns::{Due, Turn};
 pub use users::{Accept, Accepted, ChangedUser, Login, NewUser, UserFilter};
 pub use venues::{DEFAULT_VENUE, ScheduleRow};
+pub use webhooks::NewWebhook;
 
 /// The tenant that exists from the first start.
 pub const DEFAULT_TENANT: &str = "ten_default";

@@ -26,4 +26,5 @@ mod starts;
 mod stores;
 mod uploads;
 mod users;
+mod webhooks;
 mod world;

@@ -66,6 +66,13 @@ fn rows() -> Vec<Row> {
         Row("GET", "/v1/alert-rules", operator(200)),
         // Its rules are not at version 1.
         Row("PUT", "/v1/alert-rules", operator(412)),
+        Row("GET", "/v1/webhooks", operator(200)),
+        Row("POST", "/v1/webhooks", operator(422)),
+        Row("GET", "/v1/webhooks/{webhook_id}", operator(404)),
+        Row("PUT", "/v1/webhooks/{webhook_id}", operator(404)),
+        Row("DELETE", "/v1/webhooks/{webhook_id}", operator(404)),
+        Row("POST", "/v1/webhooks/{webhook_id}/test", operator(404)),
+        Row("GET", "/v1/webhooks/{webhook_id}/deliveries", operator(404)),
         Row("PUT", "/v1/bundles/{sha256}", operator(422)),
         Row("GET", "/v1/bundles/{sha256}", operator(404)),
         Row("DELETE", "/v1/bundles/{sha256}", operator(404)),
@@ -210,6 +217,9 @@ fn body(method: &str, path: &str) -> String {
         ("POST" | "PUT", path) if path.ends_with("/acknowledge") || path == "/v1/alert-rules" => {
             "{}".to_owned()
         }
+        ("PUT", "/v1/webhooks/{webhook_id}") => {
+            json!({"name": "x", "url": "https://example.org/"}).to_string()
+        }
         ("POST", "/v1/rollouts") => json!({"version": "2.0.0"}).to_string(),
         ("POST", "/login" | "/join") => "token=wrong".to_owned(),
         ("POST" | "PUT", "/v1/enrolment-tokens" | "/v1/config/{scope}" | "/v1/bundles/prune") => {
@@ -237,6 +247,7 @@ pub(crate) fn fill(pattern: &str, names: &[(&str, String)]) -> String {
         ("session_id", "ses_a"),
         ("api_key_id", "key_a"),
         ("alert_id", "alt_a"),
+        ("webhook_id", "whk_a"),
     ];
     let known = names.iter().map(|(name, value)| (*name, value.as_str()));
     known

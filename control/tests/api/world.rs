@@ -194,6 +194,13 @@ impl World {
         self.runtime.block_on(look).unwrap();
     }
 
+    /// Sends at once what is due for webhooks.
+    pub(crate) fn deliver(&self) {
+        self.runtime
+            .block_on(self.running().app.deliver_all())
+            .unwrap();
+    }
+
     /// What the background does every hour.
     pub(crate) fn keep_house(&self) {
         self.runtime
