@@ -4,8 +4,8 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-const MINUTE: u32 = 60;
-const HOUR: u32 = 60 * MINUTE;
+const MINUTE: u64 = 60;
+const HOUR: u64 = 60 * MINUTE;
 
 /// A whole number from `MIN` to `MAX`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -58,10 +58,10 @@ impl<const MIN: u64, const MAX: u64> schemars::JsonSchema for Bounded<MIN, MAX> 
 }
 
 /// Up to a week.
-pub type Seconds = Bounded<0, { 7 * 24 * HOUR as u64 }>;
+pub type Seconds = Bounded<0, { 7 * 24 * HOUR }>;
 
-const fn seconds(value: u32) -> Seconds {
-    Bounded::fixed(value as u64)
+const fn seconds(value: u64) -> Seconds {
+    Bounded::fixed(value)
 }
 
 /// Something that is so or is not.
@@ -84,7 +84,7 @@ pub struct CountRule {
     pub enabled: bool,
     /// As many are wrong; half as many are not any more.
     pub events: Bounded<1, 10_000>,
-    pub within_seconds: Bounded<60, { 24 * HOUR as u64 }>,
+    pub within_seconds: Bounded<60, { 24 * HOUR }>,
     pub resolve_seconds: Seconds,
 }
 
@@ -158,7 +158,7 @@ impl Default for AlertRules {
             error_trend: CountRule {
                 enabled: true,
                 events: Bounded::fixed(10),
-                within_seconds: Bounded::fixed(HOUR as u64),
+                within_seconds: Bounded::fixed(HOUR),
                 resolve_seconds: seconds(10 * MINUTE),
             },
             low_disk: DiskRule {
@@ -170,7 +170,7 @@ impl Default for AlertRules {
             download_failures: CountRule {
                 enabled: true,
                 events: Bounded::fixed(5),
-                within_seconds: Bounded::fixed(HOUR as u64),
+                within_seconds: Bounded::fixed(HOUR),
                 resolve_seconds: seconds(10 * MINUTE),
             },
             blank_screen: PlainRule {
