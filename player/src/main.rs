@@ -208,7 +208,7 @@ fn stop_at_signals(happen: mpsc::Sender<Happening>) -> anyhow::Result<()> {
     Ok(())
 }
 
-const fn manner(arguments: &PlayArguments) -> Manner {
+fn manner(arguments: &PlayArguments) -> Manner {
     let kind = if arguments.crossfade == 0 {
         TransitionKind::Cut
     } else {

@@ -44,7 +44,8 @@ pub fn forget_display() {
 #[derive(Debug)]
 pub struct Pulse {
     frames: Option<PathBuf>,
-    presented: u64,
+    /// Seen or, while the screen is off on purpose, not.
+    pictures: u64,
     told: Option<Instant>,
 }
 
@@ -53,7 +54,7 @@ impl Pulse {
         let folder = std::env::var_os("RUNTIME_DIRECTORY").map(PathBuf::from);
         Self {
             frames: folder.map(|folder| folder.join(FRAMES_FILE)),
-            presented: 0,
+            pictures: 0,
             told: None,
         }
     }
@@ -64,20 +65,20 @@ impl Pulse {
             return;
         }
         self.told = Some(Instant::now());
-        let Some(counts) = counts().filter(|counts| counts.presented > self.presented) else {
+        let Some(counts) = counts().filter(|counts| counts.pictures() > self.pictures) else {
             return;
         };
-        if self.presented == 0 {
+        if self.pictures == 0 {
             notify(&[NotifyState::Ready, NotifyState::Status("Showing pictures")]);
         }
-        self.presented = counts.presented;
+        self.pictures = counts.pictures();
         notify(&[NotifyState::Watchdog]);
         self.write(counts);
     }
 
     /// Another engine counts from 0.
     pub const fn begin_anew(&mut self) {
-        self.presented = 0;
+        self.pictures = 0;
     }
 
     fn write(&self, counts: FrameCounts) {

@@ -14,7 +14,7 @@ use std::time::Instant;
 use cinema::player::Player;
 use cinema::{DEADLINE, HEIGHT, WIDTH, codes};
 use fleet_cards::{Card, Notice};
-use fleet_tests::fake_control_plane::{FakeControlPlane, Fault, TOKEN};
+use fleet_tests::fake_control_plane::{FakeControlPlane, Fault, TOKEN, screen_off_at};
 use fleet_tests::media::{self, Film};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -238,6 +238,41 @@ fn when_the_manifest_has_ended_the_schedule_in_it_goes_on() {
     drop(player);
     let seen = Player::start(device.path()).eyes.watch_for(2);
     assert_eq!(codes(&seen).len(), 1);
+}
+
+#[test]
+fn what_plays_while_the_screen_is_off_by_its_hours_is_told_and_not_proven() {
+    let venue = Venue::new();
+    venue.pair();
+    let items = [venue.film(1), venue.picture(2)];
+    let off = screen_off_at(jiff::Timestamp::now());
+    venue.server.publish_with(&off, "one", 5, &items);
+    let player = venue.play();
+    let instant = |value: &Value| value.as_str().unwrap().parse::<jiff::Timestamp>().unwrap();
+    let event = venue.wait_for_event("SCREEN_SWITCHED");
+    assert_eq!(event["payload"]["power"], "OFF", "{event}");
+    let since = instant(&event["eventTimeUtc"]);
+    assert!(instant(&event["payload"]["untilUtc"]) > since, "{event}");
+    for item in [1, 2, 1, 2] {
+        player.eyes.watch_for(item);
+    }
+    let heartbeat = venue.wait(|server| {
+        let mut heartbeats = server.heartbeats().into_iter();
+        heartbeats.find(|heartbeat| heartbeat["screenPower"]["wanted"] == "OFF")
+    });
+    assert_eq!(heartbeat["state"], "PLAYING");
+    // By another manifest it is on again: what plays then is proven, and nothing from before.
+    venue.publish("two", &items);
+    let proof = venue.wait(|server| {
+        let mut proofs = server.proofs().into_iter();
+        proofs.find(|proof| instant(&proof["startedAtUtc"]) >= since)
+    });
+    let on = venue.wait(|server| {
+        let mut events = server.events().into_iter();
+        events.find(|event| event["payload"]["power"] == "ON")
+    });
+    let until = instant(&on["eventTimeUtc"]);
+    assert!(instant(&proof["endedAtUtc"]) >= until, "{proof}");
 }
 
 #[test]

@@ -11,6 +11,7 @@ mod heartbeat;
 mod item;
 mod manifest;
 mod proof_of_play;
+mod screen_power;
 
 pub use command::{PlayerCommand, PlayerCommandKind};
 pub use event::{DecodeFailure, PlayerEvent, PlayerEventBatch, PlayerEventKind};
@@ -25,3 +26,4 @@ pub use manifest::{
 pub use proof_of_play::{
     MAX_PROOFS_PER_BATCH, PlayOutcome, PlaysOfDay, ProofOfPlay, ProofOfPlayBatch,
 };
+pub use screen_power::{OnWindow, Power, ScreenPower, ScreenPowerStatus, ScreenTimes};

@@ -14,6 +14,7 @@
 mod explain;
 mod file;
 mod hand;
+mod hours;
 mod schedule;
 mod screen;
 mod shadow;
@@ -22,6 +23,7 @@ mod zone;
 
 pub use file::{Device, ParseFileError, ParsedFile, ScheduleFile};
 pub use hand::{Day, HandMinute};
+pub use hours::{Hours, Window};
 pub use schedule::{Decision, Fallbacks, MAX_VALIDITY, Published, Schedule, Snapshot, Winner};
 pub use screen::Screen;
 pub use shadow::Warning;

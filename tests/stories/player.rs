@@ -2,17 +2,17 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use fleet_protocol::command::CommandKind;
-use fleet_tests::fake_control_plane::{FakeControlPlane, TOKEN};
-use fleet_tests::fleet::wait_until;
+use fleet_tests::fake_control_plane::{FakeControlPlane, TOKEN, screen_off_at};
+use fleet_tests::fleet::{now, wait_until};
 use fleet_tests::kit::release;
 use fleet_tests::media::{self, Film};
 use fleet_tests::vm::CONTENT_ADDRESS;
 use serde_json::{Value, json};
 
-use crate::stage::{self, BOOT, Failure, SHORT, Stage, Told};
+use crate::stage::{self, BOOT, Failure, SHORT, Stage, Told, ensure, same};
 use crate::watch::Watch;
 
 /// Until a round of a playlist is over: an emulated machine takes its time for each item.
@@ -241,5 +241,41 @@ fn whoever_asks_which_device_it_is_sees_it_instead_of_the_content_for_a_while() 
         stage.device().command(identify, SHORT)?;
         watch.wait_for_something_else(SHORT)?;
         watch.wait_for(&[1, 2, 3, 4], ROUND)
+    })
+}
+
+#[test]
+fn a_screen_goes_off_by_its_hours_and_comes_back_with_what_plays() -> Told {
+    play("screen-hours", |stage, programme, watch| {
+        let blank_ms = |stage: &mut Stage| -> Result<Value, Failure> {
+            let frames = stage.vm.sh("cat /run/fleet-player/frames.json")?;
+            Ok(serde_json::from_str::<Value>(&frames)?["blankMs"].clone())
+        };
+        watch.never_blank()?;
+        let before = blank_ms(stage)?;
+        let off = screen_off_at(now());
+        programme
+            .server
+            .publish_with(&off, "off", 5, &programme.four()?);
+        watch.wait_for_something_else(ROUND)?;
+        wait_until("pictures that nobody sees", SHORT, || {
+            let frames = stage.vm.sh("cat /run/fleet-player/frames.json")?;
+            let counts: Value = serde_json::from_str(&frames).unwrap_or_default();
+            let found = counts["unseen"].as_u64().filter(|unseen| *unseen > 10);
+            Ok((found, frames))
+        })?;
+        // Killed in the dark it stays dark: the next one knows the hours before its first picture.
+        let dark = Instant::now();
+        stage
+            .vm
+            .sh("systemctl kill -s KILL --kill-whom=main fleet-player.service")?;
+        std::thread::sleep(Duration::from_secs(10));
+        let seen = watch.items_since(dark);
+        ensure(seen.is_empty(), || {
+            format!("{seen:?} were seen in the dark")
+        })?;
+        programme.publish("on", &programme.four()?);
+        watch.wait_for(&[1, 2, 3, 4, 1], ROUND)?;
+        same("the blank time", &blank_ms(stage)?, &before)
     })
 }

@@ -5,7 +5,7 @@ use fleet_protocol::player::FrameCounts;
 
 use super::Monotonic;
 
-/// The player hands a picture on at least once a second.
+/// The player hands a picture on at least once a second, also while the screen is off on purpose.
 const STANDS_AFTER_MS: u64 = 10_000;
 /// The check's name.
 pub const PICTURES: &str = "pictures";
@@ -13,7 +13,7 @@ pub const PICTURES: &str = "pictures";
 /// The count as it was seen.
 #[derive(Debug, Clone, Default)]
 pub struct Pictures {
-    /// How many there were, and since when that is so.
+    /// How many there were, seen or not, and since when that is so.
     seen: Option<(u64, Monotonic)>,
 }
 
@@ -29,10 +29,10 @@ impl Pictures {
             return check(false, "the player has shown nothing yet".to_owned());
         };
         let since = match self.seen {
-            Some((presented, since)) if presented == counts.presented => since,
+            Some((pictures, since)) if pictures == counts.pictures() => since,
             _ => now,
         };
-        self.seen = Some((counts.presented, since));
+        self.seen = Some((counts.pictures(), since));
         let stands_ms = now.since(since);
         if stands_ms >= STANDS_AFTER_MS {
             return check(false, format!("none for {} s", stands_ms / 1_000));
@@ -41,10 +41,15 @@ impl Pictures {
             presented,
             late,
             blank_ms,
+            unseen,
         } = counts;
+        let off = match unseen {
+            0 => String::new(),
+            unseen => format!(", {unseen} while the screen was off on purpose"),
+        };
         check(
             true,
-            format!("{presented} shown, {late} late, {blank_ms} ms blank"),
+            format!("{presented} shown, {late} late, {blank_ms} ms blank{off}"),
         )
     }
 }
@@ -74,5 +79,18 @@ mod tests {
         check(Some(counts(9)), 14_000, false);
         // Another player has begun.
         check(Some(counts(2)), 15_000, true);
+    }
+
+    #[test]
+    fn a_screen_that_is_off_on_purpose_is_not_blamed() {
+        let mut pictures = Pictures::default();
+        for second in 0..60 {
+            let counts = FrameCounts {
+                unseen: second,
+                ..counts(9)
+            };
+            let check = pictures.look(Some(counts), Monotonic::from_secs(second));
+            assert!(check.ok, "{}", check.detail);
+        }
     }
 }

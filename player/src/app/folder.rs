@@ -22,7 +22,7 @@ use crate::media::frame::SharedFrame;
 const LOOKED_AT_EVERY_MS: u64 = 3_000;
 
 /// How the items of a folder are played.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Manner {
     pub seconds_an_image: u32,
     pub fit: Fit,
@@ -142,7 +142,7 @@ impl Folder {
             manifest_etag: format!("folder:{}", self.version),
             valid_to_utc: jiff::Timestamp::MAX,
             next_check_seconds: 60,
-            settings: self.manner.settings,
+            settings: self.manner.settings.clone(),
             playlist: Some(playlist),
             look_ahead: None,
         }))

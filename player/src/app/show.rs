@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use fleet_device::clock;
-use fleet_protocol::player::{FrameCounts, Item, Manifest, PlayerEventKind, ProofOfPlay};
+use fleet_protocol::player::{FrameCounts, Item, Manifest, PlayerEventKind, Power, ProofOfPlay};
 
 use crate::core::screen::{Card, Effect, Event, Screen};
 use crate::core::witness::Witness;
@@ -51,6 +51,11 @@ pub trait Surroundings {
     /// What covers everything else, when that has changed since it was last asked.
     fn cover(&mut self, engine: &Engine) -> Option<Cover>;
 
+    /// What the screen is to be.
+    fn power(&self) -> Power {
+        Power::On
+    }
+
     /// Something else is on the glass: `shown`, or a card. `proof` is of what was there before.
     fn shown(&mut self, proof: Option<ProofOfPlay>, shown: Option<&Item>);
 
@@ -69,6 +74,8 @@ pub struct Show<S> {
 
 impl<S: Surroundings> Show<S> {
     pub fn new(engine: Engine, surroundings: S) -> Self {
+        // Before the first picture: a screen that is off stays so over a restart.
+        engine.switch(surroundings.power());
         Self {
             screen: Screen::default(),
             witness: Witness::default(),
@@ -88,6 +95,7 @@ impl<S: Surroundings> Show<S> {
     /// What `make` gives; the engine before goes on then.
     pub fn replace_engine<E>(&mut self, make: impl FnOnce() -> Result<Engine, E>) -> Result<(), E> {
         self.engine = make()?;
+        self.engine.switch(self.surroundings.power());
         self.take(Event::EngineReplaced);
         Ok(())
     }
@@ -95,6 +103,14 @@ impl<S: Surroundings> Show<S> {
     /// `None` when the engine does not answer.
     pub fn counts(&self) -> Option<FrameCounts> {
         self.engine.counts()
+    }
+
+    fn switch(&mut self) {
+        self.engine.switch(self.surroundings.power());
+        if let Some(reason) = self.engine.switch_failure() {
+            let kind = PlayerEventKind::ScreenPowerFailed { reason };
+            self.surroundings.tell(kind);
+        }
     }
 
     /// Takes what has happened around. `false` when the program is to end.
@@ -114,6 +130,7 @@ impl<S: Surroundings> Show<S> {
                         Cover::Nothing => None,
                     });
                 }
+                self.switch();
                 true
             }
             News::Stop => false,
@@ -156,11 +173,12 @@ impl<S: Surroundings> Show<S> {
             Effect::Prepare { ticket, item } => {
                 // A file that is gone by now fails in the decoder, which is where failures are told.
                 let path = self.surroundings.file(&item).unwrap_or_default();
-                let settings = self.screen.manifests().current().map(|m| m.settings);
+                let current = self.screen.manifests().current();
+                let orientation = current.map(|manifest| manifest.settings.orientation);
                 let job = Job {
                     item: *item,
                     path,
-                    orientation: settings.unwrap_or_default().orientation,
+                    orientation: orientation.unwrap_or_default(),
                 };
                 self.engine.prepare(ticket, job);
             }

@@ -34,6 +34,7 @@ fn heartbeat(_: &Sync) -> PlayerHeartbeat {
         network: Network::default(),
         errors: PlayerErrors::default(),
         frames: None,
+        screen_power: None,
     }
 }
 

@@ -7,6 +7,7 @@
 pub mod cache;
 pub mod commands;
 pub mod look_ahead;
+pub mod power;
 pub mod screen;
 pub mod sync;
 pub mod witness;

@@ -24,6 +24,7 @@ pub mod engine;
 pub mod frame;
 pub mod output;
 pub mod still;
+mod switch;
 pub mod wire;
 
 /// The error and what caused it, on one line.

@@ -7,14 +7,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::JoinHandle;
 
-use fleet_protocol::player::FrameCounts;
+use fleet_protocol::player::{FrameCounts, Power};
 use gstreamer as gst;
 use gstreamer::prelude::*;
 use gstreamer_app as gst_app;
 
 use super::bus;
-use super::display::{Buffers, Card, DisplayError, Scanout, Screen};
+use super::display::{Buffers, Card, DisplayError, Scanout, Screen, Shown};
 use super::frame::{SharedFrame, Size};
+use super::switch::Switch;
 use super::with_causes;
 
 /// Seen that much after its time, a frame counts as late.
@@ -61,21 +62,34 @@ pub enum Glass {
 struct Counts {
     presented: AtomicU64,
     late: AtomicU64,
+    unseen: AtomicU64,
+    /// When the first picture came, seen or not.
     first_ns: AtomicU64,
     /// Something was on the glass before the first frame.
     lit_before: bool,
 }
 
 impl Counts {
-    /// At `now_ns` one is seen that was due at `pts`.
-    fn present(&self, now_ns: u64, pts: Option<gst::ClockTime>) {
-        if self.presented.fetch_add(1, Ordering::Relaxed) == 0 {
+    /// At `now_ns` one is shown that was due at `pts`.
+    fn count(&self, shown: Shown, now_ns: u64, pts: Option<gst::ClockTime>) {
+        if self.pictures() == 0 {
             self.first_ns.store(now_ns, Ordering::Relaxed);
         }
+        match shown {
+            Shown::Seen => self.presented.fetch_add(1, Ordering::Relaxed),
+            Shown::Unseen => {
+                self.unseen.fetch_add(1, Ordering::Relaxed);
+                return;
+            }
+        };
         let at_ns = pts.map_or(now_ns, gst::ClockTime::nseconds);
         if now_ns > at_ns + LATE_NS {
             self.late.fetch_add(1, Ordering::Relaxed);
         }
+    }
+
+    fn pictures(&self) -> u64 {
+        self.presented.load(Ordering::Relaxed) + self.unseen.load(Ordering::Relaxed)
     }
 }
 
@@ -86,6 +100,7 @@ pub struct Output {
     source: gst_app::AppSrc,
     bus: gst::Bus,
     counts: Arc<Counts>,
+    switch: Arc<Switch>,
     /// Of a display of the kernel. Ends with the pipeline.
     scanout: Option<JoinHandle<()>>,
 }
@@ -131,6 +146,7 @@ impl Output {
             source,
             bus,
             counts,
+            switch: Arc::default(),
             scanout: None,
         };
         output
@@ -193,11 +209,12 @@ impl Output {
         sink: gst_app::AppSink,
     ) -> Result<JoinHandle<()>, OutputError> {
         let (pipeline, counts) = (self.pipeline.downgrade(), Arc::clone(&self.counts));
-        let present = move |pts| counts.present(running_time_ns(&pipeline), pts);
+        let count = move |shown, pts| counts.count(shown, running_time_ns(&pipeline), pts);
+        let switch = Arc::clone(&self.switch);
         std::thread::Builder::new()
             .name("display".to_owned())
             .spawn(move || {
-                if let Err(error) = scan_out(&card, screen, &sink, present) {
+                if let Err(error) = scan_out(&card, screen, &sink, &switch, count) {
                     let error = with_causes(&error);
                     gst::element_error!(sink, gst::ResourceError::Write, ("{error}"));
                 }
@@ -212,7 +229,7 @@ impl Output {
         let (pipeline, counts) = (self.pipeline.downgrade(), Arc::clone(&self.counts));
         pad.add_probe(gst::PadProbeType::BUFFER, move |_, info| {
             let pts = info.buffer().and_then(|buffer| buffer.pts());
-            counts.present(running_time_ns(&pipeline), pts);
+            counts.count(Shown::Seen, running_time_ns(&pipeline), pts);
             gst::PadProbeReturn::Ok
         });
     }
@@ -220,6 +237,16 @@ impl Output {
     /// What sound has to keep time with.
     pub const fn pipeline(&self) -> &gst::Pipeline {
         &self.pipeline
+    }
+
+    /// What switches the glass, if it is a display of the kernel; others stay on.
+    pub(super) fn switch(&self) -> Arc<Switch> {
+        Arc::clone(&self.switch)
+    }
+
+    /// What the glass is to be.
+    pub(super) fn power(&self) -> Power {
+        self.switch.wanted()
     }
 
     /// A frame that was left out because the next one was due.
@@ -254,7 +281,7 @@ impl Output {
     pub fn counts(&self) -> FrameCounts {
         let first_ns = self.counts.first_ns.load(Ordering::Relaxed);
         let presented = self.counts.presented.load(Ordering::Relaxed);
-        let dark_ns = match presented {
+        let dark_ns = match self.counts.pictures() {
             _ if self.counts.lit_before => 0,
             0 => self.running_time_ns(),
             _ => first_ns,
@@ -263,6 +290,7 @@ impl Output {
             presented,
             late: self.counts.late.load(Ordering::Relaxed),
             blank_ms: dark_ns / 1_000_000,
+            unseen: self.counts.unseen.load(Ordering::Relaxed),
         }
     }
 }
@@ -284,16 +312,20 @@ fn running_time_ns(pipeline: &gst::glib::WeakRef<gst::Pipeline>) -> u64 {
         .map_or(0, gst::ClockTime::nseconds)
 }
 
-/// Until the pipeline ends or the display fails. `present` is told when each picture is seen.
+/// Until the pipeline ends or the display fails. `count` is told of each picture, when it is seen if it is.
 fn scan_out(
     card: &Card,
     screen: Screen,
     sink: &gst_app::AppSink,
-    present: impl Fn(Option<gst::ClockTime>),
+    switch: &Switch,
+    count: impl Fn(Shown, Option<gst::ClockTime>),
 ) -> Result<(), DisplayError> {
     let mut buffers = Buffers::new(card, &screen)?;
     let mut scanout = Scanout::new(card, screen, &mut buffers)?;
     loop {
+        if let Err(error) = scanout.switch(switch.wanted()) {
+            switch.fail(with_causes(&error));
+        }
         let Some(sample) = sink.try_pull_sample(PULLED_WITHIN) else {
             if sink.is_eos() {
                 return Ok(());
@@ -304,8 +336,8 @@ fn scan_out(
             continue;
         };
         if let Ok(picture) = buffer.map_readable() {
-            scanout.present(&picture)?;
-            present(buffer.pts());
+            let shown = scanout.present(&picture)?;
+            count(shown, buffer.pts());
         }
     }
 }

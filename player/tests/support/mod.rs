@@ -73,6 +73,7 @@ pub fn heartbeat(sync: &Sync, now: Now) -> PlayerHeartbeat {
             ..PlayerErrors::default()
         },
         frames: None,
+        screen_power: None,
     }
 }
 

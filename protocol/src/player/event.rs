@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::Power;
 use crate::event::Severity;
 use crate::{AssetId, CommandId, Version};
 
@@ -102,6 +103,17 @@ pub enum PlayerEventKind {
         freed_bytes: u64,
         reason: String,
     },
+    /// The screen's hours want it so from now on. Beyond the contract.
+    ScreenSwitched {
+        power: Power,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        until_utc: Option<Timestamp>,
+    },
+    /// Its hours are not understood, or the screen does not follow them: it stays as it is. Said once for each change.
+    /// Beyond the contract.
+    ScreenPowerFailed {
+        reason: String,
+    },
 }
 
 impl PlayerEventKind {
@@ -113,11 +125,13 @@ impl PlayerEventKind {
             | Self::ManifestApplied { .. }
             | Self::OnlineRestored { .. }
             | Self::CommandExecuted { .. }
+            | Self::ScreenSwitched { .. }
             | Self::CacheEviction { .. } => Severity::Info,
             Self::DownloadFailed { .. }
             | Self::ManifestFetchFailed { .. }
             | Self::ManifestRejected { .. }
             | Self::OfflineEntered { .. }
+            | Self::ScreenPowerFailed { .. }
             | Self::FallbackToPreviousManifest { .. } => Severity::Warning,
             Self::PlaybackFailed { .. }
             | Self::NoPlayableContent { .. }

@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::ScreenPowerStatus;
 use crate::heartbeat::Network;
 use crate::{AssetId, PlaylistId, Version};
 
@@ -62,8 +63,26 @@ pub const FRAMES_FILE: &str = "frames.json";
 pub struct FrameCounts {
     pub presented: u64,
     pub late: u64,
-    /// For how long there was no picture.
+    /// For how long there was no picture; what was off on purpose does not count.
     pub blank_ms: u64,
+    /// Pictures that came while the screen was off on purpose; they are not among those presented.
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub unseen: u64,
+}
+
+impl FrameCounts {
+    /// How many pictures there were, seen or not: it grows as long as the player lives.
+    pub const fn pictures(&self) -> u64 {
+        self.presented.saturating_add(self.unseen)
+    }
+}
+
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde hands over references"
+)]
+const fn is_none(count: &u64) -> bool {
+    *count == 0
 }
 
 /// `POST /v1/player/heartbeat`
@@ -83,6 +102,9 @@ pub struct PlayerHeartbeat {
     pub errors: PlayerErrors,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub frames: Option<FrameCounts>,
+    /// Of a screen that has times.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub screen_power: Option<ScreenPowerStatus>,
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::ScreenPower;
 use super::item::{Item, read_item};
 use crate::{AssetId, PlaylistId};
 
@@ -51,7 +52,7 @@ pub enum RunMode {
 
 /// Unknown settings are ignored, absent ones have the contract's defaults for a kiosk.
 #[expect(clippy::struct_excessive_bools, reason = "the contract's own fields")]
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase", default)]
 pub struct Settings {
@@ -64,6 +65,9 @@ pub struct Settings {
     /// For the media on the device; its own configuration counts when this is absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cache_budget_bytes: Option<u64>,
+    /// Without it the screen is always on. Beyond the contract.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub screen_power: Option<ScreenPower>,
 }
 
 impl Settings {
@@ -76,6 +80,7 @@ impl Settings {
         watchdog_return_to_foreground: true,
         orientation: Orientation::Landscape,
         cache_budget_bytes: None,
+        screen_power: None,
     };
 }
 
@@ -316,6 +321,16 @@ mod tests {
         assert_eq!(read.upcoming().count(), 2);
         let written = serde_json::to_vec(&read).unwrap();
         assert_eq!(Manifest::parse(&written).unwrap(), read);
+    }
+
+    #[test]
+    fn times_that_are_not_understood_cost_themselves_alone() {
+        let mut with = manifest(&[item(&json!({}))]);
+        with["settings"]["screenPower"] = json!({"on": [{"daysOfWeekMask": 128}]});
+        let read = parse(&with).unwrap();
+        assert_eq!(read.items().len(), 1);
+        let power = read.settings.screen_power;
+        assert!(matches!(power, Some(ScreenPower::NotUnderstood { .. })));
     }
 
     #[test]

@@ -19,10 +19,18 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use fleet_protocol::Sha256;
+use jiff::Timestamp;
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 use serde_json::{Value, json};
 
 pub use http::Request;
+
+/// Settings of a manifest by which a screen is off at `now`, and for hours before and after it.
+pub fn screen_off_at(now: Timestamp) -> Value {
+    let minute = (now.as_second() / 60 + 12 * 60).rem_euclid(24 * 60);
+    let window = json!({"daysOfWeekMask": 127, "startMinutes": minute, "endMinutes": (minute + 1) % (24 * 60)});
+    json!({"screenPower": {"timezone": "UTC", "on": [window]}})
+}
 
 /// How one request goes wrong.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -144,9 +152,14 @@ impl FakeControlPlane {
 
     /// A manifest of these items that never ends, to be asked for again after so many seconds.
     pub fn publish(&self, etag: &str, next_check_s: u32, items: &[Value]) {
+        self.publish_with(&json!({}), etag, next_check_s, items);
+    }
+
+    /// The same with `settings`.
+    pub fn publish_with(&self, settings: &Value, etag: &str, next_check_s: u32, items: &[Value]) {
         self.set_manifest(json!({
             "manifestEtag": etag, "validToUtc": "2099-01-01T00:00:00Z", "nextCheckSeconds": next_check_s,
-            "settings": {},
+            "settings": settings,
             "playlist": {"playlistId": "pl_1", "publishedVersion": 1, "items": items},
         }));
     }

@@ -18,7 +18,7 @@ use fleet_protocol::Version;
 use fleet_protocol::command::CommandOutcome;
 use fleet_protocol::instant::Monotonic;
 use fleet_protocol::player::{
-    Item, Manifest, PlayerCommand, PlayerCommandKind, PlayerEventKind, ProofOfPlay,
+    Item, Manifest, PlayerCommand, PlayerCommandKind, PlayerEventKind, Power, ProofOfPlay,
 };
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -29,6 +29,7 @@ use crate::cache::{self, Cache, CacheEvent};
 use crate::control_plane::PlainHttp;
 use crate::conversation::{Happening, Wish};
 use crate::core::look_ahead::Plan;
+use crate::core::power::{Attention, ScreenHours};
 use crate::core::screen::{AssetRef, Card, Event, Screen};
 use crate::core::sync::{Known, Sync};
 use crate::media::engine::Engine;
@@ -42,6 +43,8 @@ use reports::Counted;
 
 /// The schedule's answer changes by the minute.
 const PLANNED_EVERY_MS: u64 = 1_000;
+/// Hours begin and end by the minute; somebody who wants to see the screen waits so long.
+const HOURS_LOOKED_AT_EVERY_MS: u64 = 500;
 /// A player that is to start anew waits so long for its answer to arrive.
 const LAST_WORDS_MS: u64 = 5_000;
 
@@ -125,6 +128,8 @@ pub struct Device {
     plan: Option<Plan>,
     plan_of: Option<(String, Timestamp)>,
     planned: Option<Monotonic>,
+    hours: ScreenHours,
+    hours_looked: Option<Monotonic>,
     counted: Counted,
     stage: Stage,
 }
@@ -183,12 +188,15 @@ impl Device {
             plan: None,
             plan_of: None,
             planned: None,
+            hours: ScreenHours::default(),
+            hours_looked: None,
             counted: Counted::default(),
             stage: Stage::Running,
         };
         device.link.begin(&device.setting, known);
         device.renew_downloads();
         device.tell(device.started());
+        device.look_at_hours(found.current.as_deref());
         for complaint in found.complaints {
             device.tell(complaint);
         }
@@ -259,6 +267,24 @@ impl Device {
         }
     }
 
+    /// Whether the screen is to be on, by the manifest in force.
+    fn look_at_hours(&mut self, current: Option<&Manifest>) {
+        let now = clock::now();
+        let lately = |looked: Monotonic| now.mono.since(looked) < HOURS_LOOKED_AT_EVERY_MS;
+        if self.hours_looked.is_some_and(lately) {
+            return;
+        }
+        self.hours_looked = Some(now.mono);
+        let attention = if self.notices.is_urgent() {
+            Attention::Wanted
+        } else {
+            Attention::None
+        };
+        for kind in self.hours.look(current, attention, now.wall) {
+            self.tell(kind);
+        }
+    }
+
     fn grant(&mut self, wish: Wish, seen: &Seen<'_>, events: &mut Vec<Event>) {
         match wish {
             Wish::Received(manifest) => events.push(Event::Received(manifest)),
@@ -326,7 +352,7 @@ impl Device {
 
 impl Surroundings for Device {
     fn persist(&mut self, current: Option<Box<Manifest>>, previous: Option<Box<Manifest>>) {
-        let settings = current.as_deref().map(|manifest| manifest.settings);
+        let settings = current.as_deref().map(|manifest| &manifest.settings);
         if let Some(budget_bytes) = settings.and_then(|settings| settings.cache_budget_bytes) {
             self.cache.set_budget(budget_bytes);
         }
@@ -380,11 +406,16 @@ impl Surroundings for Device {
         self.notices.cover(engine.size())
     }
 
+    fn power(&self) -> Power {
+        self.hours.wanted()
+    }
+
     fn shown(&mut self, proof: Option<ProofOfPlay>, shown: Option<&Item>) {
+        let was_seen = self.hours.begin_item();
         if let Some(item) = shown {
             self.cache.played(&AssetRef::from(item));
         }
-        if let Some(proof) = proof {
+        if let Some(proof) = proof.filter(|_| was_seen) {
             self.link.queue(Happening::Played(proof));
         }
         self.link.queue(Happening::Boundary);
@@ -398,9 +429,19 @@ impl Surroundings for Device {
             events.push(Event::CardChanged);
         }
         self.look_ahead(seen.screen, &mut events);
+        self.look_at_hours(seen.screen.manifests().current());
         let (facts, cache, counted) = (&self.setting.facts, &self.cache, &self.counted);
-        let heartbeat =
-            |sync: &Sync| reports::heartbeat(seen, sync, facts, cache.status(), counted.send());
+        let hours = &self.hours;
+        let heartbeat = |sync: &Sync| {
+            reports::heartbeat(
+                seen,
+                sync,
+                facts,
+                cache.status(),
+                counted.send(),
+                hours.status(clock::wall()),
+            )
+        };
         for wish in self.link.turn(&self.setting, seen.screen, &heartbeat) {
             self.grant(wish, seen, &mut events);
         }

@@ -66,6 +66,12 @@ impl Notices {
         self.notice.as_ref().map(|notice| &notice.card)
     }
 
+    /// Whether it is to be seen whatever else there is.
+    pub(super) fn is_urgent(&self) -> bool {
+        let notice = self.notice.as_ref();
+        notice.is_some_and(|notice| notice.over_content)
+    }
+
     /// What is to cover a screen of this size, if that has changed since it was last asked.
     pub(super) fn cover(&mut self, size: Size) -> Option<Cover> {
         let notice = self.notice.as_ref().filter(|notice| notice.over_content);
@@ -111,6 +117,7 @@ mod tests {
             let cover = notices.cover(size);
             let covered = cover.map(|cover| matches!(cover, Cover::Over(_)));
             assert_eq!(covered, covers);
+            assert_eq!(notices.is_urgent(), over_content);
             assert!(notices.cover(size).is_none());
         }
         std::fs::write(&path, b"{").unwrap();

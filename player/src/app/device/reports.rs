@@ -6,7 +6,7 @@ use std::fs;
 use fleet_device::clock;
 use fleet_protocol::heartbeat::{Network, NetworkType};
 use fleet_protocol::player::{
-    CacheStatus, Playback, PlayerErrors, PlayerEventKind, PlayerHeartbeat,
+    CacheStatus, Playback, PlayerErrors, PlayerEventKind, PlayerHeartbeat, ScreenPowerStatus,
 };
 
 use super::Facts;
@@ -55,6 +55,7 @@ pub(super) fn heartbeat(
     facts: &Facts,
     cache: CacheStatus,
     errors: PlayerErrors,
+    screen_power: Option<ScreenPowerStatus>,
 ) -> PlayerHeartbeat {
     let screen = seen.screen;
     let shown = screen.on_glass();
@@ -83,6 +84,7 @@ pub(super) fn heartbeat(
         },
         errors,
         frames: seen.engine.counts(),
+        screen_power,
     }
 }
 

@@ -16,7 +16,7 @@ use drm::control::{Device as _, Mode, ModeTypeFlags, connector, crtc};
 
 use super::frame::{Size, SizeError};
 
-pub(super) use scanout::{Buffers, Scanout};
+pub(super) use scanout::{Buffers, Scanout, Shown};
 
 /// Why a display is no use.
 #[derive(Debug, thiserror::Error)]
@@ -39,6 +39,8 @@ pub enum DisplayError {
     Size(#[from] SizeError),
     #[error("the screen has no output that could drive it")]
     NoOutput,
+    #[error("the screen's output has no property `DPMS`")]
+    NoDpms,
     #[error("the display took a picture and did not show it within {0:?}")]
     NotShown(std::time::Duration),
 }

@@ -4,6 +4,10 @@
 //! refreshes. The next picture is taken when that has happened, so the display itself keeps the time, no picture is
 //! seen half drawn, and one that is counted as presented was on the glass.
 //!
+//! A screen is switched off by the property `DPMS` of its output. The kernel stops the signal then and keeps mode and
+//! framebuffer (with atomic drivers: `ACTIVE` of the CRTC is 0). Setting a mode ends that, in one commit with the
+//! picture that is to be seen: so the screen comes back with what is due now and not with what was there before.
+//!
 //! What a predecessor left behind goes in two steps: handles of its buffers at once, because its framebuffers hold
 //! the memory by themselves; its framebuffers when the first picture of this one is seen, because removing the one
 //! that is shown would darken the screen. For the same reason nothing is removed at the end.
@@ -13,7 +17,10 @@ use std::time::{Duration, Instant};
 
 use drm::buffer::{Buffer as _, DrmFourcc};
 use drm::control::dumbbuffer::{DumbBuffer, DumbMapping};
-use drm::control::{Device as _, Event, PageFlipFlags, RawResourceHandle, connector, framebuffer};
+use drm::control::{
+    Device as _, Event, PageFlipFlags, RawResourceHandle, connector, framebuffer, property,
+};
+use fleet_protocol::player::Power;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use super::{Card, DisplayError, Screen, drm_error};
@@ -23,6 +30,10 @@ use crate::media::frame::BYTES_PER_PIXEL;
 const SHOWN_WITHIN: Duration = Duration::from_secs(2);
 /// Whether the cable is still there is asked so often.
 const CABLE_LOOKED_AT_EVERY: Duration = Duration::from_secs(1);
+/// A screen that could not be switched off is tried again after so long.
+const TRIED_AGAIN_AFTER: Duration = Duration::from_mins(1);
+/// Of the property `DPMS`, as the kernel's `drm_mode.h` has it.
+const DPMS_OFF: property::RawValue = 3;
 /// Handles that a predecessor's buffers may have: far more than this module ever makes.
 const HANDLES: std::ops::RangeInclusive<u32> = 1..=64;
 const BUFFERS: usize = 2;
@@ -46,10 +57,23 @@ pub(in crate::media) struct Scanout<'a> {
     back: usize,
     /// A picture of this scanout is on the glass.
     lit: bool,
+    /// The screen is off on purpose.
+    dark: bool,
+    /// When it could not be switched off.
+    refused_at: Option<Instant>,
     /// Of a predecessor, perhaps still shown.
     stale: Vec<framebuffer::Handle>,
     cable_looked_at: Instant,
     connected: bool,
+}
+
+/// What became of a picture.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::media) enum Shown {
+    /// It is on the glass.
+    Seen,
+    /// The screen is off on purpose.
+    Unseen,
 }
 
 /// Memory for a scanout's pictures. Stays as long as the file is open: see [`Scanout`].
@@ -101,14 +125,62 @@ impl<'a> Scanout<'a> {
             surfaces,
             back: 0,
             lit: false,
+            dark: false,
+            refused_at: None,
             stale: resources.framebuffers().to_vec(),
             cable_looked_at: Instant::now(),
             connected: true,
         })
     }
 
-    /// Puts a picture of the screen's size on the glass; returns when it is seen.
-    pub(in crate::media) fn present(&mut self, picture: &[u8]) -> Result<(), DisplayError> {
+    /// To be called often. A screen that is to be on is with the next picture.
+    ///
+    /// # Errors
+    /// When it can't be switched off, once until it is to be on again. It stays on, and is tried again.
+    pub(in crate::media) fn switch(&mut self, wanted: Power) -> Result<(), DisplayError> {
+        let lately = |at: Instant| at.elapsed() < TRIED_AGAIN_AFTER;
+        match wanted {
+            Power::On => {
+                if std::mem::take(&mut self.dark) {
+                    self.lit = false;
+                }
+                self.refused_at = None;
+            }
+            Power::Off if self.dark || self.refused_at.is_some_and(lately) => {}
+            Power::Off => match self.darken() {
+                Ok(()) => self.dark = true,
+                Err(error) => {
+                    if self.refused_at.replace(Instant::now()).is_none() {
+                        return Err(error);
+                    }
+                }
+            },
+        }
+        Ok(())
+    }
+
+    fn darken(&self) -> Result<(), DisplayError> {
+        let connector = self.screen.connector;
+        let properties = self
+            .card
+            .get_properties(connector)
+            .map_err(drm_error("listing the properties"))?;
+        let (handles, _) = properties.as_props_and_values();
+        let is_dpms = |handle: &&property::Handle| {
+            let info = self.card.get_property(**handle);
+            info.is_ok_and(|info| info.name() == c"DPMS")
+        };
+        let dpms = handles.iter().find(is_dpms).ok_or(DisplayError::NoDpms)?;
+        self.card
+            .set_property(connector, *dpms, DPMS_OFF)
+            .map_err(drm_error("switching off the screen"))
+    }
+
+    /// Puts a picture of the screen's size on the glass, unless that is off; returns when it is seen.
+    pub(in crate::media) fn present(&mut self, picture: &[u8]) -> Result<Shown, DisplayError> {
+        if self.dark {
+            return Ok(Shown::Unseen);
+        }
         self.look_at_cable();
         let surface = &mut self.surfaces[self.back];
         let row_bytes = self.screen.size.width() as usize * BYTES_PER_PIXEL;
@@ -127,7 +199,7 @@ impl<'a> Scanout<'a> {
             self.light(framebuffer)?;
         }
         self.back = (self.back + 1) % BUFFERS;
-        Ok(())
+        Ok(Shown::Seen)
     }
 
     /// With the mode. Where that is set already, as by a predecessor, only the picture changes.

@@ -19,12 +19,13 @@ use std::path::PathBuf;
 use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
 
-use fleet_protocol::player::{DecodeFailure, FrameCounts, Item, Orientation};
+use fleet_protocol::player::{DecodeFailure, FrameCounts, Item, Orientation, Power};
 use nix::sys::eventfd::EventFd;
 
 use super::decoder::Program;
 use super::frame::{SharedFrame, Size};
 use super::output::{Glass, Output, OutputError};
+use super::switch::Switch;
 use crate::core::screen::Ticket;
 
 use turn::Turn;
@@ -80,6 +81,7 @@ pub enum EngineError {
 pub struct Engine {
     commands: mpsc::Sender<Command>,
     wake: Arc<EventFd>,
+    switch: Arc<Switch>,
     thread: Option<JoinHandle<()>>,
     size: Size,
 }
@@ -100,6 +102,7 @@ impl Engine {
             .map(Arc::new)
             .map_err(|error| EngineError::Thread(error.into()))?;
         let (commands, orders) = mpsc::channel();
+        let switch = output.switch();
         let turn = Turn::new(output, size, program, Box::new(tell));
         let listening = Arc::clone(&wake);
         let thread = std::thread::Builder::new()
@@ -109,6 +112,7 @@ impl Engine {
         Ok(Self {
             commands,
             wake,
+            switch,
             thread: Some(thread),
             size,
         })
@@ -149,6 +153,17 @@ impl Engine {
     /// A finished picture of [`Self::size`] over whatever is there, which goes on underneath; `None` takes it away.
     pub fn cover(&self, picture: Option<SharedFrame>) {
         self.tell(Command::Cover(picture));
+    }
+
+    /// Off or on; pictures go on meanwhile, and the one that is due comes with the light. A glass that is no display
+    /// of the kernel stays on.
+    pub fn switch(&self, wanted: Power) {
+        self.switch.set(wanted);
+    }
+
+    /// Why the screen is not off although it was to be; said once.
+    pub fn switch_failure(&self) -> Option<String> {
+        self.switch.failure()
     }
 
     /// What is on the glass; `None` while nothing is.

@@ -2,7 +2,7 @@
 
 use std::os::fd::AsFd as _;
 
-use fleet_protocol::player::{DecodeFailure, ItemKind, TransitionKind};
+use fleet_protocol::player::{DecodeFailure, ItemKind, Power, TransitionKind};
 use nix::poll::{PollFd, PollFlags, PollTimeout};
 
 use super::hand::{Hand, Heard};
@@ -287,7 +287,11 @@ impl Turn {
         };
         for piece in hand.sound.drain(..) {
             let at_ns = base_ns.saturating_add(piece.pts_ns);
-            let volume = hand.job.item.volume_percent;
+            let volume = match self.output.power() {
+                Power::On => hand.job.item.volume_percent,
+                // Nobody is to hear what nobody sees.
+                Power::Off => 0,
+            };
             self.sound.push(piece, at_ns, volume, now_ns);
             // A decoder that is gone is heard of by its socket's end.
             let _ = hand.decoder.heard();
