@@ -2,6 +2,7 @@
 
 pub mod app;
 pub mod cache;
+mod cec;
 pub mod control_plane;
 pub mod conversation;
 pub mod core;

@@ -140,6 +140,8 @@ fn run(arguments: RunArguments) -> anyhow::Result<()> {
             state: arguments.state,
             cache: arguments.cache,
             notice: arguments.notice,
+            // A window is on somebody's desktop, and so is his screen.
+            cec: arguments.window.is_none().then(|| PathBuf::from("/dev")),
         },
         facts: Facts::of_this_machine(),
         plain_http: if arguments.insecure_http {

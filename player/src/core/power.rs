@@ -82,6 +82,11 @@ impl ScreenHours {
         self.wanted
     }
 
+    /// The same; `None` for a screen without hours.
+    pub fn wanted_by_hours(&self) -> Option<Power> {
+        self.hours.as_ref().map(|_| self.wanted)
+    }
+
     /// `None` for a screen without hours.
     pub fn status(&self, at: Timestamp) -> Option<ScreenPowerStatus> {
         self.hours.as_ref().map(|_| ScreenPowerStatus {

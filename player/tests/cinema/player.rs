@@ -29,6 +29,7 @@ impl Player {
                 state: device.join("state"),
                 cache: device.join("cache"),
                 notice: device.join("card.json"),
+                cec: None,
             },
             facts: Facts::of_this_machine(),
             plain_http: PlainHttp::LoopbackOnly,

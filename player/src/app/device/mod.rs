@@ -26,6 +26,7 @@ use serde_json::{Value, json};
 use super::card;
 use super::show::{Cover, News, Seen, Surroundings};
 use crate::cache::{self, Cache, CacheEvent};
+use crate::cec::Cec;
 use crate::control_plane::PlainHttp;
 use crate::conversation::{Happening, Wish};
 use crate::core::look_ahead::Plan;
@@ -59,6 +60,8 @@ pub struct Places {
     pub cache: PathBuf,
     /// Of the agent: what it wants on the screen.
     pub notice: PathBuf,
+    /// Of the machine: the folder with its CEC adapters, if a TV is to be told when to be on.
+    pub cec: Option<PathBuf>,
 }
 
 /// What the device is, for telemetry and cards.
@@ -130,6 +133,7 @@ pub struct Device {
     planned: Option<Monotonic>,
     hours: ScreenHours,
     hours_looked: Option<Monotonic>,
+    cec: Cec,
     counted: Counted,
     stage: Stage,
 }
@@ -165,6 +169,7 @@ impl Device {
         let (send, cache_events) = mpsc::channel();
         let link = Link::open(&setting);
         let notices = Notices::new(places.notice.clone());
+        let cec = Cec::start(places.cec.clone());
         // Over https there is nothing to fetch before there is an identity.
         let settings = cache::Settings::new(ureq::Agent::new_with_defaults());
         let cache =
@@ -190,6 +195,7 @@ impl Device {
             planned: None,
             hours: ScreenHours::default(),
             hours_looked: None,
+            cec,
             counted: Counted::default(),
             stage: Stage::Running,
         };
@@ -282,6 +288,10 @@ impl Device {
         };
         for kind in self.hours.look(current, attention, now.wall) {
             self.tell(kind);
+        }
+        self.cec.follow(self.hours.wanted_by_hours());
+        if let Some(reason) = self.cec.failure() {
+            self.tell(PlayerEventKind::ScreenPowerFailed { reason });
         }
     }
 
