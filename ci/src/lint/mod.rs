@@ -88,17 +88,15 @@ fn format(workspace: &Workspace) -> Result<Outcome> {
 }
 
 fn clippy(workspace: &Workspace) -> Result<Outcome> {
-    let arguments = [
-        "clippy",
-        "--workspace",
-        "--all-targets",
-        "--all-features",
-        "--locked",
-        "--",
-        "-D",
-        "warnings",
-    ];
-    cargo(workspace, &arguments, "lint-clippy")?;
+    // The stories are no target that is tested by default, and so none of all.
+    for targets in [&["--all-targets"][..], &["--test", "stories"]] {
+        let arguments = [
+            &["clippy", "--workspace"],
+            targets,
+            &["--all-features", "--locked", "--", "-D", "warnings"],
+        ];
+        cargo(workspace, &arguments.concat(), "lint-clippy")?;
+    }
     Ok(Outcome::Clean)
 }
 
