@@ -86,9 +86,21 @@ impl Access {
                 "usr/lib/systemd/system/sysinit.target.wants/fleet-test-shell.service",
                 "../fleet-test-shell.service",
             );
+            overlay.add_file(PATIENCE_FILE, PATIENCE.into(), 0o644);
         }
     }
 }
+
+const PATIENCE_FILE: &str = "usr/lib/systemd/system.conf.d/20-fleet-emulated.conf";
+
+/// Emulated, beside others on a busy host, a device takes longer to find its disks than any board, and may stand still for
+/// longer; what it does then, such as going to safe mode, is not about that.
+const PATIENCE: &str = "\
+[Manager]
+RuntimeWatchdogSec=30s
+DefaultDeviceTimeoutSec=3min
+DefaultTimeoutStartSec=3min
+";
 
 const TEST_SHELL_UNIT: &str = "usr/lib/systemd/system/fleet-test-shell.service";
 
