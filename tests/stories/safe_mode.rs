@@ -129,7 +129,7 @@ fn guessing_the_pin_locks_the_page_until_somebody_presses_a_key_at_the_device() 
         })?;
         stage.vm.press_key("spc")?;
         // Within less than the thirty seconds that the lock lasts.
-        wait_until("the lock to be lifted", Duration::from_secs(15), || {
+        wait_until("the lock to be lifted", SHORT, || {
             let technician = Technician::log_in(port, &right);
             Ok((technician, "still locked".to_owned()))
         })?;

@@ -18,10 +18,10 @@ use xtask::tools::ToolTree;
 use xtask::workspace::Workspace;
 
 /// Far more than three times what was measured on two idle cores: two machines may share them with a compiler.
-pub(crate) const BOOT: Duration = Duration::from_mins(5);
-pub(crate) const INSTALL: Duration = Duration::from_mins(10);
-pub(crate) const FALLBACK: Duration = Duration::from_mins(12);
-pub(crate) const SHORT: Duration = Duration::from_secs(90);
+pub(crate) const BOOT: Duration = Duration::from_mins(8);
+pub(crate) const INSTALL: Duration = Duration::from_mins(15);
+pub(crate) const FALLBACK: Duration = Duration::from_mins(20);
+pub(crate) const SHORT: Duration = Duration::from_mins(3);
 
 /// Why a story did not go as told. Shown as text, not as a debug structure.
 pub(crate) struct Failure(String);

@@ -17,8 +17,8 @@ use super::{Fleet, template};
 /// How often the control plane is asked.
 pub const POLL: Duration = Duration::from_millis(250);
 
-const CONFIGURED_WITHIN: Duration = Duration::from_secs(90);
-const INSTALLED_WITHIN: Duration = Duration::from_mins(10);
+const CONFIGURED_WITHIN: Duration = Duration::from_mins(3);
+const INSTALLED_WITHIN: Duration = Duration::from_mins(15);
 
 /// Asks until `ask` has an answer. What it saw last goes into the error.
 ///

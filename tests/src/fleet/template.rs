@@ -23,10 +23,10 @@ use crate::vm::{Boot, Disks, Machine, Programs, Vm};
 const IDLE: &str = "idle";
 /// What the health gate asks of a trial in stories: seconds.
 pub const WINDOW_S: u32 = 10;
-pub const DEADLINE_S: u32 = 60;
+pub const DEADLINE_S: u32 = 120;
 
-const BOOT_WITHIN: Duration = Duration::from_mins(5);
-const QUIET_WITHIN: Duration = Duration::from_mins(1);
+const BOOT_WITHIN: Duration = Duration::from_mins(8);
+const QUIET_WITHIN: Duration = Duration::from_mins(3);
 
 /// A kept device.
 #[derive(Debug, Clone, Serialize, Deserialize)]
