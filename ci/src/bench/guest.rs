@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use fleet_protocol::event::{Event, EventKind};
-use fleet_tests::fleet::template::{Template, test_config};
+use fleet_tests::fleet::template::Template;
 use fleet_tests::fleet::{Device, Fleet, wait_until};
 use fleet_tests::kit::{Kit, release};
 use fleet_tests::vm::{Boot, Programs, Vm};
@@ -44,22 +44,6 @@ impl Subject {
             fleet: &self.fleet,
             id: &self.template.device,
         }
-    }
-
-    /// A configuration delivered and in force.
-    fn configure(&self, changes: &serde_json::Value) -> Result<()> {
-        let before = self
-            .device()
-            .detail()?
-            .heartbeat
-            .map_or(0, |h| h.config_version);
-        self.fleet.configure(&test_config(changes))?;
-        self.device().wait("the configuration", SHORT, |d| {
-            d.heartbeat
-                .as_ref()
-                .is_some_and(|h| h.config_version > before)
-        })?;
-        Ok(())
     }
 }
 
@@ -186,9 +170,10 @@ impl Bench {
     pub(super) fn boot_and_idle(&self, minutes: u64) -> Result<Vec<Row>> {
         let step = self.progress.step("Cold boot");
         let mut subject = self.subject("idle")?;
-        subject.configure(&json!({"control": {
+        let intervals = json!({"control": {
             "heartbeat_interval_s": PRODUCT_HEARTBEAT_S, "jitter_percent": 10, "max_backoff_s": 900
-        }}))?;
+        }});
+        subject.device().configure(&intervals, SHORT)?;
         subject.vm.sh("sync")?;
         subject.vm.power_cut();
         subject.vm.power_on(Boot::Cold)?;

@@ -100,17 +100,23 @@ impl Device<'_> {
         )
     }
 
-    /// Publishes a release of the kit, rolls it out to everyone, and waits until it is installed here. The reboot is
-    /// `reboot_delay_s` away then.
-    pub fn install(&self, name: &str, reboot_delay_s: u32) -> Result<RolloutView> {
+    /// Has these changes to the stories' configuration delivered, and waits until they are in force.
+    pub fn configure(&self, changes: &serde_json::Value, within: Duration) -> Result<()> {
         let before = self.detail()?.heartbeat.map_or(0, |h| h.config_version);
-        let delay = json!({"updates": {"reboot_delay_s": reboot_delay_s}});
-        self.fleet.configure(&template::test_config(&delay))?;
-        self.wait("the configuration", CONFIGURED_WITHIN, |d| {
+        self.fleet.configure(&template::test_config(changes))?;
+        self.wait("the configuration", within, |d| {
             d.heartbeat
                 .as_ref()
                 .is_some_and(|h| h.config_version > before)
         })?;
+        Ok(())
+    }
+
+    /// Publishes a release of the kit, rolls it out to everyone, and waits until it is installed here. The reboot is
+    /// `reboot_delay_s` away then.
+    pub fn install(&self, name: &str, reboot_delay_s: u32) -> Result<RolloutView> {
+        let delay = json!({"updates": {"reboot_delay_s": reboot_delay_s}});
+        self.configure(&delay, CONFIGURED_WITHIN)?;
         let rollout = self.fleet.roll_out(&self.fleet.publish(name)?)?;
         self.wait_state("the reboot to be pending", INSTALLED_WITHIN, |state| {
             matches!(state, UpdateState::RebootPending { .. })
