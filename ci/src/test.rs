@@ -1,5 +1,8 @@
 //! `cargo xtask test`: sets up, builds what the stories start from, and runs every test by plain `cargo test`; those of the
 //! control plane twice, with SQLite and with a private PostgreSQL.
+//!
+//! Of the stories it tells those of each promise's usual case, which take a quarter of an hour; `--all-stories` tells the
+//! others too, which libtest calls ignored.
 
 use std::process::Stdio;
 
@@ -18,13 +21,16 @@ pub struct TestArguments {
     /// Leave the stories in virtual machines out.
     #[arg(long)]
     fast: bool,
+    /// Tell every story in a virtual machine, the rarer mishaps too: about an hour.
+    #[arg(long, conflicts_with_all = ["fast", "prepare", "postgres"])]
+    all_stories: bool,
     /// Only build what the stories start from.
     #[arg(long, conflicts_with = "fast")]
     prepare: bool,
     /// Only the control plane's tests with PostgreSQL.
     #[arg(long, conflicts_with_all = ["fast", "prepare"])]
     postgres: bool,
-    /// Only tests whose name contains this.
+    /// Only tests whose name contains this, rarer stories among them.
     filter: Option<String>,
 }
 
@@ -58,7 +64,12 @@ pub fn run(workspace: &Workspace, arguments: &TestArguments, progress: Progress)
     passed &= on_postgres(workspace, &threads, filter, progress)?;
     if !arguments.fast {
         let threads = format!("--test-threads={}", fleet_tests::vm::seats());
-        passed &= cargo_test(workspace, &STORIES, &[&threads], filter, None)?;
+        let mut options = vec![threads.as_str()];
+        // Whoever names a story wants to hear it.
+        if arguments.all_stories || filter.is_some() {
+            options.push("--include-ignored");
+        }
+        passed &= cargo_test(workspace, &STORIES, &options, filter, None)?;
     }
     if !passed {
         let stories = workspace.fleet_dir().join("stories");

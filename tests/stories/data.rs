@@ -10,6 +10,7 @@ use fleet_tests::vm::{Boot, Disks};
 use crate::stage::{self, BOOT, INSTALL, SHORT, Told, ensure, same};
 
 #[test]
+#[ignore = "cargo xtask test --all-stories tells it"]
 fn a_full_data_partition_holds_the_update_back_and_nothing_else() -> Told {
     stage::tell("data-full", |stage| {
         stage.vm.shell()?.run_within(
@@ -48,6 +49,7 @@ fn a_full_data_partition_holds_the_update_back_and_nothing_else() -> Told {
 }
 
 #[test]
+#[ignore = "cargo xtask test --all-stories tells it"]
 fn a_corrupt_data_partition_leads_to_safe_mode_with_a_page() -> Told {
     stage::tell("data-corrupt", |stage| {
         stage.vm.power_cut();

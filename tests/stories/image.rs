@@ -7,6 +7,7 @@ use xtask::progress::Progress;
 use xtask::workspace::Workspace;
 
 #[test]
+#[ignore = "cargo xtask test --all-stories tells it"]
 fn two_builds_of_a_release_from_nothing_are_the_same() {
     let workspace = Workspace::locate().unwrap();
     let stories = workspace.fleet_dir().join("stories");
