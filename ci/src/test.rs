@@ -17,6 +17,10 @@ use crate::workspace::Workspace;
 
 /// Which tests.
 #[derive(Debug, Clone, clap::Args)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "flags of the command line, of which one is given"
+)]
 pub struct TestArguments {
     /// Leave the stories in virtual machines out.
     #[arg(long)]

@@ -13,10 +13,7 @@ use crate::stage::{self, BOOT, INSTALL, SHORT, Told, ensure, same};
 #[ignore = "cargo xtask test --all-stories tells it"]
 fn a_full_data_partition_holds_the_update_back_and_nothing_else() -> Told {
     stage::tell("data-full", |stage| {
-        stage.vm.shell()?.run_within(
-            "dd if=/dev/zero of=/data/ballast bs=1M 2>/dev/null; sync; df /data",
-            BOOT,
-        )?;
+        stage.fill_data()?;
         // The agent starts and reports on a full disk too.
         stage.vm.sh("systemctl restart fleet-agent.service")?;
         let device = stage.device();
@@ -40,7 +37,7 @@ fn a_full_data_partition_holds_the_update_back_and_nothing_else() -> Told {
         ensure(why.steps.iter().any(holds), || {
             format!("nobody says why: {}", why.summary)
         })?;
-        stage.vm.sh("rm /data/ballast; sync")?;
+        stage.free_data()?;
         stage
             .device()
             .wait_committed(&rollout.version, INSTALL + BOOT + BOOT)?;

@@ -202,16 +202,14 @@ fn whatever_is_killed_the_last_picture_stays_and_the_next_one_comes() -> Told {
 #[ignore = "cargo xtask test --all-stories tells it"]
 fn without_a_control_plane_and_with_a_full_disk_it_plays_on() -> Told {
     tell("cut-off", |stage, programme, watch| {
-        stage
-            .vm
-            .sh("dd if=/dev/zero of=/data/filler bs=1M 2>/dev/null; sync; true")?;
+        stage.fill_data()?;
         let items = [
             programme.picture(7, (640, 360))?,
             programme.picture(8, (640, 360))?,
         ];
         programme.publish("two", &items);
         watch.wait_for(&[1, 2, 3, 4, 1], ROUND)?;
-        stage.vm.sh("rm /data/filler; sync")?;
+        stage.free_data()?;
         watch.wait_for(&[7, 8, 7], ROUND)?;
         // The cable is out, and the player is started anew meanwhile.
         stage

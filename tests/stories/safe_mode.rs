@@ -142,9 +142,7 @@ fn guessing_the_pin_locks_the_page_until_somebody_presses_a_key_at_the_device() 
 fn safe_mode_gives_a_support_bundle_without_secrets_and_tries_network_settings() -> Told {
     stage::tell_in_safe_mode("safe-mode-actions", |stage| {
         // Neither page nor bundle needs room for itself.
-        stage
-            .vm
-            .sh("dd if=/dev/zero of=/data/filler bs=1M 2>/dev/null; sync; true")?;
+        stage.fill_data()?;
         let technician = log_in(stage)?;
         let page = technician.home().unwrap_or_default();
         ensure(page.contains("full, "), || {
@@ -167,7 +165,7 @@ fn safe_mode_gives_a_support_bundle_without_secrets_and_tries_network_settings()
                 "the support bundle holds a secret".to_owned()
             })?;
         }
-        stage.vm.sh("rm /data/filler; sync")?;
+        stage.free_data()?;
 
         let interface = stage.vm.sh("ls /sys/class/net | grep -v lo | head -n 1")?;
         let fixed = [

@@ -47,6 +47,13 @@ impl<E: std::error::Error> From<E> for Failure {
     }
 }
 
+/// Nearly all of it is taken and not written: an emulated disk would need minutes.
+const FILL_DATA: &str = r#"
+fallocate -l $(( $(df --output=avail -B1 /data | tail -n 1) - (1 << 20) )) /data/filler
+dd if=/dev/zero of=/data/rest bs=64k 2>/dev/null
+sync
+"#;
+
 /// A device with its fleet.
 #[derive(Debug)]
 pub(crate) struct Stage {
@@ -250,6 +257,18 @@ impl Stage {
     pub(crate) fn power_cycle(&mut self) -> Told {
         self.vm.power_cut();
         self.vm.power_on(Boot::Cold)?;
+        Ok(())
+    }
+
+    /// Fills the data partition up to its last byte.
+    pub(crate) fn fill_data(&mut self) -> Told {
+        self.vm.shell()?.run_within(FILL_DATA, BOOT)?;
+        Ok(())
+    }
+
+    /// Takes back what [`Stage::fill_data`] took.
+    pub(crate) fn free_data(&mut self) -> Told {
+        self.vm.sh("rm /data/filler /data/rest; sync")?;
         Ok(())
     }
 
