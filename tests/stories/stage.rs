@@ -48,11 +48,11 @@ impl<E: std::error::Error> From<E> for Failure {
 }
 
 /// Nearly all of it is taken and not written: an emulated disk would need minutes.
-const FILL_DATA: &str = r#"
+const FILL_DATA: &str = r"
 fallocate -l $(( $(df --output=avail -B1 /data | tail -n 1) - (1 << 20) )) /data/filler
 dd if=/dev/zero of=/data/rest bs=64k 2>/dev/null
 sync
-"#;
+";
 
 /// A device with its fleet.
 #[derive(Debug)]
