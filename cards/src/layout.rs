@@ -45,6 +45,7 @@ pub(super) fn content(card: &Card) -> Content {
         },
         Card::Pairing {
             status,
+            code,
             url,
             device,
         } => Content {
@@ -52,7 +53,7 @@ pub(super) fn content(card: &Card) -> Content {
             kicker: "NEW DEVICE",
             heading: status.clone(),
             lines: url.iter().cloned().collect(),
-            emphasis: None,
+            emphasis: code.clone(),
             footer: device.clone(),
             qr: url.clone(),
         },

@@ -14,10 +14,12 @@ use serde::{Deserialize, Serialize};
 
 mod canvas;
 mod layout;
+mod message;
 mod notice;
 mod text;
 
 pub use canvas::Band;
+pub use message::{Message, render_message, undrawable};
 pub use notice::{NOTICE_FILE, Notice};
 
 /// What to say.
@@ -36,6 +38,9 @@ pub enum Card {
     Pairing {
         /// One sentence: what happens now.
         status: String,
+        /// What to type in there, set large.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        code: Option<String>,
         /// Where to go on: becomes the QR code.
         url: Option<String>,
         /// Serial number or device id, so that a person can tell devices apart.

@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 
-use super::{Card, SafeModeCard, render, render_band};
+use super::{Band, Card, Message, SafeModeCard, render, render_band, render_message};
 
 fn safe_mode() -> Card {
     Card::SafeMode(SafeModeCard {
@@ -40,7 +40,17 @@ fn cards() -> Vec<(&'static str, Card)> {
             "pairing",
             Card::Pairing {
                 status: "Waiting to be enrolled".to_owned(),
+                code: None,
                 url: None,
+                device: "Serial 10000000a1b2c3d4".to_owned(),
+            },
+        ),
+        (
+            "pairing-code",
+            Card::Pairing {
+                status: "Pair this screen with its code".to_owned(),
+                code: Some("K7QF-2MXA".to_owned()),
+                url: Some("http://192.168.178.120/".to_owned()),
                 device: "Serial 10000000a1b2c3d4".to_owned(),
             },
         ),
@@ -53,8 +63,7 @@ fn cards() -> Vec<(&'static str, Card)> {
     ]
 }
 
-fn write_png(path: &std::path::Path, card: &Card, width: u32, height: u32) {
-    let band = render(card, width, height);
+fn write_png(path: &std::path::Path, band: &Band, (width, height): (u32, u32)) {
     let rgb: Vec<u8> = band
         .rows()
         .flat_map(|row| row.chunks_exact(4).flat_map(|p| [p[2], p[1], p[0]]))
@@ -72,10 +81,18 @@ fn every_card_is_drawn_on_wide_tall_and_small_screens() {
     let kept = std::env::var_os("FLEET_CARD_PNG");
     let folder = tempfile::tempdir().unwrap();
     let folder = kept.as_ref().map_or(folder.path(), std::path::Path::new);
-    for (name, card) in cards() {
-        for (width, height) in [(1920, 1080), (1080, 1920), (1280, 800), (640, 480)] {
+    let alarm = Message {
+        title: "Fire alarm".to_owned(),
+        text: "Please leave the building by the stairs. Don't use the lift.".to_owned(),
+        urgent: true,
+    };
+    for (width, height) in [(1920, 1080), (1080, 1920), (1280, 800), (640, 480)] {
+        let cards = cards().into_iter();
+        let cards = cards.map(|(name, card)| (name, render(&card, width, height)));
+        let message = ("message", render_message(&alarm, width, height));
+        for (name, band) in cards.chain([message]) {
             let path = folder.join(format!("{name}-{width}x{height}.png"));
-            write_png(&path, &card, width, height);
+            write_png(&path, &band, (width, height));
             assert!(std::fs::metadata(&path).unwrap().len() > 1_000, "{name}");
         }
     }

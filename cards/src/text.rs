@@ -14,6 +14,11 @@ static FONT: LazyLock<FontRef<'static>> = LazyLock::new(|| {
 /// Height of the em box to the distance of two lines.
 pub(super) const LINE_SPACING: f32 = 1.28;
 
+/// Whether the typeface has this character.
+pub(super) fn has_glyph(c: char) -> bool {
+    FONT.glyph_id(c).0 != 0
+}
+
 /// Width of one line in pixels at `size` pixels an em.
 pub(super) fn width_of(line: &str, size: f32) -> f32 {
     let font = FONT.as_scaled(PxScale::from(em_to_scale(size)));

@@ -20,9 +20,22 @@ use crate::workspace::Workspace;
 use guest::Bench;
 use table::{Row, Table};
 
+/// Part of what is measured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Part {
+    /// Rollouts over 100,000 devices.
+    Rollouts,
+    /// The schedule's resolver.
+    Schedules,
+    /// Installations, booting and idling, in a virtual machine.
+    Device,
+}
+
 /// What to measure.
 #[derive(Debug, Clone, clap::Args)]
 pub struct BenchArguments {
+    /// Only these; what was measured before of the others stays in the table.
+    parts: Vec<Part>,
     /// How often installations are repeated; the median counts.
     #[arg(long, default_value_t = 3)]
     repeat: usize,
@@ -36,19 +49,16 @@ pub struct BenchArguments {
 /// # Errors
 /// When something can't be built or measured.
 pub fn run(workspace: &Workspace, arguments: &BenchArguments, progress: Progress) -> Result<()> {
-    let kit = Arc::new(kit::build(workspace, Purpose::Stories, progress)?);
-    let tools: Arc<dyn Programs> = Arc::new(ToolTree::ensure(workspace, progress)?);
-    let dir = workspace.fleet_dir().join("bench");
+    let wanted = |part| arguments.parts.is_empty() || arguments.parts.contains(&part);
     let mut table = Table::default();
-    table.add(agent_size(workspace)?);
-    table.extend(rollouts(workspace, progress)?);
-    table.extend(schedules(workspace, progress)?);
-    let bench = Bench::new(kit, tools, &dir, progress)?;
-    table.extend(bench.installations(arguments.repeat)?);
-    table.extend(bench.adaptive()?);
-    table.extend(bench.boot_and_idle(arguments.idle_minutes)?);
-    if let Some(row) = soak_row(workspace) {
-        table.add(row);
+    if wanted(Part::Rollouts) {
+        table.extend(rollouts(workspace, progress)?);
+    }
+    if wanted(Part::Schedules) {
+        table.extend(schedules(workspace, progress)?);
+    }
+    if wanted(Part::Device) {
+        table.extend(device(workspace, arguments, progress)?);
     }
     let file = workspace.root().join("docs/benchmarks.md");
     let text = fs::read_to_string(&file).unwrap_or_default();
@@ -57,6 +67,23 @@ pub fn run(workspace: &Workspace, arguments: &BenchArguments, progress: Progress
     progress.note(&table.to_markdown());
     progress.note(&format!("Written to {}", file.display()));
     Ok(())
+}
+
+fn device(
+    workspace: &Workspace,
+    arguments: &BenchArguments,
+    progress: Progress,
+) -> Result<Vec<Row>> {
+    let kit = Arc::new(kit::build(workspace, Purpose::Stories, progress)?);
+    let tools: Arc<dyn Programs> = Arc::new(ToolTree::ensure(workspace, progress)?);
+    let dir = workspace.fleet_dir().join("bench");
+    let bench = Bench::new(kit, tools, &dir, progress)?;
+    let mut rows = vec![agent_size(workspace)?];
+    rows.extend(bench.installations(arguments.repeat)?);
+    rows.extend(bench.adaptive()?);
+    rows.extend(bench.boot_and_idle(arguments.idle_minutes)?);
+    rows.extend(soak_row(workspace));
+    Ok(rows)
 }
 
 #[expect(clippy::cast_precision_loss, reason = "shown with one decimal")]

@@ -16,6 +16,7 @@ use crate::flash::FlashArgs;
 use crate::keys::KeysCommand;
 use crate::login::LoginArgs;
 use crate::output::Color;
+use crate::override_::OverrideCommand;
 use crate::playlist::PlaylistCommand;
 use crate::publish::PublishArgs;
 use crate::release::ReleaseCommand;
@@ -156,6 +157,9 @@ pub enum Command {
     /// What plays when; and of a schedule in a file who plays when, and why
     #[command(subcommand)]
     Schedule(ScheduleCommand),
+    /// What goes before the schedule for a while: "now, for an hour, on these screens"
+    #[command(subcommand)]
+    Override(OverrideCommand),
     /// Write an image to a card, disk or file
     Flash(FlashArgs),
     /// Print a script that completes this command in a shell

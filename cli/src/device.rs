@@ -21,7 +21,7 @@ use crate::text::human_duration;
 use crate::{clock, context, venue};
 
 pub use command::CommandArgs;
-pub use enrol::EnrolArgs;
+pub use enrol::{EnrolArgs, PairArgs};
 pub use lifecycle::RevokeArgs;
 pub use logs::LogsArgs;
 
@@ -75,6 +75,8 @@ pub enum DeviceCommand {
     /// Make an enrolment token, and the file for `fleet flash --provision`
     #[command(visible_alias = "enroll")]
     Enrol(EnrolArgs),
+    /// Let the device in whose screen shows this code
+    Pair(PairArgs),
 }
 
 #[derive(Debug, Args)]
@@ -125,6 +127,7 @@ pub fn run(command: DeviceCommand, global: &Global, output: Output) -> Result<()
         DeviceCommand::Logs(args) => logs::run(&args, &client, output),
         DeviceCommand::Bundle(args) => logs::bundle(&args, &client, output),
         DeviceCommand::Enrol(args) => enrol::run(&args, &client, output),
+        DeviceCommand::Pair(args) => enrol::pair(args, &client, output),
     }
 }
 

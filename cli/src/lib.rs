@@ -35,6 +35,7 @@ pub mod keys;
 pub mod login;
 mod name;
 pub mod output;
+pub mod override_;
 pub mod playlist;
 pub mod publish;
 pub mod rauc;

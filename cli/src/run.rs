@@ -6,8 +6,8 @@ use crate::args::{Args, Command};
 use crate::error::Result;
 use crate::output::Output;
 use crate::{
-    account, alert, api_key, asset, audit, bundle, config, device, flash, keys, login, playlist,
-    publish, release, rollout, schedule, status, user, venue, webhook,
+    account, alert, api_key, asset, audit, bundle, config, device, flash, keys, login, override_,
+    playlist, publish, release, rollout, schedule, status, user, venue, webhook,
 };
 
 /// Runs one command; its result is printed, its error is the caller's to print.
@@ -40,6 +40,7 @@ pub fn run(args: Args, output: &Output) -> Result<()> {
         Command::Playlist(command) => playlist::run(command, global, *output),
         Command::Venue(command) => venue::run(command, global, *output),
         Command::Schedule(command) => schedule::run(command, global, *output),
+        Command::Override(command) => override_::run(command, global, *output),
         Command::Flash(args) => flash::run(&args, *output),
         Command::Completions { shell } => {
             let mut script = Vec::new();

@@ -22,6 +22,7 @@ use crate::{clock, context, store};
 
 pub use draft::DraftCommand;
 pub use slot::{AddArgs, Whom};
+pub(crate) use slot::{Names, whom};
 
 const MAX_FILE_BYTES: u64 = 64 << 20;
 const DEFAULT_RANGE: SignedDuration = SignedDuration::from_hours(7 * 24);

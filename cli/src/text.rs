@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use fleet_protocol::player::OnWindow;
 use fleet_protocol::rollout::Phase;
 use fleet_protocol::schedule::{DaysOfWeek, MinuteOfDay};
 use fleet_protocol::{ParsePercentError, Percent};
@@ -108,6 +109,13 @@ pub fn parse_instant(text: &str) -> Result<Timestamp, ParseInstantError> {
     })
 }
 
+/// When screens are on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnHours {
+    Always,
+    Within(OnWindow),
+}
+
 /// In the order of the bits of [`DaysOfWeek`].
 const DAYS: [&str; 7] = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"];
 
@@ -172,6 +180,52 @@ pub fn parse_time_of_day(text: &str) -> Result<MinuteOfDay, ParseTimeOfDayError>
         .ok_or_else(|| ParseTimeOfDayError {
             text: text.chars().take(40).collect(),
         })
+}
+
+/// From a time of day to another, for people; an end at or before the start is on the next day.
+pub fn time_span(start: MinuteOfDay, end: MinuteOfDay) -> String {
+    match (start.minutes(), end.minutes()) {
+        (0, 0) => "all day".to_owned(),
+        (_, 0) => format!("{start}–24:00"),
+        (from, to) if to <= from => format!("{start}–{end} next day"),
+        _ => format!("{start}–{end}"),
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ParseScreenHoursError {
+    #[error(
+        "`{text}` are no hours; write them like \"mon-fri 08:00-22:00\", 08:00-22:00 for every day, or always"
+    )]
+    Shape { text: String },
+    #[error(transparent)]
+    Days(#[from] ParseDaysError),
+    #[error(transparent)]
+    Time(#[from] ParseTimeOfDayError),
+}
+
+/// `mon-fri 08:00-22:00`, `08:00-22:00` of every day, or `always`.
+///
+/// # Errors
+/// On anything else.
+pub fn parse_screen_hours(text: &str) -> Result<OnHours, ParseScreenHoursError> {
+    let text = text.trim();
+    if text == "always" {
+        return Ok(OnHours::Always);
+    }
+    let (days, times) = match text.rsplit_once(' ') {
+        Some((days, times)) => (parse_days(days)?, times),
+        None => (DaysOfWeek::EVERY_DAY, text),
+    };
+    let shape = || ParseScreenHoursError::Shape {
+        text: text.chars().take(40).collect(),
+    };
+    let (start, end) = times.split_once('-').ok_or_else(shape)?;
+    Ok(OnHours::Within(OnWindow {
+        days_of_week_mask: days,
+        start_minutes: parse_time_of_day(start)?,
+        end_minutes: parse_time_of_day(end)?,
+    }))
 }
 
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]

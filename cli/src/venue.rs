@@ -5,15 +5,17 @@ mod group;
 use clap::{Args, Subcommand};
 use fleet_protocol::content::{CreateVenue, VenueView};
 use fleet_protocol::device::Page;
+use fleet_protocol::player::OnWindow;
 use fleet_protocol::{PlaylistId, VenueId};
 use fleet_schedule::Zone;
 
 use crate::account::tenant;
 use crate::args::Global;
 use crate::client::Client;
-use crate::error::Result;
+use crate::error::{CommandError, Result};
 use crate::name::{self, Named, label};
 use crate::output::{Output, Tone, printable};
+use crate::text::{OnHours, parse_screen_hours, time_span};
 use crate::{context, playlist};
 
 pub use group::GroupCommand;
@@ -32,6 +34,8 @@ pub enum VenueCommand {
         /// What the clocks on its walls show, such as Europe/London
         #[arg(long, value_name = "ZONE")]
         timezone: Zone,
+        #[command(flatten)]
+        hours: ScreenHours,
     },
     /// Show one venue
     Show {
@@ -47,7 +51,7 @@ pub enum VenueCommand {
 }
 
 #[derive(Debug, Args)]
-#[command(group(clap::ArgGroup::new("change").required(true).multiple(true).args(["name", "timezone", "fallback"])))]
+#[command(group(clap::ArgGroup::new("change").required(true).multiple(true).args(["name", "timezone", "fallback", "screen_hours"])))]
 pub struct SetArgs {
     /// Id, or name that only one has
     #[arg(default_value = DEFAULT)]
@@ -60,8 +64,33 @@ pub struct SetArgs {
     /// What plays when nothing is scheduled: id, name that only one has, or `none`
     #[arg(long, value_name = "PLAYLIST")]
     pub fallback: Option<String>,
+    #[command(flatten)]
+    pub hours: ScreenHours,
 }
 
+#[derive(Debug, Args)]
+pub struct ScreenHours {
+    /// When its screens are on, such as "mon-fri 08:00-22:00", again for more; or `always`
+    #[arg(long, value_name = "HOURS", value_parser = parse_screen_hours)]
+    pub screen_hours: Vec<OnHours>,
+}
+
+impl ScreenHours {
+    /// `None`: nothing was said of them.
+    fn windows(&self) -> Result<Option<Vec<OnWindow>>> {
+        let windows = self.screen_hours.iter().filter_map(|hours| match hours {
+            OnHours::Always => None,
+            OnHours::Within(window) => Some(*window),
+        });
+        let windows: Vec<_> = windows.collect();
+        let said = self.screen_hours.len();
+        if windows.len() < said && said > 1 {
+            let message = "`--screen-hours always` goes with no other `--screen-hours`";
+            return Err(CommandError::usage(message).hint("leave one of them out"));
+        }
+        Ok((said > 0).then_some(windows))
+    }
+}
 /// The venue that a command is about.
 #[derive(Debug, Clone, Args)]
 pub struct InVenue {
@@ -76,11 +105,16 @@ pub fn run(command: VenueCommand, global: &Global, output: Output) -> Result<()>
     let client = context::client(global)?;
     match command {
         VenueCommand::List => list(&client, output),
-        VenueCommand::Create { name, timezone } => {
+        VenueCommand::Create {
+            name,
+            timezone,
+            hours,
+        } => {
             let request = CreateVenue {
                 name,
                 timezone: timezone.name().to_owned(),
                 fallback_playlist_id: None,
+                screen_hours: hours.windows()?.unwrap_or_default(),
             };
             let view: VenueView = client.post(&venues(&client)?, &request)?;
             show(&view, &client, output)
@@ -146,10 +180,12 @@ pub(crate) fn described(view: &VenueView) -> CreateVenue {
         name: view.name.clone(),
         timezone: view.timezone.clone(),
         fallback_playlist_id: view.fallback_playlist_id.clone(),
+        screen_hours: view.screen_hours.clone(),
     }
 }
 
 fn set(args: SetArgs, client: &Client) -> Result<VenueView> {
+    let hours = args.hours.windows()?;
     let fallback: Option<Option<PlaylistId>> = match args.fallback.as_deref() {
         None => None,
         Some("none") => Some(None),
@@ -165,6 +201,9 @@ fn set(args: SetArgs, client: &Client) -> Result<VenueView> {
     }
     if let Some(fallback) = fallback {
         is.fallback_playlist_id = fallback;
+    }
+    if let Some(hours) = hours {
+        is.screen_hours = hours;
     }
     put(&before, &is, client)
 }
@@ -216,8 +255,20 @@ fn text(venue: &VenueView, fallback: String, output: Output) -> String {
         ("time zone", printable(&venue.timezone)),
         ("screens", venue.device_count.to_string()),
         ("fallback", fallback),
+        ("screens are on", screens_on(&venue.screen_hours)),
         ("changed", venue.updated_at.to_string()),
     ])
+}
+
+fn screens_on(hours: &[OnWindow]) -> String {
+    if hours.is_empty() {
+        return "always".to_owned();
+    }
+    let windows = hours.iter().map(|window| {
+        let time = time_span(window.start_minutes, window.end_minutes);
+        format!("{} {time}", window.days_of_week_mask)
+    });
+    windows.collect::<Vec<_>>().join("; ")
 }
 
 #[cfg(test)]
@@ -243,6 +294,21 @@ pub(crate) mod tests {
             assert!(shown.contains(part), "no `{part}` in\n{shown}");
         }
         assert_eq!(row(&venue(0, None), plain())[4], "-");
+    }
+
+    #[test]
+    fn hours_are_shown_as_they_are_typed() {
+        let check = |typed: &[&str], shown: &str| {
+            let hours = typed.iter().map(|t| parse_screen_hours(t).unwrap());
+            let screen_hours = hours.collect();
+            let windows = ScreenHours { screen_hours }.windows().unwrap().unwrap();
+            assert_eq!(screens_on(&windows), shown);
+        };
+        check(&["always"], "always");
+        check(
+            &["mon-fri 08:00-22:00", "sat,sun 10:00-02:00"],
+            "Mon, Tue, Wed, Thu, Fri 08:00–22:00; Sat, Sun 10:00–02:00 next day",
+        );
     }
 
     #[test]

@@ -183,6 +183,77 @@ fn a_playlist_is_made_changed_published_and_taken_back() {
 }
 
 #[test]
+fn the_screens_of_a_venue_are_on_by_its_hours() {
+    let plane = Plane::logged_in();
+    let bar = ["venue", "create", "Bar", "--timezone", "Europe/London"];
+    json(&plane, &bar);
+    let hours = [
+        "--screen-hours",
+        "mon-fri 08:00-22:00",
+        "--screen-hours",
+        "sat 10:00-02:00",
+    ];
+    let set = json(&plane, &[&["venue", "set", "Bar"], &hours[..]].concat());
+    assert_eq!(
+        set["screenHours"],
+        json!([
+            {"daysOfWeekMask": 31, "startMinutes": 480, "endMinutes": 1320},
+            {"daysOfWeekMask": 32, "startMinutes": 600, "endMinutes": 120},
+        ])
+    );
+    let shown = plane.fleet(&["venue", "show", "Bar"]).ok().stdout;
+    assert!(shown.contains("Sat 10:00–02:00 next day"), "{shown}");
+    let late = ["venue", "set", "Bar", "--screen-hours", "mon 8-22"];
+    plane.fleet(&late).fails_usage("time of day");
+    let set = json(&plane, &["venue", "set", "Bar", "--screen-hours", "always"]);
+    assert_eq!(set.get("screenHours"), None);
+}
+
+#[test]
+fn an_override_is_begun_listed_and_cancelled() {
+    let plane = with_pictures(&["a.png"]);
+    published(&plane, "Menu", "a.png");
+    let bar = ["venue", "create", "Bar", "--timezone", "Europe/London"];
+    json(&plane, &bar);
+    let begin = [
+        "override", "begin", "Menu", "--within", "2h", "--venue", "Bar",
+    ];
+    let view = json(
+        &plane,
+        &[&begin[..], &["--emergency", "--note", "fire drill"]].concat(),
+    );
+    assert_eq!(
+        (&view["state"], &view["emergency"]),
+        (&json!("ACTIVE"), &json!(true))
+    );
+    let shown = plane
+        .fleet(&["override", "list", "--venue", "Bar"])
+        .ok()
+        .stdout;
+    for part in [
+        "Menu",
+        "all screens",
+        "EMERGENCY, 1h 59m left",
+        "fire drill",
+    ] {
+        assert!(shown.contains(part), "no `{part}` in\n{shown}");
+    }
+    let there = [&begin[..], &["--for", "device:nobody"]].concat();
+    plane.fleet(&there).fails(3, "fleet device list");
+    let cancel = [
+        "override",
+        "cancel",
+        view["overrideId"].as_str().unwrap(),
+        "--venue",
+        "Bar",
+    ];
+    assert_eq!(json(&plane, &cancel)["state"], "CANCELLED");
+    assert!(items(&plane, &["override", "list", "--venue", "Bar"]).is_empty());
+    let all = items(&plane, &["override", "list", "--venue", "Bar", "--all"]);
+    assert_eq!(all.len(), 1);
+}
+
+#[test]
 fn a_venue_has_its_time_zone_its_fallback_its_screens_and_groups_of_them() {
     let plane = with_pictures(&["a.png"]);
     let (_simulation, devices) = screens(&plane, 2);
@@ -202,7 +273,6 @@ fn a_venue_has_its_time_zone_its_fallback_its_screens_and_groups_of_them() {
     );
     assert_eq!(set.get("fallbackPlaylistId"), None);
     assert_eq!(set["timezone"], "Europe/London");
-
     let moved = json(&plane, &["device", "move", &devices[0], "Pub"]);
     assert_eq!(moved["venueId"], bar.as_str());
     json(

@@ -2,6 +2,7 @@
 //! since neither may use the other.
 
 pub mod clock;
+pub mod content_range;
 pub mod files;
 pub mod limit;
 pub mod logging;

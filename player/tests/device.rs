@@ -19,6 +19,18 @@ use fleet_tests::media::{self, Film};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+/// A second of it.
+fn film(item: u16) -> Film {
+    Film {
+        item,
+        frames: 25,
+        frames_a_second: 25,
+        width: WIDTH,
+        height: HEIGHT,
+        sound: true,
+    }
+}
+
 /// A control plane with files, and the device's own folders.
 struct Venue {
     server: FakeControlPlane,
@@ -58,16 +70,12 @@ impl Venue {
     }
 
     fn film(&self, item: u16) -> Value {
-        let name = format!("{item}.mp4");
-        let film = Film {
-            item,
-            frames: 25,
-            frames_a_second: 25,
-            width: WIDTH,
-            height: HEIGHT,
-            sound: true,
-        };
-        media::write_film(&self.files.path().join(&name), &film).unwrap();
+        self.film_of(&film(item))
+    }
+
+    fn film_of(&self, film: &Film) -> Value {
+        let name = format!("{}.mp4", film.item);
+        media::write_film(&self.files.path().join(&name), film).unwrap();
         self.item(&name, "VIDEO")
     }
 
@@ -174,6 +182,28 @@ fn a_newer_manifest_takes_over_at_the_end_of_an_item() {
     let codes = codes(&seen);
     let last = codes[codes.len() - 2];
     assert_eq!((last.item, last.frame), (1, 24), "{codes:?}");
+}
+
+#[test]
+fn an_urgent_manifest_takes_over_in_the_middle_of_a_film() {
+    let venue = Venue::new();
+    venue.pair();
+    let slow = Film {
+        frames: 200,
+        frames_a_second: 10,
+        ..film(1)
+    };
+    venue.publish("one", &[venue.film_of(&slow)]);
+    let player = venue.play();
+    player.eyes.watch_for(1);
+    let urgent = json!({"urgent": true});
+    let items = [venue.picture(2)];
+    venue.server.publish_with(&urgent, "two", 5, &items);
+    let seen = player.eyes.watch_for(2);
+    let codes = codes(&seen);
+    let last = codes[codes.len() - 2];
+    assert!(last.item == 1 && last.frame < 199, "{last:?}");
+    assert_eq!(codes.len(), seen.len(), "never blank");
 }
 
 #[test]

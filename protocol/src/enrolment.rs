@@ -4,6 +4,7 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+pub use crate::pairing_code::{PairingCode, ParsePairingCodeError};
 use crate::{Compatible, DeviceId, RoleName, TenantId, TokenId, Version};
 
 /// What `fleet flash --provision` puts on the boot partition, at `/fleet/provision.json`.
@@ -15,12 +16,17 @@ pub struct ProvisionFile {
     pub server_url: String,
     /// The fleet's own CA; no other is believed.
     pub ca_certificate_pem: String,
-    /// One use, then worthless.
+    /// One use, then worthless. Empty: it was used, or the device is paired by a code.
+    #[serde(default)]
     pub enrolment_token: String,
     /// When this file was made: a lower bound for the clock of a board without one.
     pub server_time: Timestamp,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub role: Option<RoleName>,
+    /// The device shows a code and joins once somebody has claimed it. Such a file holds no secret, and does for any
+    /// number of cards.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub pairing: bool,
 }
 
 /// `POST /v1/enroll`
@@ -116,6 +122,81 @@ pub struct EnrolmentTokenView {
     pub used: u32,
     #[serde(default)]
     pub device_name: Option<String>,
+}
+
+/// `POST /v1/devices/pairing/start`: a device that nobody knows asks for a code to show.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "camelCase")]
+pub struct StartPairing {
+    /// Board model as the firmware names it (device tree or DMI).
+    #[cfg_attr(feature = "schema", schemars(length(min = 1, max = 100)))]
+    pub hardware: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", schemars(length(min = 1, max = 100)))]
+    pub serial_number: Option<String>,
+}
+
+/// Its answer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "camelCase")]
+pub struct PairingStarted {
+    pub pairing_code: PairingCode,
+    /// The device's own secret. Once the code is claimed, it enrols with this as its enrolment token.
+    pub pairing_token: String,
+    /// Worthless from then on, unless it was claimed; the device asks for another.
+    pub expires_at: Timestamp,
+    pub server_time: Timestamp,
+}
+
+/// Seed 003, §26.5.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum PairingState {
+    Pending,
+    /// The device may enrol now.
+    Claimed,
+    /// It has.
+    Completed,
+    Expired,
+}
+
+/// `GET /v1/devices/pairing/status`, with the pairing token as a bearer's.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "camelCase")]
+pub struct PairingStatus {
+    pub status: PairingState,
+    pub server_time: Timestamp,
+}
+
+/// `POST /v1/venues/{venueId}/devices/pairing/claim`
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ClaimPairing {
+    pub pairing_code: PairingCode,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", schemars(length(min = 1, max = 100)))]
+    pub device_name: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub role: Option<RoleName>,
+}
+
+/// Its answer: what the device says of itself, so that a person sees whether it is the right one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "camelCase")]
+pub struct PairingClaimed {
+    /// The enrolment token that the device has now.
+    pub token_id: TokenId,
+    /// It has to have joined by then.
+    pub expires_at: Timestamp,
+    pub hardware: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub serial_number: Option<String>,
 }
 
 /// `x-device-token`: proves, beside the client certificate, which device is calling.

@@ -152,6 +152,11 @@ text_id!(
     "^ven_[a-z0-9_-]{1,60}$", |t| prefixed(t, "ven_")
 );
 text_id!(
+    /// What goes before the schedule for a while: `ovr_…`.
+    OverrideId, "override id", "`ovr_` and up to 60 of a-z, 0-9, - and _",
+    "^ovr_[a-z0-9_-]{1,60}$", |t| prefixed(t, "ovr_")
+);
+text_id!(
     /// A slot of a schedule; not a slot of the system, which is [`crate::update::Slot`].
     SlotId, "slot id", "1 to 100 visible ASCII characters", "^[!-~]{1,100}$", visible
 );
@@ -208,6 +213,13 @@ text_id!(
         !stem.is_empty() && matches!(suffix, "service" | "target" | "socket" | "mount" | "timer" | "path")
     })
 );
+
+/// What an override of words shows is a playlist of its own.
+impl From<OverrideId> for PlaylistId {
+    fn from(id: OverrideId) -> Self {
+        Self(id.0)
+    }
+}
 
 impl From<DeviceId> for TargetId {
     fn from(id: DeviceId) -> Self {

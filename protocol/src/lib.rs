@@ -22,6 +22,7 @@ pub mod event;
 pub mod heartbeat;
 mod id;
 pub mod instant;
+mod pairing_code;
 mod percent;
 pub mod player;
 pub mod problem;
@@ -38,8 +39,8 @@ pub mod why;
 pub use digest::{ParseDigestError, Sha256};
 pub use id::{
     AlertId, ApiKeyId, AssetId, BatchId, CommandId, Compatible, DeliveryId, DeviceId, EventId,
-    ParseIdError, PlaylistId, PlaylistItemId, RoleName, RolloutId, SessionId, SlotId, TargetId,
-    TenantId, TokenId, UnitName, UploadId, UserId, VenueId, WebhookId,
+    OverrideId, ParseIdError, PlaylistId, PlaylistItemId, RoleName, RolloutId, SessionId, SlotId,
+    TargetId, TenantId, TokenId, UnitName, UploadId, UserId, VenueId, WebhookId,
 };
 pub use percent::{ParsePercentError, Percent};
 pub use version::{ParseVersionError, Version};

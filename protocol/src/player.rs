@@ -26,4 +26,6 @@ pub use manifest::{
 pub use proof_of_play::{
     MAX_PROOFS_PER_BATCH, PlayOutcome, PlaysOfDay, ProofOfPlay, ProofOfPlayBatch,
 };
-pub use screen_power::{OnWindow, Power, ScreenPower, ScreenPowerStatus, ScreenTimes};
+pub use screen_power::{
+    OnWindow, Power, ScreenPower, ScreenPowerStatus, ScreenTimes, UselessHours,
+};

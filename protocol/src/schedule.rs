@@ -18,7 +18,18 @@ use crate::{PlaylistId, SlotId, TargetId};
 
 /// Whom a slot is for. Devices and groups have names of their own, so that one can't be taken for the
 /// other.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(
+    feature = "schema",
+    derive(schemars::JsonSchema),
+    schemars(rename = "ScheduleTarget")
+)]
+#[serde(
+    tag = "targetType",
+    content = "targetId",
+    rename_all = "UPPERCASE",
+    deny_unknown_fields
+)]
 pub enum Target {
     Device(TargetId),
     Group(TargetId),

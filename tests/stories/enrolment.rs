@@ -45,6 +45,24 @@ fn a_fresh_device_enrols_and_is_online() -> Told {
 
 #[test]
 #[ignore = "cargo xtask test --all-stories tells it"]
+fn a_screen_that_nobody_knows_shows_a_code_and_joins_once_it_is_claimed() -> Told {
+    stage::tell_unknown("pairing", |stage| {
+        stage.vm.power_on(Boot::Cold)?;
+        stage.vm.shell()?.wait_ready(BOOT)?;
+        // As a person reads it from the screen.
+        let shown = "until grep -o '[2-9A-Z]\\{4\\}-[2-9A-Z]\\{4\\}' /run/fleet/card.json; do sleep 1; done";
+        let code = stage.vm.shell()?.run_within(shown, BOOT)?;
+        stage
+            .fleet
+            .cli(&["device", "pair", &code, "--name", "window"])?;
+        stage.wait_enrolled()?;
+        let detail = stage.device().detail()?;
+        same("its name", &detail.device.name.as_str(), &"window")
+    })
+}
+
+#[test]
+#[ignore = "cargo xtask test --all-stories tells it"]
 fn a_device_whose_clock_says_1970_enrols_and_updates() -> Told {
     stage::tell_fresh("clock-at-1970", Clock::Epoch, |stage| {
         stage.vm.power_on(Boot::Cold)?;

@@ -67,10 +67,30 @@ pub(crate) struct Stage {
 
 /// Tells a story about a device that was never switched on.
 pub(crate) fn tell_fresh(name: &str, clock: Clock, story: impl FnOnce(&mut Stage) -> Told) -> Told {
+    tell_flashed(name, clock, |fleet| Ok(fleet.flash("screen-1")?), story)
+}
+
+/// The same of a device that nobody knows: it is to be paired by a code.
+pub(crate) fn tell_unknown(name: &str, story: impl FnOnce(&mut Stage) -> Told) -> Told {
+    let flash = |fleet: &Fleet| {
+        let file = fleet.dir().join("pairing.json");
+        let path = file.display().to_string();
+        fleet.cli(&["device", "enrol", "--by-code", "--out", &path])?;
+        Ok(fleet.flash_with("screen-1", &file)?)
+    };
+    tell_flashed(name, Clock::Host, flash, story)
+}
+
+fn tell_flashed(
+    name: &str,
+    clock: Clock,
+    flash: impl FnOnce(&Fleet) -> Result<PathBuf, Failure>,
+    story: impl FnOnce(&mut Stage) -> Told,
+) -> Told {
     let setting = Setting::of(name)?;
     let fleet = Fleet::start(setting.kit, Arc::clone(&setting.tools), &setting.dir)?;
     fleet.configure_for_tests(template::WINDOW_S, template::DEADLINE_S)?;
-    let card = fleet.flash("screen-1")?;
+    let card = flash(&fleet)?;
     let disks = Disks::overlay(&*setting.tools, &card, &setting.dir)?;
     let mut machine = Machine::new(fleet.network().port());
     machine.clock = clock;

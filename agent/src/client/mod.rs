@@ -15,7 +15,8 @@ use fleet_device::request::{RequestError, header_text};
 use fleet_protocol::CommandId;
 use fleet_protocol::command::{CommandList, CommandResult};
 use fleet_protocol::enrolment::{
-    CertificateRenewed, DEVICE_TOKEN_HEADER, EnrollRequest, EnrollResponse, RenewCertificate,
+    CertificateRenewed, DEVICE_TOKEN_HEADER, EnrollRequest, EnrollResponse, PairingStarted,
+    PairingStatus, RenewCertificate, StartPairing,
 };
 use fleet_protocol::event::EventBatch;
 use fleet_protocol::heartbeat::{Heartbeat, HeartbeatAck};
@@ -139,6 +140,25 @@ impl ControlPlane {
 
     pub fn enroll(&self, request: &EnrollRequest) -> Result<EnrollResponse, RequestError> {
         self.post("enrol", "/v1/enroll", request)
+    }
+
+    /// Asks for a code to show. For devices without an identity.
+    pub fn start_pairing(&self, request: &StartPairing) -> Result<PairingStarted, RequestError> {
+        self.post(
+            "ask for a pairing code",
+            "/v1/devices/pairing/start",
+            request,
+        )
+    }
+
+    /// `token`: of the pairing.
+    pub fn pairing_status(&self, token: &str) -> Result<PairingStatus, RequestError> {
+        const OPERATION: &str = "ask how the pairing stands";
+        let request = self
+            .request(Method::GET, "/v1/devices/pairing/status")
+            .header(header::AUTHORIZATION, format!("Bearer {token}"));
+        let response = self.send(OPERATION, request, SendBody::none())?;
+        decode(OPERATION, checked(OPERATION, response)?)
     }
 
     pub fn heartbeat(&self, heartbeat: &Heartbeat) -> Result<HeartbeatAck, RequestError> {

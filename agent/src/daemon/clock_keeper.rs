@@ -95,9 +95,9 @@ impl ClockKeeper {
 pub(crate) fn evidence(paths: &Paths, built_at: Timestamp) -> Evidence {
     let kept: Evidence = read_state(&file(paths)).unwrap_or_default();
     let provisioned_at = match identity::provision(paths) {
-        Provision::Ready { provision, .. } | Provision::Used(provision) => {
-            Some(provision.server_time)
-        }
+        Provision::Ready { provision, .. }
+        | Provision::Pairing(provision)
+        | Provision::Used(provision) => Some(provision.server_time),
         Provision::None | Provision::Unusable { .. } => None,
     };
     Evidence {

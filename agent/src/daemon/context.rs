@@ -10,6 +10,7 @@ use fleet_device::clock;
 use fleet_device::limit::Limiter;
 use fleet_device::request::RequestError;
 use fleet_protocol::config::DeviceConfig;
+use fleet_protocol::enrolment::PairingCode;
 use fleet_protocol::event::{EventKind, Severity};
 use fleet_protocol::heartbeat::{ErrorCounts, HealthCheck, ResetReason};
 use fleet_protocol::update::{BootedSystem, UpdateState};
@@ -124,6 +125,8 @@ pub(super) struct Context {
     pub(super) config: watch::Sender<Arc<InForce>>,
     pub(super) link: watch::Sender<Option<Link>>,
     pub(super) server_url: watch::Sender<Option<String>>,
+    /// What somebody has to type in to let the device join.
+    pub(super) pairing_code: watch::Sender<Option<PairingCode>>,
     /// The end of the device's certificate.
     pub(super) certificate_ends: watch::Sender<Option<Timestamp>>,
     pub(super) update: watch::Sender<UpdateView>,
@@ -179,6 +182,7 @@ impl Context {
             config: watch::Sender::new(Arc::new(config)),
             link: watch::Sender::new(None),
             server_url: watch::Sender::new(None),
+            pairing_code: watch::Sender::new(None),
             certificate_ends: watch::Sender::new(None),
             update: watch::Sender::new(UpdateView {
                 state: UpdateState::Idle,

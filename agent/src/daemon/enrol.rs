@@ -6,17 +6,19 @@ use std::time::Duration;
 use fleet_device::request::RequestError;
 use fleet_protocol::Sha256;
 use fleet_protocol::backoff::Backoff;
-use fleet_protocol::enrolment::{EnrollRequest, ProvisionFile};
+use fleet_protocol::enrolment::{EnrollRequest, PairingState, ProvisionFile, StartPairing};
 use tokio::sync::mpsc;
 use tokio::time::sleep;
 
 use super::config;
 use super::context::{Ctx, Link, dice};
-use super::identity::{self, Identity, Provision};
+use super::identity::{self, Identity, Pairing, Provision};
 use crate::client::{ControlPlane, Endpoint};
 
 /// How often it is looked for a new provisioning file.
 const LOOK_INTERVAL: Duration = Duration::from_secs(10);
+/// How often it is asked whether the code was claimed: somebody stands there and waits.
+const CLAIM_INTERVAL: Duration = Duration::from_secs(5);
 const BACKOFF: Backoff = Backoff {
     base_ms: 2_000,
     max_ms: 300_000,
@@ -38,7 +40,11 @@ pub(super) async fn run(ctx: Ctx, config: mpsc::Sender<config::Message>) {
                     // Its loop lives as long as the process.
                     let _ = config.send(config::Message::Role(role)).await;
                 }
-                LOOK_INTERVAL
+                if ctx.pairing_code.borrow().is_some() {
+                    CLAIM_INTERVAL
+                } else {
+                    LOOK_INTERVAL
+                }
             }
             Err(Failure { message, hint, .. }) => {
                 attempts += 1;
@@ -98,6 +104,7 @@ async fn join(ctx: &Ctx, spent: &mut Option<Sha256>) -> Result<Option<Identity>,
         }
         _ if linked => Ok(None),
         Provision::None => Ok(None),
+        Provision::Pairing(provision) => pair(ctx, *provision).await,
         Provision::Used(provision) => Err(Failure::new(
             format!(
                 "the token for {} was used before, and the identity is lost",
@@ -112,18 +119,116 @@ async fn join(ctx: &Ctx, spent: &mut Option<Sha256>) -> Result<Option<Identity>,
     }
 }
 
+/// Shows a code until somebody has claimed it; then enrols with what that has made an enrolment token.
+async fn pair(ctx: &Ctx, mut provision: ProvisionFile) -> Result<Option<Identity>, Failure> {
+    if ctx.link().is_none() {
+        ctx.server_url
+            .send_replace(Some(provision.server_url.clone()));
+    }
+    let (asking, file) = (ctx.clone(), provision.clone());
+    let work = tokio::task::spawn_blocking(move || ask_for_code(&asking, &file));
+    let asked = work
+        .await
+        .map_err(|_| Failure::new("pairing was cut short", "nothing: it is tried again"))?;
+    let (pairing, claimed) = asked.inspect_err(|_| {
+        // An old code on the screen would be typed in vain.
+        ctx.pairing_code.send_replace(None);
+    })?;
+    if !claimed {
+        ctx.pairing_code.send_replace(Some(pairing.code));
+        return Ok(None);
+    }
+    provision.enrolment_token = pairing.token;
+    let identity = enrol(ctx, &provision).await;
+    // With the answer lost the same token is of no more use than with one that has come.
+    if identity
+        .as_ref()
+        .map_or_else(|failure| !failure.is_passing, |_| true)
+    {
+        identity::forget_pairing(&ctx.device.paths);
+    }
+    let identity = identity?;
+    ctx.pairing_code.send_replace(None);
+    begin(ctx, &identity)?;
+    Ok(Some(identity))
+}
+
+/// The pairing under way, begun anew if need be, and whether it was claimed.
+fn ask_for_code(ctx: &Ctx, provision: &ProvisionFile) -> Result<(Pairing, bool), Failure> {
+    let (device, paths) = (&ctx.device, &ctx.device.paths);
+    let client = anonymous(ctx, provision)?;
+    let answered = |error: &RequestError| Failure {
+        is_passing: error.is_passing(),
+        ..Failure::new(error, error.hint())
+    };
+    if let Some(pairing) = identity::pairing(paths, &provision.server_url) {
+        let status = client.pairing_status(&pairing.token);
+        ctx.note(status.as_ref().err());
+        match status {
+            Ok(status)
+                if matches!(status.status, PairingState::Pending | PairingState::Claimed) =>
+            {
+                ctx.heard_time(status.server_time);
+                return Ok((pairing, status.status == PairingState::Claimed));
+            }
+            Err(error) if error.is_passing() => return Err(answered(&error)),
+            // It is over, or forgotten.
+            Ok(_) | Err(_) => identity::forget_pairing(paths),
+        }
+    }
+    let request = StartPairing {
+        hardware: device.hardware.clone(),
+        serial_number: device.serial_number.clone(),
+    };
+    let started = client.start_pairing(&request);
+    ctx.note(started.as_ref().err());
+    let started = started.map_err(|error| answered(&error))?;
+    ctx.heard_time(started.server_time);
+    let pairing = Pairing {
+        server_url: provision.server_url.clone(),
+        code: started.pairing_code,
+        token: started.pairing_token,
+    };
+    identity::keep_pairing(paths, &pairing).map_err(of_disk)?;
+    log::info!("pairing.code":% = pairing.code; "the device waits to be paired");
+    Ok((pairing, false))
+}
+
 /// Enrols with a provisioning file, and speaks as what came of it from now on.
 async fn enter(ctx: &Ctx, file: PathBuf, provision: ProvisionFile) -> Result<Identity, Failure> {
     let identity = enrol(ctx, &provision).await?;
     if let Err(error) = scrub(file, provision).await {
         log::warn!(error:% = error.message, hint:% = error.hint; "the used token stays");
     }
-    connect(ctx, &identity)?;
+    begin(ctx, &identity)?;
+    Ok(identity)
+}
+
+/// Speaks as a device that has just enrolled.
+fn begin(ctx: &Ctx, identity: &Identity) -> Result<(), Failure> {
+    connect(ctx, identity)?;
     log::info!("device.id":% = identity.device_id; "the device has enrolled");
     // Whether it is accepted now is the first thing to know, and what is wanted of it the next.
     ctx.bells.heartbeat.notify_one();
     ctx.bells.target.notify_one();
-    Ok(identity)
+    Ok(())
+}
+
+/// The control plane before the device has an identity.
+fn anonymous(ctx: &Ctx, provision: &ProvisionFile) -> Result<ControlPlane, Failure> {
+    let endpoint = Endpoint {
+        server_url: provision.server_url.clone(),
+        ca_pem: provision.ca_certificate_pem.clone(),
+        floor: ctx.floor.clone(),
+        request_timeout: ctx.request_timeout(),
+    };
+    ControlPlane::anonymous(&endpoint)
+        .map_err(|e| Failure::new(e, "make the provisioning file again"))
+}
+
+fn of_disk(error: identity::IdentityError) -> Failure {
+    let hint = "check the data partition: it must be mounted, writable and not full";
+    Failure::new(error, hint)
 }
 
 async fn enrol(ctx: &Ctx, provision: &ProvisionFile) -> Result<Identity, Failure> {
@@ -139,21 +244,8 @@ async fn enrol(ctx: &Ctx, provision: &ProvisionFile) -> Result<Identity, Failure
 
 fn enrol_blocking(ctx: &Ctx, provision: &ProvisionFile) -> Result<Identity, Failure> {
     let device = &ctx.device;
-    let of_disk = |e: identity::IdentityError| {
-        Failure::new(
-            e,
-            "check the data partition: it must be mounted, writable and not full",
-        )
-    };
     let csr_pem = identity::certificate_request(&device.paths).map_err(of_disk)?;
-    let endpoint = Endpoint {
-        server_url: provision.server_url.clone(),
-        ca_pem: provision.ca_certificate_pem.clone(),
-        floor: ctx.floor.clone(),
-        request_timeout: ctx.request_timeout(),
-    };
-    let client = ControlPlane::anonymous(&endpoint)
-        .map_err(|e| Failure::new(e, "make the provisioning file again"))?;
+    let client = anonymous(ctx, provision)?;
     let request = EnrollRequest {
         enrolment_token: provision.enrolment_token.clone(),
         csr_pem,

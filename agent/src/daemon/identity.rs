@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use fleet_device::files::{self, Access, FileError};
-use fleet_protocol::enrolment::{EnrollResponse, ProvisionFile};
+use fleet_protocol::enrolment::{EnrollResponse, PairingCode, ProvisionFile};
 use fleet_protocol::{DeviceId, RoleName, Sha256, TenantId};
 use serde::{Deserialize, Serialize};
 
@@ -158,10 +158,46 @@ pub(super) fn keep(
     Ok(identity)
 }
 
+/// A pairing under way, so that a restart shows the same code, and one that was claimed meanwhile is not lost.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Pairing {
+    pub(super) server_url: String,
+    pub(super) code: PairingCode,
+    /// The device's enrolment token, once the code was claimed.
+    pub(super) token: String,
+}
+
+const PAIRING: &str = "pairing.json";
+
+pub(super) fn pairing(paths: &Paths, server_url: &str) -> Option<Pairing> {
+    let kept: Option<Pairing> = read_state(&file(paths, PAIRING));
+    kept.filter(|pairing| pairing.server_url == server_url)
+}
+
+pub(super) fn keep_pairing(paths: &Paths, pairing: &Pairing) -> Result<(), IdentityError> {
+    Ok(files::write_json(
+        &file(paths, PAIRING),
+        pairing,
+        Access::Secret,
+    )?)
+}
+
+pub(super) fn forget_pairing(paths: &Paths) {
+    let path = file(paths, PAIRING);
+    if let Err(error) = std::fs::remove_file(&path)
+        && error.kind() != std::io::ErrorKind::NotFound
+    {
+        log::warn!(error:%, "file.path":% = path.display(); "the pairing that is over stays on disk");
+    }
+}
+
 /// What was found of a provisioning file.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Provision {
     None,
+    /// For a device that shows a code.
+    Pairing(Box<ProvisionFile>),
     Ready {
         file: PathBuf,
         provision: Box<ProvisionFile>,
@@ -186,6 +222,7 @@ pub(crate) fn provision(paths: &Paths) -> Provision {
             }
         };
         return match serde_json::from_slice::<ProvisionFile>(&bytes) {
+            Ok(provision) if provision.pairing => Provision::Pairing(Box::new(provision)),
             Ok(provision) if provision.enrolment_token.is_empty() => {
                 Provision::Used(Box::new(provision))
             }
@@ -233,6 +270,7 @@ mod tests {
             enrolment_token: token.to_owned(),
             server_time: jiff::Timestamp::UNIX_EPOCH,
             role: None,
+            pairing: false,
         }
     }
 

@@ -32,6 +32,7 @@ pub(super) async fn run(ctx: Ctx, mut messages: mpsc::Receiver<Message>) {
     let stamp = ctx.liveness.register("screen", DEADLINE);
     let sysfs = ctx.device.paths.sys.join("class/graphics/fb0");
     let mut link = ctx.link.subscribe();
+    let mut code = ctx.pairing_code.subscribe();
     let mut shown: Option<Shown> = None;
     let mut left: Option<Notice> = None;
     let mut identify_until: Option<Instant> = None;
@@ -72,6 +73,7 @@ pub(super) async fn run(ctx: Ctx, mut messages: mpsc::Receiver<Message>) {
                 message = messages.recv() => message,
                 // Its sender lives as long as the context.
                 _ = link.changed() => None,
+                _ = code.changed() => None,
                 () = tokio::time::sleep_until(until) => None,
             }
         };
@@ -135,6 +137,17 @@ fn choose(ctx: &Ctx, identify: bool) -> Card {
             addresses,
         };
     }
+    if let (Some(code), Some(server)) = (
+        ctx.pairing_code.borrow().as_ref(),
+        ctx.server_url.borrow().as_ref(),
+    ) {
+        return Card::Pairing {
+            status: "Pair this screen with its code".to_owned(),
+            code: Some(code.to_string()),
+            url: Some(format!("{server}/pair?code={code}")),
+            device,
+        };
+    }
     let status = match (ctx.server_url.borrow().as_ref(), ctx.contact().last_error) {
         (None, None) => "This device waits for its provisioning file.".to_owned(),
         (_, Some(error)) => error,
@@ -142,6 +155,7 @@ fn choose(ctx: &Ctx, identify: bool) -> Card {
     };
     Card::Pairing {
         status,
+        code: None,
         url: addresses.first().map(|address| page_url(address)),
         device,
     }

@@ -1,5 +1,6 @@
 //! Enrolment, revocation and the certificate: who the device is to the control plane.
 
+use fleet_protocol::enrolment::PairingState;
 use fleet_protocol::event::EventKind;
 
 use super::support::control::State;
@@ -27,6 +28,39 @@ fn an_enrolled_device_does_not_enrol_again() {
         .control
         .wait("a heartbeat after the cut", |s| s.heartbeats.len() > before);
     assert_eq!(device.control.state().enrolments, 1);
+}
+
+#[test]
+fn a_device_without_a_token_shows_a_code_and_joins_once_it_is_claimed() {
+    let mut device = Device::new();
+    device.provision_for_pairing();
+    device.boot();
+    device.wait_for_card("K7QF-2MX2");
+    // A restart changes nothing about it.
+    let asked = device.control.state().pairing_asked;
+    device.power_cut();
+    device
+        .control
+        .wait("it is asked about again", |s| s.pairing_asked > asked);
+    assert_eq!(device.control.state().pairings, 1);
+    device.control.state().pairing = Some(PairingState::Expired);
+    device.wait_for_card("K7QF-2MX3");
+    device.control.state().pairing = Some(PairingState::Claimed);
+    device
+        .control
+        .wait("a heartbeat", |s| !s.heartbeats.is_empty());
+    let state = device.control.state();
+    assert_eq!((state.enrolments, state.pairings), (1, 2));
+    assert_eq!(state.enrolled_with.as_deref(), Some("pairing-2"));
+    drop(state);
+    assert!(!device.path("data/fleet/identity/pairing.json").exists());
+    // The file stays for the next card, and has nothing that is used up.
+    device.power_cut();
+    let before = device.control.state().heartbeats.len();
+    device
+        .control
+        .wait("another heartbeat", |s| s.heartbeats.len() > before);
+    assert_eq!(device.control.state().pairings, 2);
 }
 
 fn raised(state: &State, kind: &EventKind) -> bool {

@@ -7,7 +7,8 @@ use std::time::Duration;
 use fleet_protocol::Version;
 use fleet_protocol::command::CommandResult;
 use fleet_protocol::enrolment::{
-    CertificateRenewed, EnrollRequest, EnrollResponse, ProvisionFile, RenewCertificate,
+    CertificateRenewed, EnrollRequest, EnrollResponse, PairingStarted, PairingState, PairingStatus,
+    ProvisionFile, RenewCertificate,
 };
 use fleet_protocol::event::{Event, EventBatch};
 use fleet_protocol::heartbeat::{Heartbeat, HeartbeatAck};
@@ -28,6 +29,14 @@ pub const PATIENCE: Duration = Duration::from_mins(3);
 pub struct State {
     pub enrolments: u32,
     pub refuse_enrolment: bool,
+    /// The token that was enrolled with last.
+    pub enrolled_with: Option<String>,
+    /// Codes that were given out: `K7QF-2MX2`, `K7QF-2MX3`, …
+    pub pairings: u32,
+    /// How the last one stands; `None`: pending.
+    pub pairing: Option<PairingState>,
+    /// How often that was asked.
+    pub pairing_asked: u32,
     /// The device is told 401 whatever it asks, until it enrols again.
     pub revoked: bool,
     pub heartbeats: Vec<Heartbeat>,
@@ -128,14 +137,18 @@ impl Control {
             enrolment_token: token.to_owned(),
             server_time: "2026-01-01T00:00:00Z".parse().unwrap(),
             role: None,
+            pairing: false,
         }
     }
 }
 
 fn handle(state: &mut State, pki: &Pki, request: &Request) -> Response {
     let path = request.path.as_str();
-    if path == "/v1/enroll" {
-        return enroll(state, pki, request);
+    match path {
+        "/v1/enroll" => return enroll(state, pki, request),
+        "/v1/devices/pairing/start" => return start_pairing(state),
+        "/v1/devices/pairing/status" => return pairing_status(state, request),
+        _ => {}
     }
     if !request.has_certificate
         || request.headers.get("x-device-token").map(String::len) != Some(64)
@@ -221,6 +234,31 @@ fn handle(state: &mut State, pki: &Pki, request: &Request) -> Response {
     }
 }
 
+fn start_pairing(state: &mut State) -> Response {
+    state.pairings += 1;
+    state.pairing = None;
+    let started = PairingStarted {
+        pairing_code: format!("K7QF-2MX{}", 1 + state.pairings).parse().unwrap(),
+        pairing_token: format!("pairing-{}", state.pairings),
+        expires_at: now(),
+        server_time: now(),
+    };
+    Response::json(201, &started)
+}
+
+fn pairing_status(state: &mut State, request: &Request) -> Response {
+    let token = format!("Bearer pairing-{}", state.pairings);
+    if request.headers.get("authorization") != Some(&token) {
+        return Response::new(401);
+    }
+    state.pairing_asked += 1;
+    let status = PairingStatus {
+        status: state.pairing.unwrap_or(PairingState::Pending),
+        server_time: now(),
+    };
+    Response::json(200, &status)
+}
+
 fn enroll(state: &mut State, pki: &Pki, request: &Request) -> Response {
     if state.refuse_enrolment {
         let problem = serde_json::json!({
@@ -234,6 +272,7 @@ fn enroll(state: &mut State, pki: &Pki, request: &Request) -> Response {
     }
     let enrolment: EnrollRequest = parse(request);
     state.enrolments += 1;
+    state.enrolled_with = Some(enrolment.enrolment_token.clone());
     state.revoked = false;
     let response = EnrollResponse {
         device_id: "dev_1".parse().unwrap(),

@@ -130,6 +130,14 @@ impl Device {
         self.write("boot/esp/fleet/provision.json", &json);
     }
 
+    /// A file without a token, as for any number of cards.
+    pub fn provision_for_pairing(&self) {
+        let mut file = self.control.provision_file("");
+        file.pairing = true;
+        let json = serde_json::to_string(&file).unwrap();
+        self.write("boot/esp/fleet/provision.json", &json);
+    }
+
     pub fn boot_env(&self) -> BootEnv {
         let block = std::fs::read(self.path("boot/esp/EFI/fleet/grubenv")).unwrap();
         BootEnv::parse(&block).unwrap()
@@ -241,12 +249,16 @@ impl Device {
 
     /// Waits until the agent has logged `text`.
     pub fn wait_for_log(&self, text: &str) {
-        let look = std::time::Duration::from_millis(100);
-        let logged = (0..PATIENCE.as_millis() / look.as_millis()).any(|_| {
-            std::thread::park_timeout(look);
-            self.log().contains(text)
-        });
+        let logged = wait_until(|| self.log().contains(text));
         assert!(logged, "`{text}` was not logged within {PATIENCE:?}");
+    }
+
+    /// Waits until what is to be on the screen has this text.
+    pub fn wait_for_card(&self, text: &str) {
+        let card = self.path("run/fleet/card.json");
+        let card = || std::fs::read_to_string(&card).unwrap_or_default();
+        let shown = wait_until(|| card().contains(text));
+        assert!(shown, "the card is {} after {PATIENCE:?}", card());
     }
 
     /// Publishes `version` and makes it this device's target.
@@ -341,4 +353,12 @@ fn key_set() -> Envelope {
     let mut envelope = Envelope::unsigned(KEY_SET_PAYLOAD_TYPE, payload);
     envelope.sign(&key);
     envelope
+}
+
+fn wait_until(holds: impl Fn() -> bool) -> bool {
+    let look = std::time::Duration::from_millis(100);
+    (0..PATIENCE.as_millis() / look.as_millis()).any(|_| {
+        std::thread::park_timeout(look);
+        holds()
+    })
 }

@@ -1,7 +1,5 @@
 //! The table in `docs/benchmarks.md`: between two markers, so that the words around it stay.
 
-use std::fmt::Write as _;
-
 const BEGIN: &str = "<!-- measured: begin -->";
 const END: &str = "<!-- measured: end -->";
 
@@ -40,6 +38,16 @@ impl Row {
         Self::text(what, &format!("{} {unit}", figure(measured)), "")
     }
 
+    fn line(&self) -> String {
+        let Self {
+            what,
+            measured,
+            target,
+            ratio,
+        } = self;
+        format!("| {what} | {measured} | {target} | {ratio} |\n")
+    }
+
     pub(super) fn text(what: &str, measured: &str, target: &str) -> Self {
         Self {
             what: what.to_owned(),
@@ -49,6 +57,8 @@ impl Row {
         }
     }
 }
+
+const HEAD: &str = "| what | measured | target | ratio |\n|---|---|---|---|\n";
 
 fn figure(value: f64) -> String {
     if value.abs() >= 100.0 {
@@ -67,37 +77,50 @@ pub(super) struct Table {
 }
 
 impl Table {
-    pub(super) fn add(&mut self, row: Row) {
-        self.rows.push(row);
-    }
-
     pub(super) fn extend(&mut self, rows: impl IntoIterator<Item = Row>) {
         self.rows.extend(rows);
     }
 
     pub(super) fn to_markdown(&self) -> String {
-        let mut text = String::from("| what | measured | target | ratio |\n|---|---|---|---|\n");
-        for row in &self.rows {
-            let _ = writeln!(
-                text,
-                "| {} | {} | {} | {} |",
-                row.what, row.measured, row.target, row.ratio
-            );
-        }
-        text
+        let rows = self.rows.iter().map(Row::line);
+        format!("{HEAD}{}", rows.collect::<String>())
     }
 
-    /// `present` with this table in the place of the one before.
+    /// `present` with these rows in its table: in the place of those of the same name, or at its end. What was not
+    /// measured this time stays.
     pub(super) fn document(&self, present: &str) -> String {
-        let table = format!("{BEGIN}\n{}{END}", self.to_markdown());
         match (present.find(BEGIN), present.find(END)) {
             (Some(begin), Some(end)) if begin < end => {
                 let (before, after) = (&present[..begin], &present[end + END.len()..]);
-                format!("{before}{table}{after}")
+                let rows = self.merged(&present[begin..end]);
+                format!("{before}{BEGIN}\n{HEAD}{rows}{END}{after}")
             }
-            _ if present.is_empty() => format!("# Benchmarks\n\n{table}\n"),
-            _ => format!("{}\n\n{table}\n", present.trim_end()),
+            _ => {
+                let title = if present.is_empty() {
+                    "# Benchmarks"
+                } else {
+                    present.trim_end()
+                };
+                format!("{title}\n\n{BEGIN}\n{}{END}\n", self.to_markdown())
+            }
         }
+    }
+
+    fn merged(&self, before: &str) -> String {
+        let of_table = before.lines().filter(|line| line.starts_with("| "));
+        let mut new: Vec<&Row> = self.rows.iter().collect();
+        let mut text = String::new();
+        for line in of_table.skip(1) {
+            let begins = |row: &&Row| line.starts_with(&format!("| {} |", row.what));
+            if let Some(place) = new.iter().position(begins) {
+                text += &new.remove(place).line();
+            } else {
+                text += line;
+                text.push('\n');
+            }
+        }
+        text.extend(new.into_iter().map(Row::line));
+        text
     }
 }
 
@@ -106,21 +129,26 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_new_table_takes_the_old_ones_place_and_leaves_the_words() {
+    fn what_is_measured_anew_takes_the_old_ones_place_and_the_rest_stays() {
         let mut table = Table::default();
-        table.add(Row::against("Size", 4.0, "MB", 8.0));
+        table.extend([Row::against("Size", 4.0, "MB", 8.0)]);
         let first = table.document("# Benchmarks\n\nHow to read it.\n");
         assert!(
             first.contains("| Size | 4.0 MB | at most 8.0 MB | 0.50 |"),
             "{first}"
         );
         let mut other = Table::default();
-        other.add(Row::plain("Boot", 20.0, "s"));
+        other.extend([Row::plain("Boot", 20.0, "s")]);
+        other.extend([Row::against("Size", 5.0, "MB", 8.0)]);
         let second = other.document(&first);
         assert!(second.starts_with("# Benchmarks\n\nHow to read it.\n"));
-        assert!(
-            second.contains("| Boot | 20.0 s |") && !second.contains("Size"),
-            "{second}"
+        let (size, boot) = (
+            second.find("| Size | 5.0 MB |"),
+            second.find("| Boot | 20.0 s |"),
         );
+        assert!(size.is_some() && size < boot, "{second}");
+        assert_eq!(second.matches("| Size |").count(), 1);
+        // The same again changes nothing.
+        assert_eq!(other.document(&second), second);
     }
 }

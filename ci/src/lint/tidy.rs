@@ -40,7 +40,10 @@ const MAY_USE: &[(&str, &[&str])] = &[
         ],
     ),
     ("fleet-venue", &["fleet-protocol", "fleet-schedule"]),
-    ("fleet-control", &["fleet-protocol", "fleet-schedule"]),
+    (
+        "fleet-control",
+        &["fleet-cards", "fleet-protocol", "fleet-schedule"],
+    ),
     ("fleet", &["fleet-protocol", "fleet-schedule"]),
 ];
 

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use crate::client::Client;
 use crate::error::Result;
 use crate::output::{Output, Tone, printable};
-use crate::text::{parse_days, parse_time_of_day};
+use crate::text::{parse_days, parse_time_of_day, time_span};
 use crate::venue::{self, InVenue};
 use crate::{device, name, playlist};
 
@@ -53,7 +53,23 @@ pub enum Whom {
     Group(String),
 }
 
-fn whom(text: &str) -> Result<Whom, String> {
+impl Whom {
+    /// # Errors
+    /// When none or several in the venue are called so.
+    pub(crate) fn target(&self, venue: &VenueId, client: &Client) -> Result<Target> {
+        Ok(match self {
+            Self::Device(text) => {
+                Target::Device(device::resolve_in_venue(client, venue, text)?.into())
+            }
+            Self::Group(text) => {
+                let groups = venue::all_groups(venue, client)?;
+                Target::Group(name::find(&groups, text)?.group_id.clone())
+            }
+        })
+    }
+}
+
+pub(crate) fn whom(text: &str) -> Result<Whom, String> {
     match text.split_once(':') {
         Some(("device", name)) if !name.is_empty() => Ok(Whom::Device(name.to_owned())),
         Some(("group", name)) if !name.is_empty() => Ok(Whom::Group(name.to_owned())),
@@ -63,13 +79,7 @@ fn whom(text: &str) -> Result<Whom, String> {
 
 pub(super) fn build(args: &AddArgs, venue: &VenueId, client: &Client) -> Result<Value> {
     let playlist = playlist::resolve(&args.playlist, client)?.playlist_id;
-    let target = match &args.whom {
-        Whom::Device(text) => Target::Device(device::resolve_in_venue(client, venue, text)?.into()),
-        Whom::Group(text) => {
-            let groups = venue::all_groups(venue, client)?;
-            Target::Group(name::find(&groups, text)?.group_id.clone())
-        }
-    };
+    let target = args.whom.target(venue, client)?;
     Ok(shape(args, &target, &playlist))
 }
 
@@ -94,13 +104,13 @@ fn shape(args: &AddArgs, target: &Target, playlist: &PlaylistId) -> Value {
 
 /// What people call the things that slots speak of.
 #[derive(Debug, Default)]
-pub(super) struct Names {
+pub(crate) struct Names {
     playlists: HashMap<PlaylistId, String>,
     targets: HashMap<TargetId, String>,
 }
 
 impl Names {
-    pub(super) fn load(venue: &VenueId, client: &Client) -> Result<Self> {
+    pub(crate) fn load(venue: &VenueId, client: &Client) -> Result<Self> {
         let playlists = playlist::all(client)?.into_iter();
         let devices = device::all_of_venue(client, venue)?.into_iter();
         let groups = venue::all_groups(venue, client)?.into_iter();
@@ -113,12 +123,12 @@ impl Names {
         })
     }
 
-    fn playlist(&self, id: &PlaylistId) -> String {
+    pub(crate) fn playlist(&self, id: &PlaylistId) -> String {
         let name = self.playlists.get(id);
         name.map_or_else(|| id.to_string(), |name| printable(name))
     }
 
-    fn target(&self, target: &Target) -> String {
+    pub(crate) fn target(&self, target: &Target) -> String {
         let (kind, id) = match target {
             Target::Device(id) => ("device", id),
             Target::Group(id) => ("group", id),
@@ -150,20 +160,10 @@ fn row(slot: &ScheduleSlot, names: &Names, output: Output) -> Vec<String> {
         output.paint(Tone::Strong, &names.playlist(&slot.playlist_id)),
         names.target(&slot.target),
         slot.days_of_week.to_string(),
-        time(slot),
+        time_span(slot.start, slot.end),
         slot.priority.to_string(),
         remarks.join(", "),
     ]
-}
-
-fn time(slot: &ScheduleSlot) -> String {
-    let (start, end) = (slot.start, slot.end);
-    match (start.minutes(), end.minutes()) {
-        (0, 0) => "all day".to_owned(),
-        (_, 0) => format!("{start}–24:00"),
-        _ if slot.ends_next_day() => format!("{start}–{end} next day"),
-        _ => format!("{start}–{end}"),
-    }
 }
 
 #[cfg(test)]
@@ -260,8 +260,10 @@ mod tests {
         ] {
             assert!(shown.contains(part), "no `{part}` in\n{shown}");
         }
-        assert_eq!(time(&read(&json!({"endMinutes": 0}))), "20:00–24:00");
+        let evening = read(&json!({"endMinutes": 0}));
+        assert_eq!(time_span(evening.start, evening.end), "20:00–24:00");
         let whole = json!({"startMinutes": 0, "endMinutes": 0});
-        assert_eq!(time(&read(&whole)), "all day");
+        let whole = read(&whole);
+        assert_eq!(time_span(whole.start, whole.end), "all day");
     }
 }

@@ -160,7 +160,7 @@ impl FromRequestParts<Arc<App>> for Certificate {
     }
 }
 
-fn bearer(headers: &HeaderMap) -> Option<&str> {
+pub(super) fn bearer(headers: &HeaderMap) -> Option<&str> {
     text(headers, header::AUTHORIZATION.as_str())?.strip_prefix("Bearer ")
 }
 

@@ -10,6 +10,8 @@ mod monitoring;
 mod observe;
 mod openapi;
 mod operator;
+mod overrides;
+mod pairing;
 mod player;
 mod problem;
 mod protect;

@@ -40,6 +40,9 @@ pub(super) async fn media(
     Path(id): Path<AssetId>,
     headers: HeaderMap,
 ) -> Result<Response> {
+    if let Some(png) = app.message_picture(&ctx, &id).await? {
+        return Ok(([(header::CONTENT_TYPE, "image/png")], png).into_response());
+    }
     let (file, content_type) = app.asset_file(&ctx, &id).await?;
     range::serve(file, content_type, &headers).await
 }

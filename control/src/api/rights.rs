@@ -37,7 +37,7 @@ pub(super) fn right(method: &Method, path: &str) -> Option<Right> {
         _ if path.starts_with("/v1/webhooks") => Administer,
         "/v1/alert-rules" => if reads { ReadTenant } else { ManageReleases },
 
-        "/v1/overview" | "/v1/proof-of-play" | "/metrics" => ReadTenant,
+        "/v1/overview" | "/v1/proof-of-play" | "/v1/pairing-file" | "/metrics" => ReadTenant,
         "/v1/enrolment-tokens" => Administer,
         _ if path.starts_with("/v1/devices") && reads => ReadTenant,
         "/v1/devices/{id}/commands" | "/v1/devices/{id}/commands/{command_id}/cancel" => ManageReleases,

@@ -17,7 +17,8 @@ use serde_json::{Map, Value};
 use super::route::Rows;
 pub use super::route::{Audience, Route};
 use super::{
-    access, alerts, content, device, monitoring, openapi, operator, player, report, webhooks,
+    access, alerts, content, device, monitoring, openapi, operator, overrides, pairing, player,
+    report, webhooks,
 };
 use crate::console;
 
@@ -113,6 +114,13 @@ fn device_routes() -> Vec<Route> {
             .refuses(401, &["ENROLMENT_TOKEN_UNKNOWN"])
             .refuses(403, &["ENROLMENT_REFUSED"])
             .refuses(429, &["TOO_MANY_FAILURES"]),
+        anyone.post("/v1/devices/pairing/start", pairing::start, "Ask for a code to show")
+            .details("For a device that nobody knows. Once somebody has claimed the code, the device enrols with its \
+                      pairing token as the enrolment token.")
+            .answers(&[201]).refuses(429, &["TOO_MANY_FAILURES", "TOO_MANY_PAIRINGS"]),
+        anyone.get("/v1/devices/pairing/status", pairing::status, "Whether the code was claimed")
+            .header("Authorization", "`Bearer` and the pairing token.")
+            .refuses(401, &["PAIRING_UNKNOWN"]).refuses(429, &["TOO_MANY_FAILURES"]),
         device.post("/v1/device/certificate", d::renew_certificate, "Renew the device's certificate")
             .details("For the same key. The present certificate stays valid until it expires."),
         device.post("/v1/device/heartbeat", d::heartbeat, "Give a sign of life"),
@@ -221,6 +229,8 @@ fn venue_routes() -> Vec<Route> {
         venues.put("/v1/tenants/{tenant_id}/venues/{venue_id}", c::put_venue, "Replace a venue's settings")
             .versioned::<VenueView>(),
         venues.get("/v1/venues/{venue_id}/devices", c::venue_devices, "List a venue's devices"),
+        venues.post("/v1/venues/{venue_id}/devices/pairing/claim", pairing::claim, "Let the device that shows this code in")
+            .details("It joins within seconds. A code counts once, and for a quarter of an hour."),
         venues.get(device, c::venue_device, "Show a device of a venue"),
         venues.patch(device, c::change_venue_device, "Rename a device of a venue, or turn its screen")
             .details("To take it to another venue is for administrators."),
@@ -263,6 +273,13 @@ fn schedule_routes() -> Vec<Route> {
         schedule.post("/v1/venues/{venue_id}/scheduleset/rollback", c::roll_schedule_back, "Publish an earlier version again")
             .versioned::<ScheduleSet>(),
         schedule.get("/v1/venues/{venue_id}/publishes", c::schedule_history, "What was published of it, newest first"),
+        schedule.get("/v1/venues/{venue_id}/overrides", overrides::overrides, "List what goes before the schedule, newest first")
+            .details("`status` is `active` or `over`. Kept for 90 days."),
+        schedule.post("/v1/venues/{venue_id}/overrides", overrides::create_override, "Show a playlist or a message now, whatever the schedule says")
+            .details("It ends by itself. Of several on a screen an emergency goes first, then what was begun last.")
+            .conflicts(&["TOO_MANY_OVERRIDES"]).checks(),
+        schedule.post("/v1/venues/{venue_id}/overrides/{override_id}/cancel", overrides::cancel_override,
+                      "End an override before its time").conflicts(&["OVERRIDE_OVER"]),
     ]
 }
 
@@ -275,6 +292,8 @@ fn fleet_routes() -> Vec<Route> {
         fleet.post("/v1/enrolment-tokens", o::create_enrolment_token, "Make an enrolment token")
             .details("The secret is shown this once, in a file for `fleet flash --provision`."),
         fleet.get("/v1/enrolment-tokens", o::enrolment_tokens, "List enrolment tokens"),
+        fleet.get("/v1/pairing-file", pairing::file, "What devices need that are to be paired by a code")
+            .details("For `fleet flash --provision`, on any number of cards: it holds no secret."),
         fleet.get("/v1/devices", o::devices, "List devices")
             .details("`status` is `online`, `offline`, or the name of an update state such as `committed`."),
         fleet.get("/v1/devices/{id}", o::device, "Show a device"),
@@ -395,6 +414,8 @@ fn open_routes() -> Vec<Route> {
         open.page(Method::GET, "/login", get(c::login)),
         open.page(Method::POST, "/login", post(c::submit_login)),
         open.page(Method::POST, "/logout", post(c::logout)),
+        open.page(Method::GET, "/pair", get(c::pair)),
+        open.page(Method::POST, "/pair", post(c::submit_pair)),
         open.page(Method::GET, "/join", get(c::join)),
         open.page(Method::POST, "/join", post(c::submit_join)),
         browser.page(Method::GET, "/", get(c::fleet)),

@@ -12,6 +12,7 @@ use fleet_protocol::{AlertId, VenueId};
 use jiff::{SignedDuration, Timestamp};
 
 use super::error::{Error, Kind, Refusal, no_such, stale};
+use super::overrides::check_note;
 use super::{App, PageRequest};
 use crate::domain::alerts::evaluate;
 use crate::metrics::Task;
@@ -23,8 +24,6 @@ const EVERY: Duration = Duration::from_secs(12);
 const ALERT_LIST: &str = "`fleet alert list` (GET /v1/alerts)";
 /// After they are over.
 const ALERTS_KEPT: SignedDuration = SignedDuration::from_hours(90 * 24);
-/// Characters.
-const LONGEST_NOTE: usize = 500;
 
 impl App {
     pub async fn alerts(
@@ -71,11 +70,7 @@ impl App {
         request: &AcknowledgeAlert,
     ) -> Result<AlertView, Error> {
         let note = request.note.as_deref();
-        let fits = |note: &str| (1..=LONGEST_NOTE).contains(&note.chars().count());
-        if note.is_some_and(|note| !fits(note) || note.contains('\0')) {
-            let message = format!("has to be 1 to {LONGEST_NOTE} characters, none of them NUL");
-            return Err(Refusal::field("note", message, "shorten it, or leave it out").into());
-        }
+        check_note(note)?;
         let now = self.now();
         let first = self.store.acknowledge_alert(ctx, id, note, now).await?;
         let alert = self.alert(ctx, id).await?;

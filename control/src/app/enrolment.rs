@@ -77,6 +77,7 @@ impl App {
             max_uses,
             device_name: request.device_name,
             role: request.role.clone(),
+            venue_id: None,
         };
         self.store.add_enrolment_token(ctx, &token, now).await?;
         tracing::info!(token.id = %token.token_id, operator = ctx.actor_name(), "enrolment token made");
@@ -84,11 +85,10 @@ impl App {
             token_id: token.token_id,
             expires_at: token.expires_at,
             provision: ProvisionFile {
-                server_url: self.settings.public_url.clone(),
-                ca_certificate_pem: self.authority.certificate_pem().to_owned(),
                 enrolment_token: secret,
-                server_time: now,
                 role: request.role,
+                pairing: false,
+                ..self.pairing_file()
             },
         })
     }

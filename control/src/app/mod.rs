@@ -18,6 +18,8 @@ mod executor;
 mod limiter;
 mod looker;
 mod monitoring;
+mod overrides;
+mod pairing;
 mod passwords;
 mod playback;
 mod playlists;

@@ -75,7 +75,7 @@ impl App {
         {
             return Ok(None);
         }
-        let facts = self.store.screen_facts(ctx, id).await?;
+        let facts = self.store.screen_facts(ctx, id, now).await?;
         let facts = facts.ok_or_else(|| no_such("device", id, DEVICE_LIST))?;
         let programme = Programme::new(id, &facts, now).map_err(|error| {
             let hint = "give the venue another time zone: `fleet venue set`";

@@ -199,10 +199,13 @@ impl App {
     /// # Errors
     /// 409 while a venue falls back on it or schedules it.
     pub async fn delete_playlist(&self, ctx: &TenantContext, id: &PlaylistId) -> Result<(), Error> {
-        let venues = self.store.venues_with(ctx, id).await?;
+        let mut venues = self.store.venues_with(ctx, id).await?;
+        if venues.is_empty() {
+            venues = self.store.overridden_with(ctx, id, self.now()).await?;
+        }
         if !venues.is_empty() {
             let detail = format!("the playlist is what plays at {}", venues.join(", "));
-            let hint = "give them another fallback (`fleet venue set`) and schedule first";
+            let hint = "give them another fallback (`fleet venue set`) and schedule, and cancel overrides, first";
             return Err(Refusal::new(Kind::Conflict, "PLAYLIST_IN_USE", detail, hint).into());
         }
         if !self.store.delete_playlist(ctx, id).await? {

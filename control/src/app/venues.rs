@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use fleet_protocol::content::{CreateGroup, CreateVenue, GroupView, VenueView};
 use fleet_protocol::device::{ChangeDevice, DeviceView, Page};
+use fleet_protocol::player::ScreenTimes;
 use fleet_protocol::{DeviceId, TargetId, VenueId};
 use fleet_schedule::Zone;
 
@@ -94,6 +95,12 @@ impl App {
         if let Err(error) = settings.timezone.parse::<Zone>() {
             let hint = "take a name of the IANA database, such as Europe/London or UTC";
             return Err(Refusal::field("timezone", error.to_string(), hint).into());
+        }
+        if !settings.screen_hours.is_empty()
+            && let Err(error) = ScreenTimes::check(&settings.screen_hours)
+        {
+            let hint = "leave it out for screens that are always on";
+            return Err(Refusal::field("screenHours", error.to_string(), hint).into());
         }
         let Some(fallback) = &settings.fallback_playlist_id else {
             return Ok(());

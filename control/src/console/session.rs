@@ -8,6 +8,7 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{Html, IntoResponse, Redirect, Response};
 use fleet_protocol::access::LogIn;
+use fleet_protocol::enrolment::PairingCode;
 
 use super::pages::PageError;
 use crate::api::{ApiError, Peer, Seat, client};
@@ -23,6 +24,15 @@ pub(crate) struct Credentials {
     email: Option<String>,
     password: Option<String>,
     code: Option<String>,
+    /// Of a device, which is what they came for.
+    #[serde(default)]
+    pair: String,
+}
+
+/// Where to go once logged in.
+fn next_page(pair: &str) -> String {
+    let code = pair.parse::<PairingCode>();
+    code.map_or_else(|_| "/".to_owned(), |code| format!("/pair?code={code}"))
 }
 
 #[derive(Template)]
@@ -32,12 +42,33 @@ struct LoginPage {
     refresh_s: u32,
     message: Option<String>,
     email: String,
+    pair: String,
 }
 
 /// An operator's browser; without a session it is filled to the login page.
 pub(crate) struct Browser(pub(crate) TenantContext);
 
 impl FromRequestParts<Arc<App>> for Browser {
+    type Rejection = Response;
+
+    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Response> {
+        let Visitor(Some(ctx)) = Visitor::from_request_parts(parts, app).await? else {
+            return Err(Redirect::to("/login").into_response());
+        };
+        if ctx.access().allows(Right::ReadTenant, None) {
+            return Ok(Self(ctx));
+        }
+        let detail = format!("{} may not see the whole fleet", ctx.actor_name());
+        let hint = format!("ask an administrator for {}", Right::ReadTenant.given_by());
+        let refusal = Refusal::new(Kind::Forbidden, "FORBIDDEN", detail, hint);
+        Err(PageError::from(Error::from(refusal)).into_response())
+    }
+}
+
+/// Whoever is logged in, whatever they may do.
+pub(crate) struct Visitor(pub(crate) Option<TenantContext>);
+
+impl FromRequestParts<Arc<App>> for Visitor {
     type Rejection = Response;
 
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Response> {
@@ -51,17 +82,10 @@ impl FromRequestParts<Arc<App>> for Browser {
                 .map_err(|e| PageError::from(e).into_response())?,
             None => None,
         };
-        let Some(ctx) = ctx else {
-            return Err(Redirect::to("/login").into_response());
-        };
-        Seat::of(parts).caller(&ctx);
-        if ctx.access().allows(Right::ReadTenant, None) {
-            return Ok(Self(ctx));
+        if let Some(ctx) = &ctx {
+            Seat::of(parts).caller(ctx);
         }
-        let detail = format!("{} may not see the whole fleet", ctx.actor_name());
-        let hint = format!("ask an administrator for {}", Right::ReadTenant.given_by());
-        let refusal = Refusal::new(Kind::Forbidden, "FORBIDDEN", detail, hint);
-        Err(PageError::from(Error::from(refusal)).into_response())
+        Ok(Self(ctx))
     }
 }
 
@@ -86,8 +110,9 @@ pub(crate) async fn login(
             &app,
             by_token(&app, &peer, &Seat::default(), &token).await,
             "",
+            &query.pair,
         ),
-        None => form(StatusCode::OK, None, ""),
+        None => form(StatusCode::OK, None, "", query.pair),
     }
 }
 
@@ -99,7 +124,8 @@ pub(crate) async fn submit_login(
     axum::Form(filled): axum::Form<Credentials>,
 ) -> Response {
     if let Some(token) = filled.token {
-        return entered(&app, by_token(&app, &peer, &seat, token.trim()).await, "");
+        let found = by_token(&app, &peer, &seat, token.trim()).await;
+        return entered(&app, found, "", &filled.pair);
     }
     let email = filled.email.unwrap_or_default();
     let request = LogIn {
@@ -109,7 +135,7 @@ pub(crate) async fn submit_login(
     };
     let client = client(&peer, &headers);
     let found = by_password(&app, &peer, &seat, &client, &request).await;
-    entered(&app, found, &email)
+    entered(&app, found, &email, &filled.pair)
 }
 
 /// With a key, or the token of the installation. An access token is not for browsers: it would last longer here.
@@ -164,16 +190,17 @@ pub(crate) async fn logout(
     ([(header::SET_COOKIE, gone)], Redirect::to("/login")).into_response()
 }
 
-fn entered(app: &App, found: Result<Credential, Error>, email: &str) -> Response {
+fn entered(app: &App, found: Result<Credential, Error>, email: &str, pair: &str) -> Response {
     match found {
         Ok(credential) => {
             let secret = app.sessions.open(credential, app.now());
             let cookie = cookie(&secret, SESSION_LIFETIME.as_secs());
-            ([(header::SET_COOKIE, cookie)], Redirect::to("/")).into_response()
+            let next = Redirect::to(&next_page(pair));
+            ([(header::SET_COOKIE, cookie)], next).into_response()
         }
         Err(error) => {
             let (status, message) = told(error);
-            form(status, Some(message), email)
+            form(status, Some(message), email, pair.to_owned())
         }
     }
 }
@@ -196,12 +223,13 @@ fn cookie(value: &str, max_age_s: i64) -> String {
     format!("{COOKIE}={value}; Path=/; Max-Age={max_age_s}; HttpOnly; Secure; SameSite=Lax")
 }
 
-fn form(status: StatusCode, message: Option<String>, email: &str) -> Response {
+fn form(status: StatusCode, message: Option<String>, email: &str, pair: String) -> Response {
     let page = LoginPage {
         title: "Log in",
         refresh_s: 0,
         message,
         email: email.to_owned(),
+        pair,
     };
     render(status, &page)
 }

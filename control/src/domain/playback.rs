@@ -8,10 +8,11 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use fleet_protocol::content::{AssetKind, Entry};
 use fleet_protocol::player::{
-    Item, LookAhead, MAX_MANIFEST_BYTES, Manifest, Orientation, Playlist, Settings,
+    Item, LookAhead, MAX_MANIFEST_BYTES, Manifest, OnWindow, Orientation, Playlist, ScreenPower,
+    ScreenTimes, Settings,
 };
 use fleet_protocol::schedule::{ScheduleSlot, Segment, Target};
-use fleet_protocol::{AssetId, DeviceId, PlaylistId, Sha256, TargetId, VenueId};
+use fleet_protocol::{AssetId, DeviceId, OverrideId, PlaylistId, Sha256, TargetId, VenueId};
 use fleet_schedule::{Fallbacks, ParseZoneError, Published, Schedule, Screen, Snapshot, Zone};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
@@ -33,6 +34,10 @@ pub struct ScreenFacts {
     pub orientation: Orientation,
     pub groups: Vec<TargetId>,
     pub fallback: Option<PlaylistId>,
+    /// When the screen is on; empty: always.
+    pub screen_hours: Vec<OnWindow>,
+    /// Those in force in the venue.
+    pub overrides: Vec<Override>,
     /// As published; of every target.
     pub slots: Vec<ScheduleSlot>,
     /// Each published playlist with its version, and when that was published.
@@ -40,6 +45,25 @@ pub struct ScreenFacts {
 }
 
 impl ScreenFacts {
+    /// What goes before the schedule on this screen: an emergency, else what was begun last.
+    fn leading(&self, device: &DeviceId) -> Option<&Override> {
+        let can_be_shown = |shown: &Shown| match shown {
+            Shown::Playlist(id) => self.playlists.iter().any(|(known, ..)| known == id),
+            Shown::Message(pictures) => !pictures.is_empty(),
+        };
+        let in_question = self
+            .overrides
+            .iter()
+            .filter(|o| can_be_shown(&o.shows) && o.is_for(device, &self.groups));
+        in_question.max_by(|a, b| {
+            let rank = |o: &Override| (o.emergency, o.begins_at);
+            // Of two, the one whose id comes first.
+            rank(a)
+                .cmp(&rank(b))
+                .then_with(|| b.override_id.cmp(&a.override_id))
+        })
+    }
+
     /// What plays when neither schedule nor fallback say anything.
     pub fn last_published(&self) -> Option<&PlaylistId> {
         last_published(&self.playlists)
@@ -52,6 +76,81 @@ pub fn last_published(playlists: &[(PlaylistId, u64, Timestamp)]) -> Option<&Pla
         .iter()
         .max_by(|a, b| a.2.cmp(&b.2).then_with(|| b.0.cmp(&a.0)));
     newest.map(|(id, _, _)| id)
+}
+
+/// "Now, for an hour, on these screens."
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Override {
+    pub override_id: OverrideId,
+    pub shows: Shown,
+    /// Empty: every screen of the venue.
+    pub targets: Vec<Target>,
+    /// Goes before every other one, and before hours in which screens are off.
+    pub emergency: bool,
+    pub begins_at: Timestamp,
+    pub ends_at: Timestamp,
+}
+
+/// What an override shows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Shown {
+    Playlist(PlaylistId),
+    /// Words, drawn for screens that lie and for those that stand.
+    Message(Vec<MessagePicture>),
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MessagePicture {
+    pub asset_id: AssetId,
+    pub width_px: u32,
+    pub height_px: u32,
+    pub sha256: Sha256,
+    pub size_bytes: u64,
+}
+
+impl Override {
+    fn playlist_id(&self) -> Option<&PlaylistId> {
+        match &self.shows {
+            Shown::Playlist(id) => Some(id),
+            Shown::Message(_) => None,
+        }
+    }
+
+    /// Its message as a playlist of one picture, which stays.
+    fn message(&self, orientation: Orientation, media: &str) -> Option<Playlist> {
+        let Shown::Message(pictures) = &self.shows else {
+            return None;
+        };
+        let fits = |picture: &&MessagePicture| {
+            (picture.height_px > picture.width_px) == orientation.is_upright()
+        };
+        let picture = pictures.iter().find(fits).or(pictures.first())?;
+        let entry = Entry::new(picture.asset_id.clone());
+        let asset = PlayableAsset {
+            kind: AssetKind::Image,
+            width_px: picture.width_px,
+            height_px: picture.height_px,
+            duration_ms: None,
+            sha256: picture.sha256,
+            size_bytes: picture.size_bytes,
+        };
+        let facts = PlaylistFacts {
+            version: 1,
+            assets: BTreeMap::from([(picture.asset_id.clone(), asset)]),
+            entries: vec![entry],
+        };
+        let id = PlaylistId::from(self.override_id.clone());
+        Some(playlist(&id, &facts, media))
+    }
+
+    fn is_for(&self, device: &DeviceId, groups: &[TargetId]) -> bool {
+        let device = TargetId::from(device.clone());
+        self.targets.is_empty()
+            || self.targets.iter().any(|target| match target {
+                Target::Device(id) => *id == device,
+                Target::Group(id) => groups.contains(id),
+            })
+    }
 }
 
 /// A published playlist, and what is known of the assets in it.
@@ -81,6 +180,7 @@ pub struct Programme<'a> {
     hour: Hour,
     now_on: Segment,
     segments: Vec<Segment>,
+    overridden: Option<&'a Override>,
 }
 
 impl<'a> Programme<'a> {
@@ -107,19 +207,29 @@ impl<'a> Programme<'a> {
         let begin = Timestamp::from_second(hour.begin_s).unwrap_or(now);
         let end = begin.saturating_add(HORIZON).unwrap_or(Timestamp::MAX);
         let segments = schedule.timeline(&screen, begin, end);
-        let now_on = segments.iter().find(|segment| now < segment.to_utc);
-        let nothing = Segment {
+        let overridden = facts.leading(device).filter(|o| now < o.ends_at);
+        let scheduled = segments.iter().find(|segment| now < segment.to_utc);
+        let mut now_on = scheduled.cloned().unwrap_or(Segment {
             from_utc: begin,
             to_utc: end,
             playlist_id: None,
             slot_id: None,
-        };
+        });
+        if let Some(overridden) = overridden {
+            now_on = Segment {
+                from_utc: begin,
+                to_utc: overridden.ends_at.min(end),
+                playlist_id: overridden.playlist_id().cloned(),
+                slot_id: None,
+            };
+        }
         Ok(Self {
             device,
             facts,
             hour,
-            now_on: now_on.cloned().unwrap_or(nothing),
+            now_on,
             segments,
+            overridden,
         })
     }
 
@@ -129,6 +239,7 @@ impl<'a> Programme<'a> {
             .segments
             .iter()
             .filter(|s| s.to_utc >= self.now_on.to_utc);
+        let segments = segments.chain([&self.now_on]);
         segments.filter_map(|s| s.playlist_id.as_ref()).collect()
     }
 
@@ -140,17 +251,37 @@ impl<'a> Programme<'a> {
         next_check_seconds: u32,
     ) -> Manifest {
         let playlist = |id: &PlaylistId| Some(playlist(id, playlists.get(id)?, media));
+        let orientation = self.facts.orientation;
+        let message = self.overridden.and_then(|o| o.message(orientation, media));
         Manifest {
             manifest_etag: self.etag(),
             valid_to_utc: self.now_on.to_utc,
             next_check_seconds,
             settings: Settings {
-                orientation: self.facts.orientation,
+                orientation,
+                screen_power: self.screen_power(),
+                urgent: self.is_emergency(),
                 ..Settings::KIOSK
             },
-            playlist: self.now_on.playlist_id.as_ref().and_then(playlist),
+            playlist: message.or_else(|| self.now_on.playlist_id.as_ref().and_then(playlist)),
             look_ahead: self.look_ahead(&playlist),
         }
+    }
+
+    fn is_emergency(&self) -> bool {
+        self.overridden.is_some_and(|o| o.emergency)
+    }
+
+    /// Nobody sleeps through an emergency.
+    fn screen_power(&self) -> Option<ScreenPower> {
+        if self.is_emergency() {
+            return None;
+        }
+        let times = ScreenTimes {
+            timezone: Some(self.facts.timezone.clone()),
+            on: self.facts.screen_hours.clone(),
+        };
+        (!times.on.is_empty()).then_some(ScreenPower::Times(times))
     }
 
     /// What comes later, unless it is more than a player takes.
@@ -305,6 +436,8 @@ mod tests {
             orientation: Orientation::Portrait,
             groups: vec!["grp_1".parse().unwrap()],
             fallback: None,
+            screen_hours: Vec::new(),
+            overrides: Vec::new(),
             slots: vec![
                 slot("s1", ("GROUP", "grp_1"), "pl_lunch", (12, 14)),
                 slot("s2", ("GROUP", "grp_2"), "pl_other", (0, 23)),
@@ -366,6 +499,121 @@ mod tests {
         let long = manifest(&facts, "2026-06-15T12:10:00Z");
         let after = long.valid_to_utc.duration_since(at("2026-06-15T12:10:00Z"));
         assert!((6..=7).contains(&after.as_hours()), "{after}");
+    }
+
+    #[test]
+    fn screens_are_told_the_hours_of_their_venue() {
+        let mut facts = facts();
+        let told = |facts: &ScreenFacts| {
+            let manifest = manifest(facts, "2026-06-15T09:30:00Z");
+            serde_json::to_value(manifest.settings).unwrap()["screenPower"].clone()
+        };
+        assert_eq!(told(&facts), json!(null));
+        let hours = json!([{"daysOfWeekMask": 31, "startMinutes": 480, "endMinutes": 1320}]);
+        facts.screen_hours = serde_json::from_value(hours.clone()).unwrap();
+        assert_eq!(
+            told(&facts),
+            json!({"timezone": "Europe/Berlin", "on": hours})
+        );
+    }
+
+    #[test]
+    fn an_override_goes_before_the_schedule_until_it_ends_and_an_emergency_before_all() {
+        let mut facts = facts();
+        let hours = json!([{"daysOfWeekMask": 1, "startMinutes": 480, "endMinutes": 1320}]);
+        facts.screen_hours = serde_json::from_value(hours).unwrap();
+        let begun = |id: &str, playlist: &str, target: Option<Target>, ends: &str| Override {
+            override_id: id.parse().unwrap(),
+            shows: Shown::Playlist(playlist.parse().unwrap()),
+            targets: target.into_iter().collect(),
+            emergency: false,
+            begins_at: at("2026-06-15T09:00:00Z"),
+            ends_at: at(ends),
+        };
+        let other_group = Some(Target::Group("grp_2".parse().unwrap()));
+        let group = Some(Target::Group("grp_1".parse().unwrap()));
+        let device = Some(Target::Device("dev_1".parse().unwrap()));
+        let shows = |facts: &ScreenFacts, now: &str| {
+            let manifest = manifest(facts, now);
+            let power = manifest.settings.screen_power.is_some();
+            (
+                shown(&manifest).unwrap().to_owned(),
+                manifest.valid_to_utc,
+                power,
+            )
+        };
+        let now = "2026-06-15T09:30:00Z";
+        let check = |facts: &ScreenFacts, now: &str, playlist: &str, until: &str, power: bool| {
+            let expected = (playlist.to_owned(), at(until), power);
+            assert_eq!(shows(facts, now), expected, "at {now}");
+        };
+        let noon = "2026-06-15T10:00:00Z";
+        facts.overrides = vec![begun(
+            "ovr_b",
+            "pl_other",
+            other_group,
+            "2026-06-15T09:40:00Z",
+        )];
+        check(&facts, now, "pl_day", noon, true);
+        facts
+            .overrides
+            .push(begun("ovr_c", "pl_other", group, "2026-06-15T09:40:00Z"));
+        check(&facts, now, "pl_other", "2026-06-15T09:40:00Z", true);
+        check(&facts, "2026-06-15T09:40:00Z", "pl_day", noon, true);
+        // Begun at the same moment: the first by its id. One that is not published shows nothing.
+        facts
+            .overrides
+            .push(begun("ovr_a", "pl_lunch", device, "2026-06-15T09:50:00Z"));
+        facts
+            .overrides
+            .push(begun("ovr_0", "pl_draft", None, "2026-06-15T09:50:00Z"));
+        check(&facts, now, "pl_lunch", "2026-06-15T09:50:00Z", true);
+        // An emergency goes before what began later, and nobody sleeps through it.
+        facts.overrides[1].emergency = true;
+        facts.overrides[1].begins_at = at("2026-06-15T08:00:00Z");
+        check(&facts, now, "pl_other", "2026-06-15T09:40:00Z", false);
+        // The schedule comes along for afterwards.
+        let manifest = manifest(&facts, now);
+        let ahead = manifest.look_ahead.unwrap();
+        let ids: Vec<_> = ahead
+            .playlists
+            .iter()
+            .map(|p| p.playlist_id.as_str())
+            .collect();
+        assert_eq!(ids, ["pl_day", "pl_lunch"]);
+    }
+
+    #[test]
+    fn a_message_is_a_picture_that_stands_as_the_screen_does() {
+        let mut facts = facts();
+        let picture = |id: &str, width_px, height_px| MessagePicture {
+            asset_id: id.parse().unwrap(),
+            width_px,
+            height_px,
+            sha256: Sha256::of(id),
+            size_bytes: 9,
+        };
+        let pictures = vec![picture("msg_a", 1920, 1080), picture("msg_b", 1080, 1920)];
+        facts.overrides = vec![Override {
+            override_id: "ovr_1".parse().unwrap(),
+            shows: Shown::Message(pictures),
+            targets: Vec::new(),
+            emergency: true,
+            begins_at: at("2026-06-15T09:00:00Z"),
+            ends_at: at("2026-06-15T11:00:00Z"),
+        }];
+        let mut check = |orientation, asset: &str| {
+            facts.orientation = orientation;
+            let manifest = manifest(&facts, "2026-06-15T09:30:00Z");
+            assert_eq!(shown(&manifest), Some("ovr_1"));
+            assert_eq!(manifest.items()[0].asset_id.as_str(), asset);
+            assert_eq!(manifest.items()[0].url, format!("{MEDIA}{asset}"));
+            // What plays afterwards comes along.
+            let ahead = manifest.look_ahead.unwrap();
+            assert_eq!(ahead.playlists.len(), 2);
+        };
+        check(Orientation::Portrait, "msg_b");
+        check(Orientation::Landscape, "msg_a");
     }
 
     #[test]

@@ -6,8 +6,8 @@ use fleet_protocol::player::PlayerHeartbeat;
 use fleet_protocol::update::UpdateReport;
 use fleet_protocol::{DeviceId, VenueId};
 use jiff::{SignedDuration, Timestamp};
-use sqlx::Row as _;
 use sqlx::any::AnyRow;
+use sqlx::{Any, Row as _, Transaction};
 
 use super::dialect::Held;
 use super::playback::orientation;
@@ -86,6 +86,24 @@ fn view(row: &AnyRow, presence: Presence) -> Result<DeviceView, StoreError> {
         root_hash: root_hash.map(|h| parse("a root hash", &h)).transpose()?,
         update_state: row.try_get("update_state")?,
     })
+}
+
+/// A device that comes to a venue leaves the groups of every other one.
+pub(super) async fn leave_groups(
+    tx: &mut Transaction<'_, Any>,
+    ctx: &TenantContext,
+    id: &DeviceId,
+    venue: Option<&str>,
+) -> Result<(), StoreError> {
+    sqlx::query(
+        "DELETE FROM device_group_members WHERE tenant_id = $1 AND device_id = $2 AND venue_id <> coalesce($3, venue_id)",
+    )
+    .bind(ctx.key())
+    .bind(id.as_str())
+    .bind(venue)
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
 }
 
 impl Store {
@@ -205,14 +223,7 @@ impl Store {
         .fetch_optional(&mut *tx)
         .await?;
         let Some(left) = left else { return Ok(false) };
-        sqlx::query(
-            "DELETE FROM device_group_members WHERE tenant_id = $1 AND device_id = $2 AND venue_id <> coalesce($3, venue_id)",
-        )
-        .bind(ctx.key())
-        .bind(id.as_str())
-        .bind(venue)
-        .execute(&mut *tx)
-        .await?;
+        leave_groups(&mut tx, ctx, id, venue).await?;
         sqlx::query(
             "UPDATE devices SET name = coalesce($3, name), venue_id = coalesce($4, venue_id),
                  orientation = coalesce($5, orientation)

@@ -1,13 +1,14 @@
 //! Enrolment tokens and the devices that they let in.
 
 use fleet_protocol::enrolment::EnrolmentTokenView;
-use fleet_protocol::{Compatible, DeviceId, RoleName, Sha256, TokenId, Version};
+use fleet_protocol::{Compatible, DeviceId, RoleName, Sha256, TokenId, VenueId, Version};
 use jiff::Timestamp;
-use sqlx::Row as _;
+use sqlx::{Any, Row as _, Transaction};
 
+use super::devices::leave_groups;
 use super::dialect::Held;
 use super::vitals::note_enrolment;
-use super::{Store, StoreError, TenantContext, instant, ms, number, parse};
+use super::{DEFAULT_VENUE, Store, StoreError, TenantContext, instant, ms, number, parse};
 
 #[derive(Debug)]
 pub struct NewEnrolmentToken {
@@ -17,6 +18,8 @@ pub struct NewEnrolmentToken {
     pub max_uses: u32,
     pub device_name: Option<String>,
     pub role: Option<RoleName>,
+    /// Where the devices that use it are to be.
+    pub venue_id: Option<VenueId>,
 }
 
 /// A device that enrols.
@@ -46,6 +49,31 @@ pub enum TokenGrant {
     Foreign,
 }
 
+pub(super) async fn insert_token(
+    tx: &mut Transaction<'_, Any>,
+    ctx: &TenantContext,
+    token: &NewEnrolmentToken,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    sqlx::query(
+        "INSERT INTO enrolment_tokens (tenant_id, token_id, token_sha256, expires_ms, max_uses,
+                                       device_name, role, venue_id, created_ms)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+    )
+    .bind(ctx.key())
+    .bind(token.token_id.as_str())
+    .bind(token.secret.to_string())
+    .bind(ms(token.expires_at))
+    .bind(i64::from(token.max_uses))
+    .bind(&token.device_name)
+    .bind(token.role.as_ref().map(RoleName::as_str))
+    .bind(token.venue_id.as_ref().map(VenueId::as_str))
+    .bind(ms(now))
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
+
 impl Store {
     pub async fn add_enrolment_token(
         &self,
@@ -53,22 +81,9 @@ impl Store {
         token: &NewEnrolmentToken,
         now: Timestamp,
     ) -> Result<(), StoreError> {
-        sqlx::query(
-            "INSERT INTO enrolment_tokens (tenant_id, token_id, token_sha256, expires_ms, max_uses,
-                                           device_name, role, created_ms)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
-        )
-        .bind(ctx.key())
-        .bind(token.token_id.as_str())
-        .bind(token.secret.to_string())
-        .bind(ms(token.expires_at))
-        .bind(i64::from(token.max_uses))
-        .bind(&token.device_name)
-        .bind(token.role.as_ref().map(RoleName::as_str))
-        .bind(ms(now))
-        .execute(&self.write)
-        .await?;
-        Ok(())
+        let mut tx = self.write.begin().await?;
+        insert_token(&mut tx, ctx, token, now).await?;
+        Ok(tx.commit().await?)
     }
 
     /// Newest first, from after `cursor`.
@@ -117,7 +132,7 @@ impl Store {
         self.hold(&mut tx, ctx, Held::EnrolmentToken(&secret))
             .await?;
         let token = sqlx::query(
-            "SELECT expires_ms, max_uses, used, device_name, role FROM enrolment_tokens
+            "SELECT expires_ms, max_uses, used, device_name, role, venue_id FROM enrolment_tokens
              WHERE tenant_id = $1 AND token_sha256 = $2",
         )
         .bind(ctx.key())
@@ -145,6 +160,7 @@ impl Store {
             return Ok(TokenGrant::UsedUp);
         }
         let prefix: Option<String> = token.try_get("device_name")?;
+        let venue: Option<String> = token.try_get("venue_id")?;
         let name = match prefix {
             Some(name) if max_uses == 1 => name,
             Some(prefix) => format!("{prefix}-{}", used + 1),
@@ -152,12 +168,13 @@ impl Store {
         };
         sqlx::query(
             "INSERT INTO devices (tenant_id, device_id, name, compatible, hardware, serial_number,
-                                  role, token_sha256, enrolled_ms, version)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+                                  role, token_sha256, enrolled_ms, version, venue_id)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, coalesce($11, $12))
              ON CONFLICT (tenant_id, device_id) DO UPDATE SET
                  compatible = excluded.compatible, hardware = excluded.hardware,
                  serial_number = excluded.serial_number, role = coalesce(excluded.role, devices.role),
-                 token_sha256 = excluded.token_sha256, report_sequence = 0",
+                 token_sha256 = excluded.token_sha256, report_sequence = 0,
+                 venue_id = coalesce($11, devices.venue_id)",
         )
         .bind(ctx.key())
         .bind(device.device_id.as_str())
@@ -169,8 +186,11 @@ impl Store {
         .bind(device.device_token.to_string())
         .bind(ms(now))
         .bind(device.version.to_string())
+        .bind(&venue)
+        .bind(DEFAULT_VENUE)
         .execute(&mut *tx)
         .await?;
+        leave_groups(&mut tx, ctx, &device.device_id, venue.as_deref()).await?;
         let (id, until) = (&device.device_id, device.certificate_until);
         note_enrolment(&mut tx, ctx, id, until, now).await?;
         sqlx::query(

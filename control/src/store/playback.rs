@@ -7,6 +7,7 @@ use sqlx::any::AnyRow;
 use sqlx::{Any, Row as _, Transaction};
 
 use super::assets::kind;
+use super::overrides::in_force;
 use super::{Store, StoreError, TenantContext, count, from_json, instant, number, parse};
 use crate::domain::playback::{PlayableAsset, PlaylistFacts, ScreenFacts};
 
@@ -43,10 +44,11 @@ impl Store {
         &self,
         ctx: &TenantContext,
         id: &DeviceId,
+        now: Timestamp,
     ) -> Result<Option<ScreenFacts>, StoreError> {
         let mut tx = self.snapshot().await?;
         let row = sqlx::query(
-            "SELECT v.venue_id, v.manifest_epoch, v.timezone, v.fallback_playlist_id, d.orientation,
+            "SELECT v.venue_id, v.manifest_epoch, v.timezone, v.fallback_playlist_id, v.screen_hours, d.orientation,
                     coalesce(s.slots, '[]') AS slots
              FROM devices d
              JOIN venues v ON v.tenant_id = d.tenant_id AND v.venue_id = d.venue_id
@@ -60,13 +62,16 @@ impl Store {
         .await?;
         let Some(row) = row else { return Ok(None) };
         let fallback: Option<String> = row.try_get("fallback_playlist_id")?;
+        let venue_id = parse("a venue id", row.try_get("venue_id")?)?;
         let facts = ScreenFacts {
-            venue_id: parse("a venue id", row.try_get("venue_id")?)?,
+            overrides: in_force(&mut tx, ctx, &venue_id, now).await?,
+            venue_id,
             epoch: count(row.try_get("manifest_epoch")?),
             timezone: row.try_get("timezone")?,
             orientation: orientation(row.try_get("orientation")?)?,
             groups: groups_of(&mut tx, ctx, id).await?,
             fallback: fallback.map(|f| parse("a playlist id", &f)).transpose()?,
+            screen_hours: from_json("screen hours", row.try_get("screen_hours")?)?,
             slots: from_json("a published schedule", row.try_get("slots")?)?,
             playlists: published(&mut tx, ctx).await?,
         };

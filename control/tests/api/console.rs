@@ -83,6 +83,53 @@ fn logging_out_ends_the_session() {
 }
 
 #[test]
+fn the_code_on_a_screen_leads_over_the_login_to_letting_the_device_in() {
+    let world = World::new();
+    let start = json!({"hardware": "Raspberry Pi 4"}).to_string();
+    let path = "/v1/devices/pairing/start";
+    let started = world.anyone("POST", path, &[], start.as_bytes()).ok();
+    let code = started["pairingCode"].as_str().unwrap();
+    let to = |answer: &ureq::http::Response<ureq::Body>| {
+        assert_eq!(answer.status().as_u16(), 303);
+        answer.headers()["location"].to_str().unwrap().to_owned()
+    };
+    let scanned = world.raw("GET", &format!("/pair?code={code}"), &[], b"");
+    assert_eq!(to(&scanned), format!("/login?pair={code}"));
+    let elsewhere = world.raw("GET", "/pair?code=//evil.example", &[], b"");
+    assert_eq!(to(&elsewhere), "/login");
+    let token = format!("token={}&pair={code}", world.running().admin_token);
+    let kind = ("content-type", "application/x-www-form-urlencoded");
+    let entered = world.raw("POST", "/login", &[kind], token.as_bytes());
+    assert_eq!(to(&entered), format!("/pair?code={code}"));
+
+    let cookie = session(&world);
+    let shown = page(&world, &cookie, &format!("/pair?code={code}"));
+    assert!(
+        shown.contains(code) && shown.contains("ven_default"),
+        "{shown}"
+    );
+    let send = |code: &str| {
+        let body = format!("code={code}&name=window&venue=ven_default");
+        let headers = [kind, ("cookie", cookie.as_str())];
+        let answer = world.raw("POST", "/pair", &headers, body.as_bytes());
+        let status = answer.status().as_u16();
+        (status, answer.into_body().read_to_string().unwrap())
+    };
+    let (status, text) = send(code);
+    assert!(status == 200 && text.contains("Raspberry Pi 4"), "{text}");
+    let (status, text) = send(code);
+    assert!(
+        status == 404 && text.contains("no device shows the code"),
+        "{text}"
+    );
+    let (status, text) = send("K7QF");
+    assert!(
+        status == 422 && text.contains("is no pairing code"),
+        "{text}"
+    );
+}
+
+#[test]
 fn what_is_not_there_is_said_on_a_page() {
     let world = World::new();
     let cookie = session(&world);

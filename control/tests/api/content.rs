@@ -279,6 +279,12 @@ fn a_venue_needs_a_time_zone_that_there_is_and_devices_of_its_own() {
     let refused = world.post(venues, &json!({"name": "Rome", "timezone": "Europe/Rom"}));
     let refused = refused.refused(422, "VALIDATION_FAILED");
     assert_eq!(refused["errors"][0]["field"], "timezone");
+    let never = json!({
+        "name": "Rome", "timezone": "Europe/Rome",
+        "screenHours": [{"daysOfWeekMask": 0, "startMinutes": 0, "endMinutes": 0}],
+    });
+    let refused = world.post(venues, &never).refused(422, "VALIDATION_FAILED");
+    assert_eq!(refused["errors"][0]["field"], "screenHours");
     let venue = world
         .post(venues, &json!({"name": "Rome", "timezone": "Europe/Rome"}))
         .ok();

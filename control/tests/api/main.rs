@@ -16,6 +16,8 @@ mod enrolment;
 mod load;
 mod monitoring;
 mod openapi;
+mod overrides;
+mod pairing;
 mod player;
 mod releases;
 mod replicas;

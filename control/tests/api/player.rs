@@ -6,7 +6,7 @@ use crate::content::{picture, published};
 use crate::world::{Answer, Device, World};
 
 /// As a player does: its token goes where the signage contract has it.
-fn ask(world: &World, device: &Device, path: &str, known: Option<&str>) -> Answer {
+pub(crate) fn ask(world: &World, device: &Device, path: &str, known: Option<&str>) -> Answer {
     let token = format!("Bearer {}", device.token);
     let mut headers = vec![("authorization", token.as_str())];
     headers.extend(known.map(|etag| ("if-none-match", etag)));
@@ -75,6 +75,17 @@ fn a_screen_plays_what_was_published_last_until_it_is_told_otherwise() {
     let ahead = &scheduled.body["lookAhead"];
     assert_eq!(ahead["schedule"]["slots"].as_array().unwrap().len(), 1);
     assert_eq!(ahead["schedule"]["fallbackPlaylistId"], day["playlistId"]);
+
+    // When the screens of the venue are on.
+    let hours = json!([{"daysOfWeekMask": 31, "startMinutes": 480, "endMinutes": 1320}]);
+    let mut settings = settings;
+    settings["screenHours"] = hours.clone();
+    world.change("PUT", venue, 2, &settings).ok();
+    let within = manifest(scheduled.etag.as_deref());
+    assert_eq!(
+        within.body["settings"]["screenPower"],
+        json!({"timezone": "UTC", "on": hours})
+    );
 }
 
 #[test]

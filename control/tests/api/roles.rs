@@ -43,6 +43,8 @@ fn door(method: &str, path: &str) -> Door {
                 | "/v1/library/playlists/{playlist_id}/reorder") => EditLibrary,
         ("DELETE", "/v1/library/assets/{asset_id}" | "/v1/library/playlists/{playlist_id}") => EditLibrary,
 
+        ("GET", "/v1/pairing-file") => Tenant,
+        ("POST", "/v1/venues/{venue_id}/devices/pairing/claim") => ManageVenue,
         ("GET", "/v1/overview" | "/v1/proof-of-play" | "/v1/devices" | "/v1/devices/{id}" | "/v1/devices/{id}/why"
                 | "/v1/devices/{id}/heartbeats" | "/v1/devices/{id}/commands" | "/v1/devices/{id}/events"
                 | "/v1/devices/{id}/support-bundles" | "/v1/devices/{id}/support-bundles/{name}"
@@ -62,10 +64,11 @@ fn door(method: &str, path: &str) -> Door {
         ("GET", "/v1/tenants/{tenant_id}/venues/{venue_id}" | "/v1/venues/{venue_id}/devices"
                 | "/v1/venues/{venue_id}/devices/{device_id}" | "/v1/venues/{venue_id}/devices/{device_id}/commands"
                 | "/v1/venues/{venue_id}/groups" | "/v1/venues/{venue_id}/scheduleset"
-                | "/v1/venues/{venue_id}/publishes") => Venue,
+                | "/v1/venues/{venue_id}/publishes" | "/v1/venues/{venue_id}/overrides") => Venue,
         ("POST" | "PUT", "/v1/venues/{venue_id}/scheduleset/slots") => EditVenue,
         ("PUT" | "DELETE", "/v1/venues/{venue_id}/scheduleset/slots/{slot_id}") => EditVenue,
         ("POST", "/v1/venues/{venue_id}/scheduleset/publish" | "/v1/venues/{venue_id}/scheduleset/rollback"
+                 | "/v1/venues/{venue_id}/overrides" | "/v1/venues/{venue_id}/overrides/{override_id}/cancel"
                  | "/v1/venues/{venue_id}/groups" | "/v1/venues/{venue_id}/devices/{device_id}/commands"
                  | "/v1/venues/{venue_id}/devices/{device_id}/commands/{command_id}/cancel") => ManageVenue,
         ("PUT" | "DELETE", "/v1/venues/{venue_id}/groups/{group_id}") => ManageVenue,

@@ -13,7 +13,7 @@ use crate::world::{OTHER_TENANT_TOKEN, World};
 struct Row(&'static str, &'static str, [u16; 4]);
 
 /// What a browser sends, and not JSON.
-const FORMS: [&str; 2] = ["/login", "/join"];
+const FORMS: [&str; 3] = ["/login", "/join", "/pair"];
 
 /// A device's route is closed to operators, whoever they are.
 const DEVICE: [u16; 3] = [401, 401, 401];
@@ -98,6 +98,8 @@ fn rows() -> Vec<Row> {
         Row("GET", "/v1/docs", [200; 4]),
 
         Row("POST", "/v1/enroll", [422; 4]),
+        Row("POST", "/v1/devices/pairing/start", [422; 4]),
+        Row("GET", "/v1/devices/pairing/status", [401; 4]),
         Row("GET", "/healthz", [200; 4]),
         Row("GET", "/readyz", [200; 4]),
         // They ask on this machine; who shows a token is judged by it.
@@ -105,6 +107,8 @@ fn rows() -> Vec<Row> {
         Row("GET", "/login", [200; 4]),
         Row("POST", "/login", [401; 4]),
         Row("POST", "/logout", [303; 4]),
+        Row("GET", "/pair", [303; 4]),
+        Row("POST", "/pair", [303; 4]),
         Row("GET", "/join", [401; 4]),
         Row("POST", "/join", [401; 4]),
         Row("GET", "/", [303; 4]),
@@ -146,6 +150,7 @@ fn content_rows() -> Vec<Row> {
         Row("GET", "/v1/venues/{venue_id}/devices/{device_id}/commands", operator(404)),
         Row("POST", "/v1/venues/{venue_id}/devices/{device_id}/commands", operator(404)),
         Row("POST", "/v1/venues/{venue_id}/devices/{device_id}/commands/{command_id}/cancel", operator(404)),
+        Row("POST", "/v1/venues/{venue_id}/devices/pairing/claim", operator(404)),
         Row("GET", "/v1/venues/{venue_id}/groups", operator(404)),
         Row("POST", "/v1/venues/{venue_id}/groups", operator(404)),
         Row("PUT", "/v1/venues/{venue_id}/groups/{group_id}", operator(404)),
@@ -158,7 +163,11 @@ fn content_rows() -> Vec<Row> {
         Row("POST", "/v1/venues/{venue_id}/scheduleset/publish", operator(404)),
         Row("POST", "/v1/venues/{venue_id}/scheduleset/rollback", operator(404)),
         Row("GET", "/v1/venues/{venue_id}/publishes", operator(404)),
+        Row("GET", "/v1/venues/{venue_id}/overrides", operator(404)),
+        Row("POST", "/v1/venues/{venue_id}/overrides", operator(404)),
+        Row("POST", "/v1/venues/{venue_id}/overrides/{override_id}/cancel", operator(404)),
         Row("GET", "/v1/proof-of-play", operator(200)),
+        Row("GET", "/v1/pairing-file", operator(200)),
     ]
 }
 
@@ -213,6 +222,12 @@ fn body(method: &str, path: &str) -> String {
         ("POST" | "PUT", path) if path.starts_with("/v1/tenants/") => {
             json!({"name": "x", "timezone": "UTC"}).to_string()
         }
+        ("POST", path) if path.ends_with("/pairing/claim") => {
+            json!({"pairingCode": "K7QF-2MXA"}).to_string()
+        }
+        ("POST", path) if path.ends_with("/overrides") => {
+            json!({"playlistId": "pl_a", "durationSeconds": 60}).to_string()
+        }
         ("POST" | "PUT", path) if path.contains("/groups") => json!({"name": "x"}).to_string(),
         ("POST" | "PUT", path) if path.ends_with("/acknowledge") || path == "/v1/alert-rules" => {
             "{}".to_owned()
@@ -221,7 +236,7 @@ fn body(method: &str, path: &str) -> String {
             json!({"name": "x", "url": "https://example.org/"}).to_string()
         }
         ("POST", "/v1/rollouts") => json!({"version": "2.0.0"}).to_string(),
-        ("POST", "/login" | "/join") => "token=wrong".to_owned(),
+        ("POST", "/login" | "/join" | "/pair") => "token=wrong".to_owned(),
         ("POST" | "PUT", "/v1/enrolment-tokens" | "/v1/config/{scope}" | "/v1/bundles/prune") => {
             "{}".to_owned()
         }
@@ -246,6 +261,7 @@ pub(crate) fn fill(pattern: &str, names: &[(&str, String)]) -> String {
         ("user_id", "usr_a"),
         ("session_id", "ses_a"),
         ("api_key_id", "key_a"),
+        ("override_id", "ovr_a"),
         ("alert_id", "alt_a"),
         ("webhook_id", "whk_a"),
     ];

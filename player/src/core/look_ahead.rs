@@ -73,8 +73,12 @@ impl Plan {
         let mut ahead = self.ahead.clone();
         // Its files are needed again.
         ahead.playlists = self.playlists.values().cloned().collect();
+        let mut settings = current.settings.clone();
+        // What comes after an emergency can wait for the end of an item.
+        settings.urgent = false;
         Some(Manifest {
             playlist,
+            settings,
             look_ahead: Some(ahead),
             ..current.clone()
         })

@@ -13,7 +13,7 @@
 //!
 //! Invariants:
 //! - If an item of the current, the previous or a ready staged manifest can be played, one is played.
-//! - Nothing is shown that was not prepared; nothing interrupts a video but its own end or failure.
+//! - Nothing is shown that was not prepared; nothing interrupts a video but its own end or failure, and an urgent manifest.
 //! - Without faults, items are shown in the playlist's order, over and over.
 //! - What is decided is persisted before it is shown, by a disk that can.
 

@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::player::OnWindow;
 use crate::schedule::ScheduleSlot;
 use crate::{DeviceId, PlaylistId, TargetId, VenueId};
 
@@ -21,6 +22,10 @@ pub struct CreateVenue {
     /// What plays when no slot of the schedule does.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fallback_playlist_id: Option<PlaylistId>,
+    /// When its screens are on, in its time zone; empty: always.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[cfg_attr(feature = "schema", schemars(length(max = 100)))]
+    pub screen_hours: Vec<OnWindow>,
 }
 
 /// One row of `GET /v1/me/venues`; its version is its `ETag`.
@@ -33,6 +38,9 @@ pub struct VenueView {
     pub timezone: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fallback_playlist_id: Option<PlaylistId>,
+    /// When its screens are on, in its time zone; empty: always.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub screen_hours: Vec<OnWindow>,
     pub version: u64,
     pub device_count: u64,
     /// Counts up with whatever may change what its screens show.

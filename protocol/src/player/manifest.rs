@@ -39,6 +39,11 @@ impl Orientation {
             Self::PortraitFlipped => 270,
         }
     }
+
+    /// Higher than wide.
+    pub const fn is_upright(self) -> bool {
+        matches!(self, Self::Portrait | Self::PortraitFlipped)
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -68,6 +73,9 @@ pub struct Settings {
     /// Without it the screen is always on. Beyond the contract.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub screen_power: Option<ScreenPower>,
+    /// Takes over as soon as its files are here, in the middle of whatever plays. Beyond the contract.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub urgent: bool,
 }
 
 impl Settings {
@@ -81,6 +89,7 @@ impl Settings {
         orientation: Orientation::Landscape,
         cache_budget_bytes: None,
         screen_power: None,
+        urgent: false,
     };
 }
 

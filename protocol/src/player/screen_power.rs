@@ -84,21 +84,35 @@ impl From<ScreenPower> for Value {
     }
 }
 
+/// Why hours are none that a screen could keep.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum UselessHours {
+    #[error("is empty: a screen that is never on needs no player")]
+    Empty,
+    #[error("has {0} windows, more than {MAX_WINDOWS}")]
+    TooMany(usize),
+    #[error("names no day: each `daysOfWeekMask` is 0")]
+    NoDay,
+}
+
 impl ScreenTimes {
+    /// # Errors
+    /// When no screen would ever be on in these hours, or there are too many.
+    pub fn check(hours: &[OnWindow]) -> Result<(), UselessHours> {
+        let ever = |window: &OnWindow| !window.days_of_week_mask.is_empty();
+        match hours.len() {
+            0 => Err(UselessHours::Empty),
+            count if count > MAX_WINDOWS => Err(UselessHours::TooMany(count)),
+            _ if !hours.iter().any(ever) => Err(UselessHours::NoDay),
+            _ => Ok(()),
+        }
+    }
+
     fn read(said: &Value) -> Result<Self, String> {
         let times: Self = serde_path_to_error::deserialize(said)
             .map_err(|error| format!("`{}`: {}", error.path(), error.inner()))?;
-        let ever = |window: &OnWindow| !window.days_of_week_mask.is_empty();
-        match times.on.len() {
-            0 => Err("`on` is empty: a screen that is never on needs no player".to_owned()),
-            count if count > MAX_WINDOWS => {
-                Err(format!("`on` has {count} windows, more than {MAX_WINDOWS}"))
-            }
-            _ if !times.on.iter().any(ever) => {
-                Err("`on` names no day: each `daysOfWeekMask` is 0".to_owned())
-            }
-            _ => Ok(times),
-        }
+        Self::check(&times.on).map_err(|error| format!("`on` {error}"))?;
+        Ok(times)
     }
 }
 

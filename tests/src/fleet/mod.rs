@@ -172,7 +172,11 @@ impl Fleet {
 
     /// Writes the kit's image to a card (a file), with an enrolment in it, by the real `fleet flash`.
     pub fn flash(&self, name: &str) -> Result<PathBuf> {
-        let provision = self.provision(name)?;
+        self.flash_with(name, &self.provision(name)?)
+    }
+
+    /// The same with this provisioning file.
+    pub fn flash_with(&self, name: &str, provision: &Path) -> Result<PathBuf> {
         let card = self.dir.join(format!("{name}.img"));
         let _ = fs::remove_file(&card);
         fs::File::create(&card)
@@ -181,7 +185,7 @@ impl Fleet {
         let text = |path: &Path| path.display().to_string();
         let image = text(&self.kit.disk);
         let arguments = ["flash", &image, &text(&card), "--yes", "--provision"];
-        self.cli(&[&arguments[..], &[&text(&provision)]].concat())?;
+        self.cli(&[&arguments[..], &[&text(provision)]].concat())?;
         Ok(card)
     }
 

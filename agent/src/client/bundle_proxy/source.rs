@@ -3,6 +3,7 @@
 use std::io::Read;
 use std::time::Duration;
 
+use fleet_device::content_range::ContentRange;
 use ureq::http::{StatusCode, header};
 
 use crate::client::ControlPlane;
@@ -121,26 +122,15 @@ fn open_remote(
 /// another size makes it another bundle: what else is odd may be a proxy's doing, and pass.
 fn given(range: &str, from: u64, to: u64, size: u64) -> Result<u64, SourceError> {
     let reason = || format!("asked for {from}..{to} of {size} bytes, the server gives `{range}`");
-    let parsed = parse_content_range(range);
-    let (first, last, total) = parsed.ok_or_else(|| SourceError::Passing(reason()))?;
-    if total.is_some_and(|total| total != size) {
+    let parsed = range.parse::<ContentRange>();
+    let range = parsed.map_err(|_| SourceError::Passing(reason()))?;
+    if range.total.is_some_and(|total| total != size) {
         return Err(SourceError::Wrong(reason()));
     }
-    if first != from || last < from {
+    if range.first != from {
         return Err(SourceError::Passing(reason()));
     }
-    Ok(last.saturating_add(1).min(to))
-}
-
-/// `bytes FIRST-LAST/SIZE`; the size may be `*`.
-fn parse_content_range(range: &str) -> Option<(u64, u64, Option<u64>)> {
-    let (bytes, total) = range.strip_prefix("bytes ")?.split_once('/')?;
-    let (first, last) = bytes.split_once('-')?;
-    let total = match total {
-        "*" => None,
-        total => Some(total.parse().ok()?),
-    };
-    Some((first.parse().ok()?, last.parse().ok()?, total))
+    Ok(range.last.saturating_add(1).min(to))
 }
 
 #[cfg(test)]

@@ -397,6 +397,7 @@ impl Surroundings for Device {
         let card = match which {
             Card::Pairing => fleet_cards::Card::Pairing {
                 status: "This screen waits to be enrolled".to_owned(),
+                code: None,
                 url: None,
                 device: facts.name.clone(),
             },

@@ -126,9 +126,17 @@ impl Step {
         }
         self.prepare_next();
         let at_boundary = self.screen.on_glass.as_ref().is_none_or(|shown| shown.over);
-        if at_boundary {
+        if at_boundary || self.is_interrupted() {
             self.change_over();
         }
+    }
+
+    /// By an urgent manifest whose first picture is there.
+    fn is_interrupted(&self) -> bool {
+        let staged = self.screen.manifests.staged().manifest();
+        let ready = |next: &Next| next.ready && next.position.source == Source::Staged;
+        staged.is_some_and(|manifest| manifest.settings.urgent)
+            && self.screen.next.as_ref().is_some_and(ready)
     }
 
     fn give_up_waiting(&mut self) {

@@ -39,6 +39,12 @@ fn manifest(etag: &str, names: &[&str]) -> Box<Manifest> {
     Box::new(Manifest::parse(text.to_string().as_bytes()).unwrap())
 }
 
+fn urgent(etag: &str, names: &[&str]) -> Box<Manifest> {
+    let mut manifest = manifest(etag, names);
+    manifest.settings.urgent = true;
+    manifest
+}
+
 fn asset(name: &str) -> AssetRef {
     AssetRef {
         asset_id: name.parse().unwrap(),
@@ -235,6 +241,29 @@ fn a_newer_manifest_waits_for_its_files_and_for_the_end_of_a_video() {
     let manifests = bench.screen.manifests();
     assert_eq!(manifests.current().unwrap().manifest_etag, "newer");
     assert_eq!(manifests.previous().unwrap().manifest_etag, "current");
+}
+
+#[test]
+fn an_urgent_manifest_takes_over_in_the_middle_of_a_video_once_its_picture_is_there() {
+    let mut bench = Bench::new(&["v1"], &[], &["v1"]);
+    bench.engine();
+    bench.step(Event::Received(urgent("fire", &["x", "y"])));
+    bench.step(Event::AssetReady(asset("x")));
+    bench.engine();
+    assert_eq!(
+        bench.said(),
+        ["v1", "MANIFEST_STAGED"],
+        "not before all files are here"
+    );
+    bench.step(Event::AssetReady(asset("y")));
+    assert_eq!(bench.said(), [""; 0], "not before the picture is there");
+    bench.engine();
+    assert_eq!(bench.said(), ["persist", "MANIFEST_APPLIED", "x"]);
+    // What comes after it waits for the end of an item again.
+    bench.step(Event::Received(manifest("after", &["v1"])));
+    bench.engine();
+    assert_eq!(bench.said(), ["MANIFEST_STAGED"]);
+    check(&mut bench, 1, &["persist", "MANIFEST_APPLIED", "v1"]);
 }
 
 #[test]

@@ -16,7 +16,7 @@ enum Happening {
     End,
     Ready(usize),
     Lost(usize),
-    Receive(u8, Vec<usize>),
+    Receive(u8, Vec<usize>, bool),
     Token(bool),
     Restart,
     ReplaceEngine,
@@ -35,8 +35,8 @@ fn happening() -> impl Strategy<Value = Happening> {
         3 => Just(Happening::End),
         2 => name.clone().prop_map(Happening::Ready),
         1 => name.clone().prop_map(Happening::Lost),
-        2 => (any::<u8>(), prop::collection::vec(name, 0..4))
-            .prop_map(|(etag, names)| Happening::Receive(etag, names)),
+        2 => (any::<u8>(), prop::collection::vec(name, 0..4), any::<bool>())
+            .prop_map(|(etag, names, urgent)| Happening::Receive(etag, names, urgent)),
         1 => any::<bool>().prop_map(Happening::Token),
         1 => Just(Happening::Restart),
         1 => Just(Happening::ReplaceEngine),
@@ -72,9 +72,10 @@ fn happens(bench: &mut Bench, what: Happening) {
         }
         Happening::Ready(name) => bench.step(Event::AssetReady(asset(NAMES[name]))),
         Happening::Lost(name) => bench.step(Event::AssetLost(asset(NAMES[name]))),
-        Happening::Receive(etag, names) => {
+        Happening::Receive(etag, names, urgent) => {
             let names: Vec<&str> = names.into_iter().map(|name| NAMES[name]).collect();
-            let received = manifest(&etag.to_string(), &names);
+            let mut received = manifest(&etag.to_string(), &names);
+            received.settings.urgent = urgent;
             bench.step(Event::Received(received));
         }
         Happening::Token(true) => bench.step(Event::Registered),
@@ -112,9 +113,11 @@ proptest! {
             over.extend(before.iter().filter(|_| ends).map(|(ticket, ..)| *ticket));
             happens(&mut bench, what);
             let after = bench.on_glass();
-            // Nothing takes a video's place before its own end.
+            // Nothing takes a video's place before its own end, but an urgent manifest.
             if let (Some((old, ItemKind::Video, _)), Some((new, ..))) = (&before, &after) {
-                prop_assert!(old == new || over.contains(old));
+                let current = bench.screen.manifests().current();
+                let urgent = current.is_some_and(|m| m.settings.urgent);
+                prop_assert!(old == new || over.contains(old) || urgent);
             }
             // A picture goes for a card only when nothing is left that could be played.
             if before.is_some() && after.is_none() && bench.screen.state() != PlayerState::Pairing {
