@@ -13,6 +13,9 @@ pub struct Notice {
     pub card: Card,
     /// Instead of content, as when somebody asks which device this is. Otherwise only while there is none.
     pub over_content: bool,
+    /// Another number than before: there may be another manifest, or a command to the player.
+    #[serde(default)]
+    pub content_wakes: u64,
 }
 
 #[cfg(test)]
@@ -29,6 +32,7 @@ mod tests {
                 url: None,
             },
             over_content: true,
+            content_wakes: 7,
         };
         let text = serde_json::to_string(&notice).unwrap();
         assert!(text.contains(r#""kind":"identify""#), "{text}");

@@ -200,6 +200,10 @@ pub fn phases_and_durations(data: &[u8]) {
             limit: 1,
         };
         let _ = page.number();
+        let _ = fleet_cli::text::parse_screen_hours(text);
+        if let Ok(code) = text.parse::<fleet_protocol::enrolment::PairingCode>() {
+            assert_eq!(code.to_string().parse(), Ok(code));
+        }
         if let Some(pin) = fleet_agent::safe_mode::pin::Pin::parse(text) {
             let shown = fleet_agent::safe_mode::pin::Pin::parse(&pin.for_people());
             assert!(pin.matches(&shown.expect("as it is shown, it can be typed")));

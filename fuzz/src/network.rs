@@ -5,6 +5,7 @@
 pub fn http_ranges(data: &[u8]) {
     use fleet_agent::client::bundle_proxy::http::read_request;
     use fleet_control::api::range::{Wanted, sent, wanted};
+    use fleet_device::content_range::ContentRange;
     for size in [0, 1, 1000, u64::MAX] {
         let text = std::str::from_utf8(data).ok();
         if let Wanted::Part(first, length) = wanted(text, size) {
@@ -15,6 +16,9 @@ pub fn http_ranges(data: &[u8]) {
             && let Some((from, to)) = request.range.within(size)
         {
             assert!(from <= to && to <= size);
+        }
+        if let Some(Ok(range)) = text.map(str::parse::<ContentRange>) {
+            assert!(range.first <= range.last && range.total.is_none_or(|all| range.last < all));
         }
         if let Some(Ok(part)) = text.map(|text| sent(Some(text))) {
             assert!(part.total.is_some_and(|total| part.first < total));

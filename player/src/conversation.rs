@@ -34,6 +34,10 @@ pub enum Happening {
         known: Option<Known>,
         dice: u64,
     },
+    /// There may be another manifest, or a command. `dice`: any number.
+    Woken {
+        dice: u64,
+    },
     /// Time has passed.
     Tick,
     /// An item has come to its end, or a card is shown.

@@ -353,6 +353,7 @@ fn what_the_agent_says_covers_the_content_for_as_long_as_it_is_to() {
                 url: None,
             },
             over_content,
+            content_wakes: 0,
         };
         let text = serde_json::to_vec(&notice).unwrap();
         std::fs::write(venue.device.path().join("card.json"), text).unwrap();

@@ -50,7 +50,7 @@ fn a_screen_that_nobody_knows_shows_a_code_and_joins_once_it_is_claimed() -> Tol
         stage.vm.power_on(Boot::Cold)?;
         stage.vm.shell()?.wait_ready(BOOT)?;
         // As a person reads it from the screen.
-        let shown = "until grep -o '[2-9A-Z]\\{4\\}-[2-9A-Z]\\{4\\}' /run/fleet/card.json; do sleep 1; done";
+        let shown = "until grep -so '[2-9A-Z]\\{4\\}-[2-9A-Z]\\{4\\}' /run/fleet/card.json; do sleep 1; done";
         let code = stage.vm.shell()?.run_within(shown, BOOT)?;
         stage
             .fleet

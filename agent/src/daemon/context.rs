@@ -125,6 +125,8 @@ pub(super) struct Context {
     pub(super) config: watch::Sender<Arc<InForce>>,
     pub(super) link: watch::Sender<Option<Link>>,
     pub(super) server_url: watch::Sender<Option<String>>,
+    /// Counts up when there may be something new for the player.
+    pub(super) content_wakes: watch::Sender<u64>,
     /// What somebody has to type in to let the device join.
     pub(super) pairing_code: watch::Sender<Option<PairingCode>>,
     /// The end of the device's certificate.
@@ -182,6 +184,7 @@ impl Context {
             config: watch::Sender::new(Arc::new(config)),
             link: watch::Sender::new(None),
             server_url: watch::Sender::new(None),
+            content_wakes: watch::Sender::new(0),
             pairing_code: watch::Sender::new(None),
             certificate_ends: watch::Sender::new(None),
             update: watch::Sender::new(UpdateView {

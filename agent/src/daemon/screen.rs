@@ -33,6 +33,7 @@ pub(super) async fn run(ctx: Ctx, mut messages: mpsc::Receiver<Message>) {
     let sysfs = ctx.device.paths.sys.join("class/graphics/fb0");
     let mut link = ctx.link.subscribe();
     let mut code = ctx.pairing_code.subscribe();
+    let mut wakes = ctx.content_wakes.subscribe();
     let mut shown: Option<Shown> = None;
     let mut left: Option<Notice> = None;
     let mut identify_until: Option<Instant> = None;
@@ -44,6 +45,7 @@ pub(super) async fn run(ctx: Ctx, mut messages: mpsc::Receiver<Message>) {
         let notice = Notice {
             card: card.clone(),
             over_content: identify_until.is_some(),
+            content_wakes: *wakes.borrow_and_update(),
         };
         if left.as_ref() != Some(&notice) && leave(&ctx, &notice) {
             left = Some(notice);
@@ -74,6 +76,7 @@ pub(super) async fn run(ctx: Ctx, mut messages: mpsc::Receiver<Message>) {
                 // Its sender lives as long as the context.
                 _ = link.changed() => None,
                 _ = code.changed() => None,
+                _ = wakes.changed() => None,
                 () = tokio::time::sleep_until(until) => None,
             }
         };

@@ -55,13 +55,50 @@ fn follow(ctx: &Ctx, link: &Link) -> Result<(), RequestError> {
     log::debug!("listening for wake-ups");
     // What was missed while nobody listened.
     ring(ctx);
-    while let Ok(Some(_)) = stream.next_wakeup() {
-        ring(ctx);
+    while let Ok(Some(data)) = stream.next_wakeup() {
+        match reason(&data).as_deref() {
+            Some("content") => wake_player(ctx),
+            _ => ring(ctx),
+        }
     }
     Ok(())
+}
+
+/// Of another version it may be any, or none.
+fn reason(data: &str) -> Option<String> {
+    #[derive(serde::Deserialize)]
+    struct Wakeup {
+        reason: String,
+    }
+    let wakeup: Wakeup = serde_json::from_str(data).ok()?;
+    Some(wakeup.reason)
 }
 
 fn ring(ctx: &Ctx) {
     ctx.bells.target.notify_one();
     ctx.bells.commands.notify_one();
+}
+
+/// The screen's loop tells it.
+fn wake_player(ctx: &Ctx) {
+    ctx.content_wakes.send_modify(|count| *count += 1);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reason_is_read_from_what_a_control_plane_says() {
+        assert_eq!(
+            reason(r#"{"reason":"content"}"#).as_deref(),
+            Some("content")
+        );
+        assert_eq!(
+            reason(r#"{"reason":"new","more":1}"#).as_deref(),
+            Some("new")
+        );
+        assert_eq!(reason("{}"), None);
+        assert_eq!(reason(""), None);
+    }
 }

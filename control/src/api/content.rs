@@ -313,7 +313,7 @@ pub(super) async fn create_player_command(
     Json(request): Json<CreateCommand<PlayerCommandKind>>,
 ) -> Result<(StatusCode, Answer<CommandView<PlayerCommandKind>>)> {
     app.device_of(&ctx, &venue, &id).await?;
-    let view = app.queue(&ctx, &id, request).await?;
+    let view = app.create_player_command(&ctx, &id, request).await?;
     Ok((StatusCode::CREATED, Answer(view)))
 }
 

@@ -136,7 +136,7 @@ fn device_routes() -> Vec<Route> {
         device.post("/v1/device/update-report", d::update_report, "Report the update engine's state")
             .details("Reports that are not newer than what is known, by their sequence, are ignored."),
         device.get("/v1/device/wakeup", d::wakeup, "Be told that it is worth asking")
-            .details("Events called `wakeup` with `{\"reason\": …}`: `connected` at once, then `target`, `command`, … \
+            .details("Events called `wakeup` with `{\"reason\": …}`: `connected` at once, then `target`, `command`, `content`, … \
                       whenever there is something new. A comment every 20 seconds keeps the connection open.")
             .stream(),
         device.put("/v1/device/support-bundles/{name}", d::put_support_bundle, "Hand in a support bundle")

@@ -5,6 +5,7 @@ use fleet_protocol::command::{
     Receiver,
 };
 use fleet_protocol::device::Page;
+use fleet_protocol::player::PlayerCommandKind;
 use fleet_protocol::{CommandId, DeviceId};
 use jiff::SignedDuration;
 
@@ -36,8 +37,20 @@ impl App {
         Ok(view)
     }
 
+    /// Queues a command to the device's player.
+    pub async fn create_player_command(
+        &self,
+        ctx: &TenantContext,
+        id: &DeviceId,
+        request: CreateCommand<PlayerCommandKind>,
+    ) -> Result<CommandView<PlayerCommandKind>, Error> {
+        let view = self.queue(ctx, id, request).await?;
+        self.wakeups.wake(id, WakeupReason::Content);
+        Ok(view)
+    }
+
     /// A command for the receiver that its kind says.
-    pub async fn queue<K: Asked>(
+    async fn queue<K: Asked>(
         &self,
         ctx: &TenantContext,
         id: &DeviceId,

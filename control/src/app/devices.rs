@@ -13,7 +13,7 @@ use jiff::Timestamp;
 use super::enrolment::check_name;
 use super::error::{Error, Refusal, no_such};
 use super::venues::VENUE_LIST;
-use super::{App, PageRequest};
+use super::{App, PageRequest, WakeupReason};
 use crate::domain::rollout::Reported;
 use crate::metrics::Program;
 use crate::store::{DeviceFilter, DeviceRow, ReportFacts, TenantContext};
@@ -91,6 +91,7 @@ impl App {
             return Err(no_such("device", id, DEVICE_LIST));
         }
         tracing::info!(device.id = %id, operator = ctx.actor_name(), "device changed");
+        self.wakeups.wake(id, WakeupReason::Content);
         Ok(self.device_row(ctx, id).await?.view)
     }
 

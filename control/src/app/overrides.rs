@@ -84,6 +84,7 @@ impl App {
             operator = ctx.actor_name(),
             "override begun"
         );
+        self.wake_screens(ctx, venue).await;
         self.override_of(ctx, venue, &id).await
     }
 
@@ -185,6 +186,7 @@ impl App {
         let now = self.now();
         if self.store.cancel_override(ctx, venue, id, now).await? {
             tracing::info!(venue.id = %venue, override.id = %id, operator = ctx.actor_name(), "override cancelled");
+            self.wake_screens(ctx, venue).await;
         }
         let view = self.override_of(ctx, venue, id).await?;
         if view.state == OverrideState::Ended {

@@ -6,12 +6,12 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use fleet_protocol::DeviceId;
+use fleet_protocol::{DeviceId, VenueId};
 use tokio::sync::{broadcast, mpsc};
 
 use super::App;
 use crate::clock::random_secret;
-use crate::store::{LONGEST_NOTICE, Notices};
+use crate::store::{LONGEST_NOTICE, Notices, TenantContext};
 
 /// What is waiting to be told to other control planes. What does not fit in is left out.
 const WAITING: usize = 4_096;
@@ -22,6 +22,8 @@ const AFTER_FAILURE: Duration = Duration::from_secs(1);
 pub enum WakeupReason {
     Command,
     Target,
+    /// Of the player: another manifest, or a command to it.
+    Content,
 }
 
 impl WakeupReason {
@@ -29,11 +31,12 @@ impl WakeupReason {
         match self {
             Self::Command => "command",
             Self::Target => "target",
+            Self::Content => "content",
         }
     }
 
     fn of(name: &str) -> Option<Self> {
-        [Self::Command, Self::Target]
+        [Self::Command, Self::Target, Self::Content]
             .into_iter()
             .find(|reason| reason.name() == name)
     }
@@ -113,6 +116,25 @@ impl Wakeups {
 }
 
 impl App {
+    /// Has the screens of the venue look again.
+    pub(super) async fn wake_screens(&self, ctx: &TenantContext, venue: &VenueId) {
+        match self.store.device_ids_of(ctx, venue).await {
+            Ok(ids) => ids
+                .iter()
+                .for_each(|id| self.wakeups.wake(id, WakeupReason::Content)),
+            // They look by themselves, a little later.
+            Err(error) => tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                "the screens of {venue} were not woken"
+            ),
+        }
+    }
+
+    /// Has every screen look again.
+    pub(super) fn wake_all_screens(&self) {
+        self.wakeups.wake_all(WakeupReason::Content);
+    }
+
     /// Hands wakeups on between control planes on one database until this one is shut down.
     pub async fn run_relay(self: Arc<Self>, notices: Notices) {
         let waiting = self.to_tell.lock().await.take();

@@ -36,6 +36,8 @@ fn an_override_is_shown_at_once_where_it_is_for_and_ends_by_itself() {
     let party = published(&world, "Party", 1);
     world.pass(SignedDuration::from_secs(1));
     let day = published(&world, "Day", 2);
+    let mut wakeups = lobby.wakeups(&world);
+    assert_eq!(wakeups.next().unwrap(), r#"{"reason":"connected"}"#);
     let (before, known) = shown(&world, &lobby, None);
     assert_eq!(before, day["playlistId"]);
 
@@ -46,6 +48,7 @@ fn an_override_is_shown_at_once_where_it_is_for_and_ends_by_itself() {
         (&view["state"], &view["note"]),
         (&json!("ACTIVE"), &json!("Ann's birthday"))
     );
+    assert_eq!(wakeups.next().unwrap(), r#"{"reason":"content"}"#);
     let (now, known) = shown(&world, &lobby, known.as_deref());
     assert_eq!(now, party["playlistId"]);
     assert_eq!(shown(&world, &window, None).0, day["playlistId"]);

@@ -66,6 +66,7 @@ impl<'a> Turn<'a> {
                 }
                 self.command(commands::Event::Started);
             }
+            Happening::Woken { dice } => self.events.push_back(sync::Event::Woken { dice }),
             Happening::Tick => {
                 self.events.push_back(sync::Event::Tick);
                 self.command(commands::Event::Tick);

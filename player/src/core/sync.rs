@@ -37,6 +37,8 @@ use link::Link;
 const DEFAULT_CHECK_MS: u64 = 60_000;
 /// With a manifest on the disk there is no hurry, and a street of screens gets its power back at once.
 const START_SPREAD_MS: u64 = 3_000;
+/// All screens of a venue are woken at once, and a playlist wakes those of all venues.
+const WAKE_SPREAD_MS: u64 = 5_000;
 
 /// What a driver has to ask the control plane for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -97,6 +99,8 @@ pub enum Event {
     NothingToSend(Upload),
     /// An operator's command: ask for the manifest now.
     Refresh,
+    /// There may be another manifest, or a command: many others are told the same.
+    Woken { dice: u64 },
     /// Rows wait for delivery.
     Waiting(Upload),
     /// The device has a new token.
@@ -270,6 +274,15 @@ impl Step {
             Event::Refresh => {
                 self.sync.lanes.set(Lane::Manifest, self.now.mono);
                 self.sync.link.release();
+            }
+            Event::Woken { dice } => {
+                // In a pause after a failure it is no news: whoever does not answer need not be asked sooner.
+                for lane in [Lane::Manifest, Lane::Commands] {
+                    if self.sync.lanes.failures(lane) == 0 {
+                        let soon = self.now.mono.plus_ms(dice % WAKE_SPREAD_MS);
+                        self.sync.lanes.set(lane, soon);
+                    }
+                }
             }
             Event::Waiting(upload) => self.sync.lanes.gather(upload, self.now.mono),
             Event::Registered => {

@@ -439,6 +439,10 @@ impl Surroundings for Device {
         if self.notices.look(clock::monotonic()) {
             events.push(Event::CardChanged);
         }
+        if self.notices.take_wake() {
+            let dice = clock::monotonic().0;
+            self.link.queue(Happening::Woken { dice });
+        }
         self.look_ahead(seen.screen, &mut events);
         self.look_at_hours(seen.screen.manifests().current());
         let (facts, cache, counted) = (&self.setting.facts, &self.cache, &self.counted);

@@ -20,6 +20,8 @@ pub(super) struct Notices {
     looked: Option<Monotonic>,
     written: Option<SystemTime>,
     notice: Option<Notice>,
+    /// Somebody said so and it was not passed on yet.
+    woken: bool,
     /// What covers the screen, and its size.
     covering: Option<(Card, Size)>,
 }
@@ -31,6 +33,7 @@ impl Notices {
             looked: None,
             written: None,
             notice: None,
+            woken: false,
             covering: None,
         }
     }
@@ -51,9 +54,21 @@ impl Notices {
         self.written = written;
         // A file that can't be read or understood says nothing.
         let notice = self.read();
-        let changed = notice != self.notice;
+        let shown = |notice: &Option<Notice>| {
+            let notice = notice.as_ref();
+            notice.map(|notice| (notice.card.clone(), notice.over_content))
+        };
+        let wakes = |notice: &Option<Notice>| notice.as_ref().map(|notice| notice.content_wakes);
+        let changed = shown(&notice) != shown(&self.notice);
+        // The first one is no news: whoever has just started asks by himself.
+        self.woken |= self.notice.is_some() && wakes(&notice) > wakes(&self.notice);
         self.notice = notice;
         changed
+    }
+
+    /// Whether there may be something to fetch, once for each time that somebody said so.
+    pub(super) fn take_wake(&mut self) -> bool {
+        std::mem::take(&mut self.woken)
     }
 
     fn read(&self) -> Option<Notice> {
@@ -110,9 +125,11 @@ mod tests {
             let notice = Notice {
                 card: card.clone(),
                 over_content,
+                content_wakes: 0,
             };
             std::fs::write(&path, serde_json::to_vec(&notice).unwrap()).unwrap();
             assert!(look(&mut notices));
+            assert!(!notices.take_wake());
             assert_eq!(notices.card(), Some(&card));
             let cover = notices.cover(size);
             let covered = cover.map(|cover| matches!(cover, Cover::Over(_)));
@@ -120,8 +137,17 @@ mod tests {
             assert_eq!(notices.is_urgent(), over_content);
             assert!(notices.cover(size).is_none());
         }
+        // Woken, with the same on the screen.
+        let notice = Notice {
+            card,
+            over_content: false,
+            content_wakes: 1,
+        };
+        std::fs::write(&path, serde_json::to_vec(&notice).unwrap()).unwrap();
+        assert!(!look(&mut notices));
+        assert!(notices.take_wake() && !notices.take_wake());
         std::fs::write(&path, b"{").unwrap();
         assert!(look(&mut notices));
-        assert_eq!(notices.card(), None);
+        assert!(notices.card().is_none() && !notices.take_wake());
     }
 }

@@ -272,6 +272,25 @@ fn a_refresh_asks_at_once_whatever_was_due_when() {
 }
 
 #[test]
+fn woken_it_asks_within_seconds_and_not_while_it_backs_off() {
+    let mut bench = Bench::new();
+    bench.received(600, DAY_S);
+    while bench.sync.in_flight.is_some() {
+        bench.answer(Ok(Success::Done { more: More::None }));
+    }
+    bench.take();
+    bench.now_ms = 100_000;
+    bench.step(Event::Woken { dice: 3_000 });
+    assert_eq!(bench.sync.in_flight, None);
+    bench.run_until_manifest();
+    assert_eq!(bench.now_ms / 1_000, 103);
+    bench.answer(Err(failure(0)));
+    bench.take();
+    bench.step(Event::Woken { dice: 0 });
+    assert_ne!(bench.sync.in_flight, Some(Lane::Manifest));
+}
+
+#[test]
 fn a_manifest_that_cannot_be_read_is_told_once_and_the_one_in_force_stays() {
     let mut bench = Bench::new();
     bench.received(60, DAY_S);

@@ -54,6 +54,7 @@ fn event() -> impl Strategy<Value = Event> {
     prop_oneof![
         2 => Just(Event::Tick),
         1 => Just(Event::Refresh),
+        1 => any::<u64>().prop_map(|dice| Event::Woken { dice }),
         1 => Just(Event::Registered),
         1 => uploads().prop_map(Event::NothingToSend),
         1 => uploads().prop_map(Event::Waiting),
