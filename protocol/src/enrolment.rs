@@ -169,6 +169,9 @@ pub enum PairingState {
 #[serde(rename_all = "camelCase")]
 pub struct PairingStatus {
     pub status: PairingState,
+    /// Of a claimed device, if whoever claimed it gave it one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub role: Option<RoleName>,
     pub server_time: Timestamp,
 }
 

@@ -6,7 +6,9 @@ use std::time::Duration;
 use fleet_device::request::RequestError;
 use fleet_protocol::Sha256;
 use fleet_protocol::backoff::Backoff;
-use fleet_protocol::enrolment::{EnrollRequest, PairingState, ProvisionFile, StartPairing};
+use fleet_protocol::enrolment::{
+    EnrollRequest, PairingState, PairingStatus, ProvisionFile, StartPairing,
+};
 use tokio::sync::mpsc;
 use tokio::time::sleep;
 
@@ -130,15 +132,16 @@ async fn pair(ctx: &Ctx, mut provision: ProvisionFile) -> Result<Option<Identity
     let asked = work
         .await
         .map_err(|_| Failure::new("pairing was cut short", "nothing: it is tried again"))?;
-    let (pairing, claimed) = asked.inspect_err(|_| {
+    let (pairing, claim) = asked.inspect_err(|_| {
         // An old code on the screen would be typed in vain.
         ctx.pairing_code.send_replace(None);
     })?;
-    if !claimed {
+    let Some(claim) = claim else {
         ctx.pairing_code.send_replace(Some(pairing.code));
         return Ok(None);
-    }
+    };
     provision.enrolment_token = pairing.token;
+    provision.role = claim.role.or(provision.role);
     let identity = enrol(ctx, &provision).await;
     // With the answer lost the same token is of no more use than with one that has come.
     if identity
@@ -153,8 +156,11 @@ async fn pair(ctx: &Ctx, mut provision: ProvisionFile) -> Result<Option<Identity
     Ok(Some(identity))
 }
 
-/// The pairing under way, begun anew if need be, and whether it was claimed.
-fn ask_for_code(ctx: &Ctx, provision: &ProvisionFile) -> Result<(Pairing, bool), Failure> {
+/// The pairing under way, begun anew if need be, and how it was claimed.
+fn ask_for_code(
+    ctx: &Ctx,
+    provision: &ProvisionFile,
+) -> Result<(Pairing, Option<PairingStatus>), Failure> {
     let (device, paths) = (&ctx.device, &ctx.device.paths);
     let client = anonymous(ctx, provision)?;
     let answered = |error: &RequestError| Failure {
@@ -169,7 +175,8 @@ fn ask_for_code(ctx: &Ctx, provision: &ProvisionFile) -> Result<(Pairing, bool),
                 if matches!(status.status, PairingState::Pending | PairingState::Claimed) =>
             {
                 ctx.heard_time(status.server_time);
-                return Ok((pairing, status.status == PairingState::Claimed));
+                let claim = Some(status).filter(|s| s.status == PairingState::Claimed);
+                return Ok((pairing, claim));
             }
             Err(error) if error.is_passing() => return Err(answered(&error)),
             // It is over, or forgotten.
@@ -191,7 +198,7 @@ fn ask_for_code(ctx: &Ctx, provision: &ProvisionFile) -> Result<(Pairing, bool),
     };
     identity::keep_pairing(paths, &pairing).map_err(of_disk)?;
     log::info!("pairing.code":% = pairing.code; "the device waits to be paired");
-    Ok((pairing, false))
+    Ok((pairing, None))
 }
 
 /// Enrols with a provisioning file, and speaks as what came of it from now on.

@@ -53,6 +53,8 @@ fn a_device_without_a_token_shows_a_code_and_joins_once_it_is_claimed() {
     assert_eq!((state.enrolments, state.pairings), (1, 2));
     assert_eq!(state.enrolled_with.as_deref(), Some("pairing-2"));
     drop(state);
+    let identity = std::fs::read_to_string(device.path("data/fleet/identity/identity.json"));
+    assert!(identity.unwrap().contains(r#""role": "signage""#));
     assert!(!device.path("data/fleet/identity/pairing.json").exists());
     // The file stays for the next card, and has nothing that is used up.
     device.power_cut();

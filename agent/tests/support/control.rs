@@ -254,6 +254,7 @@ fn pairing_status(state: &mut State, request: &Request) -> Response {
     state.pairing_asked += 1;
     let status = PairingStatus {
         status: state.pairing.unwrap_or(PairingState::Pending),
+        role: Some("signage".parse().unwrap()),
         server_time: now(),
     };
     Response::json(200, &status)

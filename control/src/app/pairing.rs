@@ -93,7 +93,7 @@ impl App {
             Some(token) => self.store.pairing_state(&Sha256::of(token), now).await?,
             None => None,
         };
-        let Some(status) = state else {
+        let Some((status, role)) = state else {
             self.limiter.failed(from, now);
             let detail = "no pairing has this token";
             let hint = "begin another one: POST /v1/devices/pairing/start";
@@ -102,6 +102,7 @@ impl App {
         };
         Ok(PairingStatus {
             status,
+            role,
             server_time: now,
         })
     }

@@ -3,13 +3,13 @@
 //! A code is no tenant's before it is claimed, so beginning one and asking how it stands go without a tenant's context,
 //! as everything in [`super::gate`].
 
-use fleet_protocol::Sha256;
 use fleet_protocol::enrolment::{PairingCode, PairingState};
+use fleet_protocol::{RoleName, Sha256};
 use jiff::Timestamp;
 use sqlx::Row as _;
 
 use super::enrolment::insert_token;
-use super::{NewEnrolmentToken, Store, StoreError, TenantContext, ms};
+use super::{NewEnrolmentToken, Store, StoreError, TenantContext, ms, parse};
 
 #[derive(Debug)]
 pub struct NewPairing {
@@ -79,14 +79,15 @@ impl Store {
         Ok(!full)
     }
 
-    /// How the pairing with this secret stands; `None`: there is none, or it was forgotten.
+    /// How the pairing with this secret stands, and the role that its device was given; `None`: there is none, or it was
+    /// forgotten.
     pub async fn pairing_state(
         &self,
         secret: &Sha256,
         now: Timestamp,
-    ) -> Result<Option<PairingState>, StoreError> {
+    ) -> Result<Option<(PairingState, Option<RoleName>)>, StoreError> {
         let row = sqlx::query(
-            "SELECT p.expires_ms, t.used, t.expires_ms AS token_expires_ms FROM pairings p
+            "SELECT p.expires_ms, t.used, t.role, t.expires_ms AS token_expires_ms FROM pairings p
              LEFT JOIN enrolment_tokens t ON t.token_sha256 = p.token_sha256
              WHERE p.token_sha256 = $1",
         )
@@ -97,12 +98,15 @@ impl Store {
         let used: Option<i64> = row.try_get("used")?;
         let token_expires: Option<i64> = row.try_get("token_expires_ms")?;
         let code_expires: i64 = row.try_get("expires_ms")?;
-        Ok(Some(match (used, token_expires.unwrap_or(code_expires)) {
+        let state = match (used, token_expires.unwrap_or(code_expires)) {
             (Some(1..), _) => PairingState::Completed,
             (_, expires) if expires <= ms(now) => PairingState::Expired,
             (Some(_), _) => PairingState::Claimed,
             (None, _) => PairingState::Pending,
-        }))
+        };
+        let role: Option<String> = row.try_get("role")?;
+        let role = role.map(|role| parse("a role", &role)).transpose()?;
+        Ok(Some((state, role)))
     }
 
     /// Makes the device's secret an enrolment token of this tenant. `None`: no screen shows this code.
@@ -124,7 +128,7 @@ impl Store {
         .fetch_optional(&mut *tx)
         .await?;
         let Some(row) = row else { return Ok(None) };
-        let secret = super::parse("a digest", row.try_get("token_sha256")?)?;
+        let secret = parse("a digest", row.try_get("token_sha256")?)?;
         let token = token(secret);
         insert_token(&mut tx, ctx, &token, now).await?;
         // As long as the token, so that the device can be told how it stands.

@@ -24,7 +24,8 @@ fn status(world: &World, started: &Value) -> Answer {
 }
 
 fn claim(world: &World, path: &str, code: &str) -> Answer {
-    world.post(path, &json!({"pairingCode": code, "deviceName": "window"}))
+    let request = json!({"pairingCode": code, "deviceName": "window", "role": "kiosk"});
+    world.post(path, &request)
 }
 
 #[test]
@@ -46,7 +47,11 @@ fn a_device_joins_the_venue_of_whoever_claims_its_code() {
     let claimed = claim(&world, &path, &typed.replace('-', " ")).ok();
     assert_eq!(claimed["hardware"], "Raspberry Pi 4");
     assert_eq!(claimed["serialNumber"], "10000000a1b2c3d4");
-    assert_eq!(status(&world, &started).ok()["status"], "CLAIMED");
+    let state = status(&world, &started).ok();
+    assert_eq!(
+        (&state["status"], &state["role"]),
+        (&json!("CLAIMED"), &json!("kiosk"))
+    );
     // A code counts once.
     claim(&world, &path, &typed).refused(404, "NOT_FOUND");
 
