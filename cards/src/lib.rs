@@ -19,7 +19,7 @@ mod notice;
 mod text;
 
 pub use canvas::Band;
-pub use message::{Message, render_message, undrawable};
+pub use message::{Message, message_fits, render_message, undrawable};
 pub use notice::{NOTICE_FILE, Notice};
 
 /// What to say.

@@ -8,6 +8,8 @@ const NIGHT: Rgb = Rgb(0x10, 0x15, 0x1c);
 const WHITE: Rgb = Rgb(0xff, 0xff, 0xff);
 const QUIET: Rgb = Rgb(0xd5, 0xdc, 0xe4);
 
+const TITLE_LINES: usize = 3;
+
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Message {
     /// A few words above the text; may be empty.
@@ -34,7 +36,7 @@ pub fn render_message(message: &Message, width: u32, height: u32) -> Band {
     let room = (width as f32 - 2.0 * margin).max(1.0);
     let mut y = margin;
     let title = unit / 12.0;
-    for line in text::wrap(&message.title, title, room, 2) {
+    for line in text::wrap(&message.title, title, room, TITLE_LINES) {
         text::draw(&mut band, &line, margin, y, title, QUIET);
         y += title * text::LINE_SPACING;
     }
@@ -47,6 +49,19 @@ pub fn render_message(message: &Message, width: u32, height: u32) -> Band {
         y += size * text::LINE_SPACING;
     }
     band
+}
+
+/// Whether all of the message can be read on a picture of this size.
+#[expect(clippy::cast_precision_loss, reason = "sizes of a screen")]
+pub fn message_fits(message: &Message, width: u32, height: u32) -> bool {
+    let unit = width.min(height) as f32;
+    let margin = unit / 12.0;
+    let room = (width as f32 - 2.0 * margin).max(1.0);
+    let title = unit / 12.0;
+    let titles = text::wrap(&message.title, title, room, usize::MAX).len();
+    let below = height as f32 - 2.0 * margin - title * text::LINE_SPACING * titles as f32;
+    let (size, lines) = fit(&message.text, unit, room, below.max(0.0));
+    titles <= TITLE_LINES && size * text::LINE_SPACING * lines.len() as f32 <= below
 }
 
 /// The largest size at which the text fits without a broken word, and its lines; else the smallest that is readable at
@@ -114,6 +129,18 @@ mod tests {
         assert!(white.filter(|p| p[..3] == [0xff; 3]).count() > 1_000);
         let calm = render_message(&message("Closed today", false), 360, 640);
         assert_eq!(calm.rows().next().unwrap()[..3], [0x1c, 0x15, 0x10]);
+    }
+
+    #[test]
+    fn what_does_not_fit_is_told_from_what_does() {
+        let fits = |text: &str| message_fits(&message(text, true), 1920, 1080);
+        assert!(fits(&"Please leave by the stairs. ".repeat(10)));
+        assert!(!fits(&"room\n".repeat(20)));
+        let long = Message {
+            title: "Evacuation of the whole building, all of its floors, now!!!!".to_owned(),
+            ..message("Leave", true)
+        };
+        assert!(message_fits(&long, 1080, 1920));
     }
 
     #[test]

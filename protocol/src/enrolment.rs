@@ -27,6 +27,9 @@ pub struct ProvisionFile {
     /// number of cards.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub pairing: bool,
+    /// Who alone may claim a device that is paired.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tenant_id: Option<TenantId>,
 }
 
 /// `POST /v1/enroll`
@@ -129,6 +132,9 @@ pub struct EnrolmentTokenView {
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct StartPairing {
+    /// Who alone may claim the code, as the provisioning file says; left out: whoever has it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tenant_id: Option<TenantId>,
     /// Board model as the firmware names it (device tree or DMI).
     #[cfg_attr(feature = "schema", schemars(length(min = 1, max = 100)))]
     pub hardware: String,

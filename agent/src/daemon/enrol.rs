@@ -7,7 +7,7 @@ use fleet_device::request::RequestError;
 use fleet_protocol::Sha256;
 use fleet_protocol::backoff::Backoff;
 use fleet_protocol::enrolment::{
-    EnrollRequest, PairingState, PairingStatus, ProvisionFile, StartPairing,
+    EnrollRequest, PairingCode, PairingState, PairingStatus, ProvisionFile, StartPairing,
 };
 use tokio::sync::mpsc;
 use tokio::time::sleep;
@@ -89,7 +89,11 @@ async fn join(ctx: &Ctx, spent: &mut Option<Sha256>) -> Result<Option<Identity>,
         }
     }
     let linked = ctx.link().is_some();
-    match identity::provision(paths) {
+    let provision = identity::provision(paths);
+    if linked || !matches!(provision, Provision::Pairing(_)) {
+        show_code(ctx, None);
+    }
+    match provision {
         Provision::Ready { file, provision } => {
             let token = Some(Sha256::of(&provision.enrolment_token));
             let known = identity.and_then(|identity| identity.enrolled_with);
@@ -121,6 +125,15 @@ async fn join(ctx: &Ctx, spent: &mut Option<Sha256>) -> Result<Option<Identity>,
     }
 }
 
+/// On the screen; nobody is told that nothing has changed.
+fn show_code(ctx: &Ctx, code: Option<PairingCode>) {
+    ctx.pairing_code.send_if_modified(|shown| {
+        let changed = *shown != code;
+        *shown = code;
+        changed
+    });
+}
+
 /// Shows a code until somebody has claimed it; then enrols with what that has made an enrolment token.
 async fn pair(ctx: &Ctx, mut provision: ProvisionFile) -> Result<Option<Identity>, Failure> {
     if ctx.link().is_none() {
@@ -134,14 +147,16 @@ async fn pair(ctx: &Ctx, mut provision: ProvisionFile) -> Result<Option<Identity
         .map_err(|_| Failure::new("pairing was cut short", "nothing: it is tried again"))?;
     let (pairing, claim) = asked.inspect_err(|_| {
         // An old code on the screen would be typed in vain.
-        ctx.pairing_code.send_replace(None);
+        show_code(ctx, None);
     })?;
     let Some(claim) = claim else {
-        ctx.pairing_code.send_replace(Some(pairing.code));
+        show_code(ctx, Some(pairing.code));
         return Ok(None);
     };
     provision.enrolment_token = pairing.token;
     provision.role = claim.role.or(provision.role);
+    // It counts once, whatever comes of it.
+    show_code(ctx, None);
     let identity = enrol(ctx, &provision).await;
     // With the answer lost the same token is of no more use than with one that has come.
     if identity
@@ -151,7 +166,6 @@ async fn pair(ctx: &Ctx, mut provision: ProvisionFile) -> Result<Option<Identity
         identity::forget_pairing(&ctx.device.paths);
     }
     let identity = identity?;
-    ctx.pairing_code.send_replace(None);
     begin(ctx, &identity)?;
     Ok(Some(identity))
 }
@@ -184,6 +198,7 @@ fn ask_for_code(
         }
     }
     let request = StartPairing {
+        tenant_id: provision.tenant_id.clone(),
         hardware: device.hardware.clone(),
         serial_number: device.serial_number.clone(),
     };
@@ -197,7 +212,7 @@ fn ask_for_code(
         token: started.pairing_token,
     };
     identity::keep_pairing(paths, &pairing).map_err(of_disk)?;
-    log::info!("pairing.code":% = pairing.code; "the device waits to be paired");
+    log::info!("the device waits to be paired");
     Ok((pairing, None))
 }
 
@@ -213,6 +228,8 @@ async fn enter(ctx: &Ctx, file: PathBuf, provision: ProvisionFile) -> Result<Ide
 
 /// Speaks as a device that has just enrolled.
 fn begin(ctx: &Ctx, identity: &Identity) -> Result<(), Failure> {
+    // Of a file that has been replaced by one with a token.
+    identity::forget_pairing(&ctx.device.paths);
     connect(ctx, identity)?;
     log::info!("device.id":% = identity.device_id; "the device has enrolled");
     // Whether it is accepted now is the first thing to know, and what is wanted of it the next.

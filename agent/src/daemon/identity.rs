@@ -271,6 +271,7 @@ mod tests {
             server_time: jiff::Timestamp::UNIX_EPOCH,
             role: None,
             pairing: false,
+            tenant_id: None,
         }
     }
 

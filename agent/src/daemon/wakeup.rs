@@ -55,10 +55,16 @@ fn follow(ctx: &Ctx, link: &Link) -> Result<(), RequestError> {
     log::debug!("listening for wake-ups");
     // What was missed while nobody listened.
     ring(ctx);
+    wake_player(ctx);
     while let Ok(Some(data)) = stream.next_wakeup() {
         match reason(&data).as_deref() {
             Some("content") => wake_player(ctx),
-            _ => ring(ctx),
+            Some("command" | "target") => ring(ctx),
+            // Something was missed, or it is news to this version.
+            _ => {
+                ring(ctx);
+                wake_player(ctx);
+            }
         }
     }
     Ok(())

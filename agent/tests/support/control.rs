@@ -138,6 +138,7 @@ impl Control {
             server_time: "2026-01-01T00:00:00Z".parse().unwrap(),
             role: None,
             pairing: false,
+            tenant_id: None,
         }
     }
 }

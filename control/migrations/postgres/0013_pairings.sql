@@ -10,9 +10,11 @@ CREATE TABLE pairings (
     serial_number TEXT COLLATE "C",
     created_ms    BIGINT NOT NULL,
     expires_ms    BIGINT NOT NULL,
+    -- Whose the file was that the device has: nobody else may claim it.
+    for_tenant    TEXT COLLATE "C",
     tenant_id     TEXT COLLATE "C" REFERENCES tenants (tenant_id)
 );
-CREATE INDEX pairings_by_address ON pairings (address, expires_ms);
+CREATE INDEX pairings_by_end ON pairings (expires_ms);
 
 -- Where the devices that use it are to be; null: where they are, or the first venue.
 ALTER TABLE enrolment_tokens ADD COLUMN venue_id TEXT COLLATE "C";

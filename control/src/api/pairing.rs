@@ -43,7 +43,7 @@ pub(super) async fn claim(
 
 pub(super) async fn file(
     State(app): State<Arc<App>>,
-    Operator(_): Operator,
+    Operator(ctx): Operator,
 ) -> Answer<ProvisionFile> {
-    Answer(app.pairing_file())
+    Answer(app.pairing_file(&ctx))
 }

@@ -88,7 +88,8 @@ impl App {
                 enrolment_token: secret,
                 role: request.role,
                 pairing: false,
-                ..self.pairing_file()
+                tenant_id: None,
+                ..self.pairing_file(ctx)
             },
         })
     }

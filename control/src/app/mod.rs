@@ -116,7 +116,7 @@ impl Default for Settings {
             support_bundles_kept: 10,
             media: Limits::default(),
             looker: Looker::default(),
-            manifest_check_seconds: 30,
+            manifest_check_seconds: 60,
             max_failures: 20,
             rates: true,
             least_free_bytes: 256 << 20,

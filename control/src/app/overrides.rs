@@ -3,7 +3,7 @@
 //! Words are drawn here, once, and go to screens as a picture like any other: so they need nothing of a player, and are on
 //! its disk when the network goes.
 
-use fleet_cards::{Message, render_message, undrawable};
+use fleet_cards::{Message, message_fits, render_message, undrawable};
 use fleet_protocol::content::{
     CreateOverride, MAX_OVERRIDES, OVERRIDE_SECONDS, OverrideMessage, OverrideState,
     OverrideStatus, OverrideView,
@@ -14,6 +14,7 @@ use fleet_protocol::{AssetId, DeviceId, OverrideId, PlaylistId, Sha256, VenueId}
 use image::codecs::png::PngEncoder;
 use image::{ExtendedColorType, ImageEncoder as _};
 use jiff::SignedDuration;
+use tokio::sync::Semaphore;
 
 use super::error::{Error, Kind, Refusal, no_such};
 use super::playlists::PLAYLIST_LIST;
@@ -35,6 +36,7 @@ const PICTURE: &str = "msg_";
 const PICTURE_SIZES: [(u32, u32); 2] = [(1920, 1080), (1080, 1920)];
 /// After they are over.
 const KEPT: SignedDuration = SignedDuration::from_hours(90 * 24);
+const PICTURES_KEPT: SignedDuration = SignedDuration::from_hours(24);
 
 impl App {
     /// Lets a playlist go before the schedule, from now on.
@@ -84,7 +86,7 @@ impl App {
             operator = ctx.actor_name(),
             "override begun"
         );
-        self.wake_screens(ctx, venue).await;
+        self.wake_screens(ctx, Some(venue)).await;
         self.override_of(ctx, venue, &id).await
     }
 
@@ -186,7 +188,7 @@ impl App {
         let now = self.now();
         if self.store.cancel_override(ctx, venue, id, now).await? {
             tracing::info!(venue.id = %venue, override.id = %id, operator = ctx.actor_name(), "override cancelled");
-            self.wake_screens(ctx, venue).await;
+            self.wake_screens(ctx, Some(venue)).await;
         }
         let view = self.override_of(ctx, venue, id).await?;
         if view.state == OverrideState::Ended {
@@ -198,12 +200,21 @@ impl App {
     }
 
     pub(super) async fn forget_overrides(&self, ctx: &TenantContext) -> Result<(), Error> {
-        let before = self.now() - KEPT;
-        Ok(self.store.forget_overrides(ctx, before).await?)
+        let (before, pictures_before) = (self.now() - KEPT, self.now() - PICTURES_KEPT);
+        Ok(self
+            .store
+            .forget_overrides(ctx, before, pictures_before)
+            .await?)
     }
 }
 
+/// A picture takes some megabytes while it is drawn.
+static DRAWING: Semaphore = Semaphore::const_new(2);
+
 /// The message for screens that lie and for those that stand.
+///
+/// # Errors
+/// 422 when it is too long for one of them.
 async fn drawn(
     message: OverrideMessage,
     urgent: bool,
@@ -213,6 +224,13 @@ async fn drawn(
         text: message.text,
         urgent,
     };
+    let too_long = |(width, height)| !message_fits(&message, width, height);
+    if PICTURE_SIZES.into_iter().any(too_long) {
+        let reason = "is too long to be read from afar on every screen";
+        let hint = "say it in fewer words and lines, also in the title";
+        return Err(Refusal::field("message.text", reason, hint).into());
+    }
+    let _turn = DRAWING.acquire().await.expect("it is never closed");
     let draw = move || PICTURE_SIZES.map(|size| draw(&message, size)).into();
     let drawn = tokio::task::spawn_blocking(draw).await;
     Ok(drawn.expect("drawing does not panic"))

@@ -16,6 +16,7 @@ use super::App;
 use super::enrolment::check_name;
 use super::error::{Error, Kind, Refusal};
 use super::limiter;
+use super::rates::Rate;
 use crate::clock::{random_bytes, random_id, random_secret};
 use crate::store::{NewEnrolmentToken, NewPairing, PairingLimits, TenantContext};
 
@@ -31,8 +32,9 @@ const LIMITS: PairingLimits = PairingLimits {
 
 impl App {
     /// What any number of devices may have that are to be paired. Holds no secret.
-    pub fn pairing_file(&self) -> ProvisionFile {
+    pub fn pairing_file(&self, ctx: &TenantContext) -> ProvisionFile {
         ProvisionFile {
+            tenant_id: Some(ctx.tenant().clone()),
             server_url: self.settings.public_url.clone(),
             ca_certificate_pem: self.authority.certificate_pem().to_owned(),
             enrolment_token: String::new(),
@@ -50,7 +52,8 @@ impl App {
         from: IpAddr,
     ) -> Result<PairingStarted, Error> {
         let now = self.now();
-        self.limiter.admit(from, now)?;
+        let network = limiter::key(from).to_string();
+        self.rates.take(Rate::PairingOfAddress, &network)?;
         check_name("hardware", &request.hardware)?;
         if let Some(serial) = &request.serial_number {
             check_name("serialNumber", serial)?;
@@ -60,7 +63,8 @@ impl App {
         let new = NewPairing {
             code: code.clone(),
             secret: Sha256::of(&secret),
-            address: limiter::key(from).to_string(),
+            address: network,
+            for_tenant: request.tenant_id,
             hardware: request.hardware,
             serial_number: request.serial_number,
             expires_at: now + CLAIMED_WITHIN,
@@ -93,8 +97,8 @@ impl App {
             Some(token) => self.store.pairing_state(&Sha256::of(token), now).await?,
             None => None,
         };
+        // No wrong credential: many screens behind one address may ask about codes that have expired meanwhile.
         let Some((status, role)) = state else {
-            self.limiter.failed(from, now);
             let detail = "no pairing has this token";
             let hint = "begin another one: POST /v1/devices/pairing/start";
             let refusal = Refusal::new(Kind::Unauthenticated, "PAIRING_UNKNOWN", detail, hint);

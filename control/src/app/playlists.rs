@@ -177,7 +177,7 @@ impl App {
             .publish_playlist(ctx, id, items, self.now())
             .await?;
         tracing::info!(playlist.id = %id, operator = ctx.actor_name(), "playlist published");
-        self.wake_all_screens();
+        self.wake_screens(ctx, None).await;
         self.playlist(ctx, id).await
     }
 
@@ -213,7 +213,7 @@ impl App {
             return Err(no_such("playlist", id, PLAYLIST_LIST));
         }
         tracing::info!(playlist.id = %id, operator = ctx.actor_name(), "playlist deleted");
-        self.wake_all_screens();
+        self.wake_screens(ctx, None).await;
         Ok(())
     }
 

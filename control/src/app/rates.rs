@@ -20,6 +20,7 @@ use crate::clock::Clock;
 pub enum Rate {
     LoginOfAddress,
     LoginOfAccount,
+    PairingOfAddress,
     Refresh,
     Mutation,
     Publish,
@@ -47,9 +48,10 @@ const fn limit(requests: u32, within_s: u64, at_once: u32) -> Limit {
 }
 
 impl Rate {
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::LoginOfAddress,
         Self::LoginOfAccount,
+        Self::PairingOfAddress,
         Self::Refresh,
         Self::Mutation,
         Self::Publish,
@@ -64,6 +66,8 @@ impl Rate {
         match self {
             Self::LoginOfAccount => limit(5, 60, 5),
             Self::LoginOfAddress | Self::Publish => limit(10, 60, 10),
+            // A building full of new screens gets its power at once; each asks anew every quarter of an hour.
+            Self::PairingOfAddress => limit(60, 60, 300),
             Self::Refresh | Self::Upload => limit(30, 3_600, 30),
             Self::Mutation => limit(120, 60, 120),
             Self::Manifest | Self::PlayerHeartbeat | Self::PlayerCommands => limit(2, 60, 6),

@@ -183,7 +183,7 @@ impl App {
             .publish_schedule(ctx, venue, slots, self.now())
             .await?;
         tracing::info!(venue.id = %venue, operator = ctx.actor_name(), "schedule published");
-        self.wake_screens(ctx, venue).await;
+        self.wake_screens(ctx, Some(venue)).await;
         self.schedule_set(ctx, venue).await
     }
 

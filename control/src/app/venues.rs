@@ -87,7 +87,7 @@ impl App {
             return Err(stale("venue", view.version));
         }
         tracing::info!(venue.id = %id, operator = ctx.actor_name(), "venue changed");
-        self.wake_screens(ctx, id).await;
+        self.wake_screens(ctx, Some(id)).await;
         Ok(view)
     }
 
@@ -184,7 +184,7 @@ impl App {
         };
         self.store.put_group(ctx, venue, &group).await?;
         tracing::info!(group.id = %group.group_id, operator = ctx.actor_name(), "group changed");
-        self.wake_screens(ctx, venue).await;
+        self.wake_screens(ctx, Some(venue)).await;
         Ok(group)
     }
 
@@ -199,7 +199,7 @@ impl App {
             return Err(no_group(group));
         }
         tracing::info!(group.id = %group, operator = ctx.actor_name(), "group deleted");
-        self.wake_screens(ctx, venue).await;
+        self.wake_screens(ctx, Some(venue)).await;
         Ok(())
     }
 

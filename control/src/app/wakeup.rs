@@ -116,8 +116,8 @@ impl Wakeups {
 }
 
 impl App {
-    /// Has the screens of the venue look again.
-    pub(super) async fn wake_screens(&self, ctx: &TenantContext, venue: &VenueId) {
+    /// Has the screens of a venue, or of all venues, look again.
+    pub(super) async fn wake_screens(&self, ctx: &TenantContext, venue: Option<&VenueId>) {
         match self.store.device_ids_of(ctx, venue).await {
             Ok(ids) => ids
                 .iter()
@@ -125,14 +125,10 @@ impl App {
             // They look by themselves, a little later.
             Err(error) => tracing::warn!(
                 error = &error as &dyn std::error::Error,
-                "the screens of {venue} were not woken"
+                venue.id = venue.map(VenueId::as_str),
+                "screens were not woken"
             ),
         }
-    }
-
-    /// Has every screen look again.
-    pub(super) fn wake_all_screens(&self) {
-        self.wakeups.wake_all(WakeupReason::Content);
     }
 
     /// Hands wakeups on between control planes on one database until this one is shut down.

@@ -12,7 +12,7 @@ use fleet_protocol::enrolment::{ClaimPairing, PairingClaimed, PairingCode};
 
 use super::pages::PageError;
 use super::session::{Visitor, render, told};
-use crate::app::{App, Error, Kind, PageRequest, Refusal};
+use crate::app::{App, Error, Kind, PageRequest, Rate, Refusal};
 use crate::domain::access::Right;
 use crate::store::TenantContext;
 
@@ -53,13 +53,7 @@ pub(crate) async fn pair(
     Query(link): Query<Link>,
 ) -> Response {
     let Visitor(Some(ctx)) = visitor else {
-        // Read as a code, so that nothing else comes back from the login.
-        let code = link.code.parse::<PairingCode>();
-        let path = code.map_or_else(
-            |_| "/login".to_owned(),
-            |code| format!("/login?pair={code}"),
-        );
-        return Redirect::to(&path).into_response();
+        return to_login(&link.code);
     };
     let sent = Sent {
         code: link.code,
@@ -69,13 +63,23 @@ pub(crate) async fn pair(
     form(&app, &ctx, sent, StatusCode::OK, None).await
 }
 
+/// Read as a code, so that nothing else comes back from the login.
+fn to_login(code: &str) -> Response {
+    let code = code.parse::<PairingCode>();
+    let path = code.map_or_else(
+        |_| "/login".to_owned(),
+        |code| format!("/login?pair={code}"),
+    );
+    Redirect::to(&path).into_response()
+}
+
 pub(crate) async fn submit_pair(
     State(app): State<Arc<App>>,
     visitor: Visitor,
     axum::Form(filled): axum::Form<Sent>,
 ) -> Response {
     let Visitor(Some(ctx)) = visitor else {
-        return Redirect::to("/login").into_response();
+        return to_login(&filled.code);
     };
     match claim(&app, &ctx, &filled).await {
         Ok(claimed) => {
@@ -99,6 +103,7 @@ pub(crate) async fn submit_pair(
 }
 
 async fn claim(app: &App, ctx: &TenantContext, filled: &Sent) -> Result<PairingClaimed, Error> {
+    app.rates.take(Rate::Mutation, ctx.tenant().as_str())?;
     let as_shown = "type the code as the screen shows it";
     let code = filled.code.parse::<PairingCode>();
     let pairing_code =

@@ -112,7 +112,7 @@ pub(crate) async fn login(
             "",
             &query.pair,
         ),
-        None => form(StatusCode::OK, None, "", query.pair),
+        None => form(StatusCode::OK, None, "", &query.pair),
     }
 }
 
@@ -200,7 +200,7 @@ fn entered(app: &App, found: Result<Credential, Error>, email: &str, pair: &str)
         }
         Err(error) => {
             let (status, message) = told(error);
-            form(status, Some(message), email, pair.to_owned())
+            form(status, Some(message), email, pair)
         }
     }
 }
@@ -223,13 +223,16 @@ fn cookie(value: &str, max_age_s: i64) -> String {
     format!("{COOKIE}={value}; Path=/; Max-Age={max_age_s}; HttpOnly; Secure; SameSite=Lax")
 }
 
-fn form(status: StatusCode, message: Option<String>, email: &str, pair: String) -> Response {
+fn form(status: StatusCode, message: Option<String>, email: &str, pair: &str) -> Response {
     let page = LoginPage {
         title: "Log in",
         refresh_s: 0,
         message,
         email: email.to_owned(),
-        pair,
+        // Nothing else than a code is shown to whoever follows a link.
+        pair: pair
+            .parse::<PairingCode>()
+            .map_or_else(|_| String::new(), |code| code.to_string()),
     };
     render(status, &page)
 }

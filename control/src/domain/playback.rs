@@ -190,6 +190,7 @@ impl<'a> Programme<'a> {
                 orientation,
                 screen_power: self.screen_power(),
                 urgent: self.is_emergency(),
+                temporary: self.overridden.is_some(),
                 ..Settings::KIOSK
             },
             playlist: message.or_else(|| self.now_on.playlist_id.as_ref().and_then(playlist)),

@@ -205,24 +205,24 @@ impl Store {
             .collect()
     }
 
-    /// What is `None` stays. A device that goes to another venue leaves its groups. False: no such device.
-    /// Those that are not revoked.
+    /// Those of a venue, or of all, that are not revoked.
     pub async fn device_ids_of(
         &self,
         ctx: &TenantContext,
-        venue: &VenueId,
+        venue: Option<&VenueId>,
     ) -> Result<Vec<DeviceId>, StoreError> {
         let ids: Vec<String> = sqlx::query_scalar(
             "SELECT device_id FROM devices
-             WHERE tenant_id = $1 AND venue_id = $2 AND revoked_ms IS NULL",
+             WHERE tenant_id = $1 AND ($2 IS NULL OR venue_id = $2) AND revoked_ms IS NULL",
         )
         .bind(ctx.key())
-        .bind(venue.as_str())
+        .bind(venue.map(VenueId::as_str))
         .fetch_all(&self.read)
         .await?;
         ids.iter().map(|id| parse("a device id", id)).collect()
     }
 
+    /// What is `None` stays. A device that goes to another venue leaves its groups. False: no such device.
     pub async fn change_device(
         &self,
         ctx: &TenantContext,

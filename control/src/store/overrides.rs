@@ -295,17 +295,28 @@ impl Store {
         .await?)
     }
 
-    /// Forgets those that were over before this.
+    /// Forgets those that were over before this, and their pictures sooner.
     pub async fn forget_overrides(
         &self,
         ctx: &TenantContext,
         before: Timestamp,
+        pictures_before: Timestamp,
     ) -> Result<(), StoreError> {
         sqlx::query("DELETE FROM overrides WHERE tenant_id = $1 AND ends_ms < $2")
             .bind(ctx.key())
             .bind(ms(before))
             .execute(&self.write)
             .await?;
+        // A screen that has its manifest may still fetch one for a while.
+        sqlx::query(
+            "DELETE FROM override_pictures WHERE tenant_id = $1 AND override_id IN
+                 (SELECT override_id FROM overrides
+                  WHERE tenant_id = $1 AND coalesce(cancelled_ms, ends_ms) < $2)",
+        )
+        .bind(ctx.key())
+        .bind(ms(pictures_before))
+        .execute(&self.write)
+        .await?;
         Ok(())
     }
 }

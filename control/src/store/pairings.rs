@@ -4,7 +4,7 @@
 //! as everything in [`super::gate`].
 
 use fleet_protocol::enrolment::{PairingCode, PairingState};
-use fleet_protocol::{RoleName, Sha256};
+use fleet_protocol::{RoleName, Sha256, TenantId};
 use jiff::Timestamp;
 use sqlx::Row as _;
 
@@ -19,6 +19,8 @@ pub struct NewPairing {
     pub address: String,
     pub hardware: String,
     pub serial_number: Option<String>,
+    /// Who alone may claim it; `None`: whoever has the code.
+    pub for_tenant: Option<TenantId>,
     pub expires_at: Timestamp,
 }
 
@@ -62,8 +64,8 @@ impl Store {
         if !full {
             sqlx::query(
                 "INSERT INTO pairings (pairing_code, token_sha256, address, hardware, serial_number,
-                                       created_ms, expires_ms)
-                 VALUES ($1, $2, $3, $4, $5, $6, $7)",
+                                       created_ms, expires_ms, for_tenant)
+                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
             )
             .bind(new.code.as_str())
             .bind(new.secret.to_string())
@@ -72,6 +74,7 @@ impl Store {
             .bind(&new.serial_number)
             .bind(ms(now))
             .bind(ms(new.expires_at))
+            .bind(new.for_tenant.as_ref().map(TenantId::as_str))
             .execute(&mut *tx)
             .await?;
         }
@@ -120,6 +123,7 @@ impl Store {
         let mut tx = self.write.begin().await?;
         let row = sqlx::query(
             "UPDATE pairings SET tenant_id = $1 WHERE pairing_code = $2 AND tenant_id IS NULL AND expires_ms > $3
+               AND (for_tenant IS NULL OR for_tenant = $1)
              RETURNING token_sha256, hardware, serial_number",
         )
         .bind(ctx.key())

@@ -179,6 +179,7 @@ fn an_override_that_makes_no_sense_is_refused_by_the_field() {
     refused(&here, id, words(""), "message.text");
     refused(&here, id, words("火事です"), "message.text");
     refused(&here, id, words(&"long ".repeat(61)), "message.text");
+    refused(&here, id, words(&"room\n".repeat(20)), "message.text");
     let both = json!({"message": {"text": "both"}});
     refused(&here, id, both, "playlistId");
     refused(&here, &Value::Null, json!({}), "playlistId");

@@ -1,6 +1,5 @@
 //! A screen that nobody knows, and whoever claims it.
 
-use fleet_control::app::Settings;
 use jiff::SignedDuration;
 use rcgen::KeyPair;
 use serde_json::{Value, json};
@@ -113,10 +112,7 @@ fn a_code_is_worthless_after_a_quarter_of_an_hour() {
 
 #[test]
 fn nobody_fills_the_control_plane_with_codes_or_guesses_their_secrets() {
-    let world = World::with(Settings {
-        max_failures: 3,
-        ..Settings::default()
-    });
+    let world = World::new();
     for _ in 0..200 {
         start(&world);
     }
@@ -131,11 +127,21 @@ fn nobody_fills_the_control_plane_with_codes_or_guesses_their_secrets() {
     let typo = world.post(CLAIM, &json!({"pairingCode": "K7QF-2MX0"}));
     let typo = typo.refused(422, "VALIDATION_FAILED");
     assert_eq!(typo["errors"][0]["field"], "pairingCode");
+    // Whoever asks about a code that is over has guessed nothing.
     let guess = json!({"pairingToken": "guess"});
-    for _ in 0..3 {
+    for _ in 0..30 {
         status(&world, &guess).refused(401, "PAIRING_UNKNOWN");
     }
-    status(&world, &guess).refused(429, "TOO_MANY_FAILURES");
+}
+
+#[test]
+fn a_code_is_for_the_organisation_alone_whose_file_the_device_has() {
+    let world = World::new();
+    let request = json!({"hardware": "QEMU", "tenantId": "ten_other"}).to_string();
+    let started = world.anyone("POST", START, &[], request.as_bytes()).ok();
+    let code = started["pairingCode"].as_str().unwrap();
+    claim(&world, CLAIM, code).refused(404, "NOT_FOUND");
+    assert_eq!(status(&world, &started).ok()["status"], "PENDING");
 }
 
 #[test]
@@ -146,5 +152,6 @@ fn the_file_for_devices_that_are_to_be_paired_holds_no_secret() {
         (&file["pairing"], &file["enrolmentToken"]),
         (&json!(true), &json!(""))
     );
+    assert_eq!(file["tenantId"], "ten_default");
     assert!(file["serverUrl"].as_str().unwrap().starts_with("https://"));
 }

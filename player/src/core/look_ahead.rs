@@ -76,6 +76,7 @@ impl Plan {
         let mut settings = current.settings.clone();
         // What comes after an emergency can wait for the end of an item.
         settings.urgent = false;
+        settings.temporary = false;
         Some(Manifest {
             playlist,
             settings,

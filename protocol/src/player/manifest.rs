@@ -76,6 +76,9 @@ pub struct Settings {
     /// Takes over as soon as its files are here, in the middle of whatever plays. Beyond the contract.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub urgent: bool,
+    /// Of an override: never what is fallen back to later. Beyond the contract.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub temporary: bool,
 }
 
 impl Settings {
@@ -90,6 +93,7 @@ impl Settings {
         cache_budget_bytes: None,
         screen_power: None,
         urgent: false,
+        temporary: false,
     };
 }
 

@@ -61,7 +61,8 @@ impl Notices {
         let wakes = |notice: &Option<Notice>| notice.as_ref().map(|notice| notice.content_wakes);
         let changed = shown(&notice) != shown(&self.notice);
         // The first one is no news: whoever has just started asks by himself.
-        self.woken |= self.notice.is_some() && wakes(&notice) > wakes(&self.notice);
+        self.woken |=
+            self.notice.is_some() && notice.is_some() && wakes(&notice) != wakes(&self.notice);
         self.notice = notice;
         changed
     }

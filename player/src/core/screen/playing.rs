@@ -131,11 +131,16 @@ impl Step {
         }
     }
 
-    /// By an urgent manifest whose first picture is there.
+    /// By an urgent manifest whose first picture is there; not by the same one once more.
     fn is_interrupted(&self) -> bool {
-        let staged = self.screen.manifests.staged().manifest();
+        let manifests = &self.screen.manifests;
         let ready = |next: &Next| next.ready && next.position.source == Source::Staged;
-        staged.is_some_and(|manifest| manifest.settings.urgent)
+        let plays_already = |playlist| {
+            let current = manifests.current().filter(|m| m.settings.urgent);
+            current.is_some_and(|m| m.playlist.as_ref() == playlist)
+        };
+        let staged = manifests.staged().manifest().filter(|m| m.settings.urgent);
+        staged.is_some_and(|manifest| !plays_already(manifest.playlist.as_ref()))
             && self.screen.next.as_ref().is_some_and(ready)
     }
 

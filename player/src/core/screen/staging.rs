@@ -79,7 +79,8 @@ impl Manifests {
             .chain(self.items(Source::Previous))
     }
 
-    /// The staged one takes over. One that had nothing to show is no fallback.
+    /// The staged one takes over. One that had nothing to show is no fallback, nor is one of an override: what it said
+    /// is over.
     fn apply(&mut self) -> Option<String> {
         let staged = match std::mem::take(&mut self.staged) {
             Staged::WaitingAssets(manifest) | Staged::Ready(manifest) => manifest,
@@ -90,7 +91,7 @@ impl Manifests {
         };
         let before = self.current.replace(staged);
         let etag = before.as_ref().map(|m| m.manifest_etag.clone());
-        if let Some(before) = before.filter(|manifest| !manifest.items().is_empty()) {
+        if let Some(before) = before.filter(|m| !m.items().is_empty() && !m.settings.temporary) {
             self.previous = Some(before);
         }
         etag

@@ -42,6 +42,7 @@ fn manifest(etag: &str, names: &[&str]) -> Box<Manifest> {
 fn urgent(etag: &str, names: &[&str]) -> Box<Manifest> {
     let mut manifest = manifest(etag, names);
     manifest.settings.urgent = true;
+    manifest.settings.temporary = true;
     manifest
 }
 
@@ -259,11 +260,38 @@ fn an_urgent_manifest_takes_over_in_the_middle_of_a_video_once_its_picture_is_th
     assert_eq!(bench.said(), [""; 0], "not before the picture is there");
     bench.engine();
     assert_eq!(bench.said(), ["persist", "MANIFEST_APPLIED", "x"]);
+    // The same with another tag interrupts nothing.
+    bench.step(Event::Received(urgent("fire still", &["x", "y"])));
+    bench.engine();
+    assert_eq!(bench.said(), ["MANIFEST_STAGED"]);
+    check(&mut bench, 1, &["persist", "MANIFEST_APPLIED", "x"]);
     // What comes after it waits for the end of an item again.
     bench.step(Event::Received(manifest("after", &["v1"])));
     bench.engine();
     assert_eq!(bench.said(), ["MANIFEST_STAGED"]);
     check(&mut bench, 1, &["persist", "MANIFEST_APPLIED", "v1"]);
+}
+
+#[test]
+fn what_an_override_said_is_nothing_to_fall_back_to() {
+    let mut bench = Bench::new(&["a"], &[], &["a", "x"]);
+    check(&mut bench, 1, &["a", "a"]);
+    bench.step(Event::Received(urgent("fire", &["x"])));
+    check(
+        &mut bench,
+        1,
+        &["MANIFEST_STAGED", "persist", "MANIFEST_APPLIED", "x", "x"],
+    );
+    bench.step(Event::Received(manifest("after", &["b"])));
+    bench.step(Event::AssetReady(asset("b")));
+    check(
+        &mut bench,
+        1,
+        &["MANIFEST_STAGED", "persist", "MANIFEST_APPLIED", "b"],
+    );
+    // Nothing of it can be played any more: what was before the override is.
+    bench.step(Event::AssetLost(asset("b")));
+    check(&mut bench, 1, &["FALLBACK_TO_PREVIOUS_MANIFEST", "a"]);
 }
 
 #[test]
