@@ -51,10 +51,12 @@ fn a_screen_that_nobody_knows_shows_a_code_and_joins_once_it_is_claimed() -> Tol
         stage.vm.shell()?.wait_ready(BOOT)?;
         // As a person reads it from the screen.
         let shown = "until grep -so '[2-9A-Z]\\{4\\}-[2-9A-Z]\\{4\\}' /run/fleet/card.json; do sleep 1; done";
-        let code = stage.vm.shell()?.run_within(shown, BOOT)?;
+        let seen = stage.vm.shell()?.run_within(shown, BOOT)?;
+        // It is in the address of the QR code as well.
+        let code = seen.lines().next().unwrap_or_default();
         stage
             .fleet
-            .cli(&["device", "pair", &code, "--name", "window"])?;
+            .cli(&["device", "pair", code, "--name", "window"])?;
         stage.wait_enrolled()?;
         let detail = stage.device().detail()?;
         same("its name", &detail.device.name.as_str(), &"window")
