@@ -20,8 +20,46 @@ pub struct Message {
     pub urgent: bool,
 }
 
-/// The message on a picture of `width` × `height` pixels.
+/// Where the parts of a message go on a picture.
+struct Layout {
+    margin: f32,
+    title_size: f32,
+    title: Vec<String>,
+    text_size: f32,
+    text: Vec<String>,
+    /// What the title leaves.
+    below: f32,
+    fits: bool,
+}
+
 #[expect(clippy::cast_precision_loss, reason = "sizes of a screen")]
+fn layout(message: &Message, width: u32, height: u32) -> Layout {
+    let unit = width.min(height) as f32;
+    let margin = unit / 12.0;
+    let room = (width as f32 - 2.0 * margin).max(1.0);
+    let title_size = unit / 12.0;
+    let title = text::wrap(&message.title, title_size, room, TITLE_LINES);
+    let all_of_title = text::wrap(&message.title, title_size, room, usize::MAX);
+    let above = margin + height_of(&title, title_size);
+    let below = (height as f32 - margin - above).max(0.0);
+    let (text_size, text) = fit(&message.text, unit, room, below);
+    Layout {
+        margin,
+        title_size,
+        fits: title == all_of_title && height_of(&text, text_size) <= below,
+        title,
+        text_size,
+        text,
+        below,
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a few lines")]
+fn height_of(lines: &[String], size: f32) -> f32 {
+    size * text::LINE_SPACING * lines.len() as f32
+}
+
+/// The message on a picture of `width` × `height` pixels.
 pub fn render_message(message: &Message, width: u32, height: u32) -> Band {
     let mut band = Band::new(width, 0, height);
     let all = Rect {
@@ -31,42 +69,28 @@ pub fn render_message(message: &Message, width: u32, height: u32) -> Band {
         height,
     };
     band.fill(all, if message.urgent { RED } else { NIGHT });
-    let unit = width.min(height) as f32;
-    let margin = unit / 12.0;
-    let room = (width as f32 - 2.0 * margin).max(1.0);
-    let mut y = margin;
-    let title = unit / 12.0;
-    for line in text::wrap(&message.title, title, room, TITLE_LINES) {
-        text::draw(&mut band, &line, margin, y, title, QUIET);
-        y += title * text::LINE_SPACING;
-    }
-    let below = (height as f32 - margin - y).max(0.0);
-    let (size, lines) = fit(&message.text, unit, room, below);
-    let spare = below - size * text::LINE_SPACING * lines.len() as f32;
-    y += (spare / 2.0).max(0.0);
-    for line in lines {
-        text::draw(&mut band, &line, margin, y, size, WHITE);
-        y += size * text::LINE_SPACING;
-    }
+    let layout = layout(message, width, height);
+    let mut put = |lines: &[String], mut y: f32, size: f32, color: Rgb| {
+        for line in lines {
+            text::draw(&mut band, line, layout.margin, y, size, color);
+            y += size * text::LINE_SPACING;
+        }
+        y
+    };
+    let y = put(&layout.title, layout.margin, layout.title_size, QUIET);
+    let spare = layout.below - height_of(&layout.text, layout.text_size);
+    let middle = y + (spare / 2.0).max(0.0);
+    put(&layout.text, middle, layout.text_size, WHITE);
     band
 }
 
 /// Whether all of the message can be read on a picture of this size.
-#[expect(clippy::cast_precision_loss, reason = "sizes of a screen")]
 pub fn message_fits(message: &Message, width: u32, height: u32) -> bool {
-    let unit = width.min(height) as f32;
-    let margin = unit / 12.0;
-    let room = (width as f32 - 2.0 * margin).max(1.0);
-    let title = unit / 12.0;
-    let titles = text::wrap(&message.title, title, room, usize::MAX).len();
-    let below = height as f32 - 2.0 * margin - title * text::LINE_SPACING * titles as f32;
-    let (size, lines) = fit(&message.text, unit, room, below.max(0.0));
-    titles <= TITLE_LINES && size * text::LINE_SPACING * lines.len() as f32 <= below
+    layout(message, width, height).fits
 }
 
 /// The largest size at which the text fits without a broken word, and its lines; else the smallest that is readable at
 /// three metres.
-#[expect(clippy::cast_precision_loss, reason = "a few lines")]
 fn fit(text: &str, unit: f32, width: f32, height: f32) -> (f32, Vec<String>) {
     let wrapped = |size: f32| -> Vec<String> {
         let paragraphs = text.lines();
@@ -80,7 +104,7 @@ fn fit(text: &str, unit: f32, width: f32, height: f32) -> (f32, Vec<String>) {
             .split_whitespace()
             .all(|word| text::width_of(word, size) <= width);
         let lines = wrapped(size);
-        if whole_words && size * text::LINE_SPACING * lines.len() as f32 <= height {
+        if whole_words && height_of(&lines, size) <= height {
             return (size, lines);
         }
         parts *= 1.1;

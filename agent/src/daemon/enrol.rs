@@ -74,6 +74,14 @@ impl Failure {
             is_passing: true,
         }
     }
+
+    /// Of a request to the control plane.
+    fn of(error: &RequestError) -> Self {
+        Self {
+            is_passing: error.is_passing(),
+            ..Self::new(error, error.hint())
+        }
+    }
 }
 
 /// The identity, if there is a new link. `spent`: of the token that was refused last.
@@ -157,15 +165,11 @@ async fn pair(ctx: &Ctx, mut provision: ProvisionFile) -> Result<Option<Identity
     provision.role = claim.role.or(provision.role);
     // It counts once, whatever comes of it.
     show_code(ctx, None);
-    let identity = enrol(ctx, &provision).await;
-    // With the answer lost the same token is of no more use than with one that has come.
-    if identity
-        .as_ref()
-        .map_or_else(|failure| !failure.is_passing, |_| true)
-    {
-        identity::forget_pairing(&ctx.device.paths);
-    }
-    let identity = identity?;
+    let identity = enrol(ctx, &provision).await.inspect_err(|failure| {
+        if !failure.is_passing {
+            identity::forget_pairing(&ctx.device.paths);
+        }
+    })?;
     begin(ctx, &identity)?;
     Ok(Some(identity))
 }
@@ -177,10 +181,6 @@ fn ask_for_code(
 ) -> Result<(Pairing, Option<PairingStatus>), Failure> {
     let (device, paths) = (&ctx.device, &ctx.device.paths);
     let client = anonymous(ctx, provision)?;
-    let answered = |error: &RequestError| Failure {
-        is_passing: error.is_passing(),
-        ..Failure::new(error, error.hint())
-    };
     if let Some(pairing) = identity::pairing(paths, &provision.server_url) {
         let status = client.pairing_status(&pairing.token);
         ctx.note(status.as_ref().err());
@@ -192,7 +192,7 @@ fn ask_for_code(
                 let claim = Some(status).filter(|s| s.status == PairingState::Claimed);
                 return Ok((pairing, claim));
             }
-            Err(error) if error.is_passing() => return Err(answered(&error)),
+            Err(error) if error.is_passing() => return Err(Failure::of(&error)),
             // It is over, or forgotten.
             Ok(_) | Err(_) => identity::forget_pairing(paths),
         }
@@ -204,7 +204,7 @@ fn ask_for_code(
     };
     let started = client.start_pairing(&request);
     ctx.note(started.as_ref().err());
-    let started = started.map_err(|error| answered(&error))?;
+    let started = started.map_err(|error| Failure::of(&error))?;
     ctx.heard_time(started.server_time);
     let pairing = Pairing {
         server_url: provision.server_url.clone(),
@@ -280,10 +280,7 @@ fn enrol_blocking(ctx: &Ctx, provision: &ProvisionFile) -> Result<Identity, Fail
     };
     let response = client.enroll(&request);
     ctx.note(response.as_ref().err());
-    let response = response.map_err(|e: RequestError| Failure {
-        is_passing: e.is_passing(),
-        ..Failure::new(&e, e.hint())
-    })?;
+    let response = response.map_err(|error| Failure::of(&error))?;
     ctx.heard_time(response.server_time);
     identity::keep(&device.paths, provision, &response).map_err(of_disk)
 }

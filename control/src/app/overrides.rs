@@ -49,7 +49,7 @@ impl App {
         venue: &VenueId,
         request: CreateOverride,
     ) -> Result<OverrideView, Error> {
-        self.venue(ctx, venue).await?;
+        self.check_there(ctx, venue).await?;
         check_shape(&request)?;
         let pictures = match (&request.playlist_id, &request.message) {
             (Some(playlist), None) => {
@@ -155,7 +155,7 @@ impl App {
         status: Option<OverrideStatus>,
         page: &PageRequest,
     ) -> Result<Page<OverrideView>, Error> {
-        self.venue(ctx, venue).await?;
+        self.check_there(ctx, venue).await?;
         let part = (page.number()?, page.with_one_more());
         let rows = self
             .store

@@ -121,7 +121,7 @@ impl App {
         venue: &VenueId,
         request: ClaimPairing,
     ) -> Result<PairingClaimed, Error> {
-        self.venue(ctx, venue).await?;
+        self.check_there(ctx, venue).await?;
         if let Some(name) = &request.device_name {
             check_name("deviceName", name)?;
         }

@@ -114,7 +114,7 @@ impl App {
         Ok(())
     }
 
-    async fn check_there(&self, ctx: &TenantContext, id: &VenueId) -> Result<(), Error> {
+    pub(super) async fn check_there(&self, ctx: &TenantContext, id: &VenueId) -> Result<(), Error> {
         if self.store.venue_exists(ctx, id).await? {
             return Ok(());
         }
