@@ -8,7 +8,8 @@
     reason = "a tool of the developers"
 )]
 
-#[path = "../tests/support/simulator.rs"]
+#[allow(dead_code, reason = "tests need more of it")]
+#[path = "../tests/fleet/support/simulator.rs"]
 mod simulator;
 
 use std::path::PathBuf;
@@ -16,7 +17,7 @@ use std::path::PathBuf;
 use fleet_control::app::Settings;
 use fleet_control::clock::Clock;
 use fleet_control::server::{Config, start};
-use fleet_protocol::enrolment::CreateEnrolmentToken;
+use fleet_protocol::enrolment::{CreateEnrolmentToken, EnrolmentTokenCreated};
 use simulator::{Bad, Operator, Simulation, version};
 
 fn main() {
@@ -38,14 +39,17 @@ fn main() {
     for release in ["1.0.0", "2.0.0", "2.1.0", "3.0.0"] {
         operator.publish(release);
     }
-    let token = operator.enrolment_token(&CreateEnrolmentToken {
+    let token = CreateEnrolmentToken {
         valid_hours: None,
         max_uses: Some(u32::try_from(count).unwrap()),
         device_name: Some("screen".to_owned()),
         role: None,
-    });
+    };
+    let token = serde_json::to_vec(&token).unwrap();
+    let created = operator.send("POST", "/v1/enrolment-tokens", token);
+    let created: EnrolmentTokenCreated = serde_json::from_str(&created).unwrap();
     let provision = data.join("provision.json");
-    std::fs::write(&provision, token).unwrap();
+    std::fs::write(&provision, serde_json::to_vec(&created.provision).unwrap()).unwrap();
     let bad = |release, percent| Bad {
         version: version(release),
         percent,

@@ -52,10 +52,20 @@ pub fn read(screen: &[u8], width: u32, height: u32) -> Option<Code> {
 /// As [`read`], where the picture fills only `(left, top, width, height)` of the screen.
 pub fn read_within(screen: &[u8], stride_px: u32, area: (u32, u32, u32, u32)) -> Option<Code> {
     let (left, top, width, height) = area;
-    let is_light = |x: u32, y: u32| {
+    read_pixels(width, height, |x, y| {
         let at = (((top + y) * stride_px + left + x) * 4) as usize;
-        let pixel = screen.get(at..at + 3)?;
-        let sum: u32 = pixel.iter().map(|byte| u32::from(*byte)).sum();
+        screen.get(at..at + 3)?.try_into().ok()
+    })
+}
+
+/// As [`read`], from pixels that are looked up one by one; the order of their colours is of no account.
+pub fn read_pixels(
+    width: u32,
+    height: u32,
+    pixel: impl Fn(u32, u32) -> Option<[u8; 3]>,
+) -> Option<Code> {
+    let is_light = |x: u32, y: u32| {
+        let sum: u32 = pixel(x, y)?.iter().map(|byte| u32::from(*byte)).sum();
         Some(sum > 3 * 90)
     };
     let mut bits = 0u16;

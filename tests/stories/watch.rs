@@ -1,5 +1,6 @@
 //! Somebody who never takes his eyes off a screen.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -7,7 +8,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use fleet_tests::code::{self, Code};
-use fleet_tests::vm::{Camera, Picture};
+use fleet_tests::vm::Camera;
 
 use crate::stage::{Told, ensure};
 
@@ -44,7 +45,8 @@ impl Watch {
             while !stopped.load(Ordering::Relaxed) {
                 // A machine that is off shows nothing; the story will say so.
                 let Ok(picture) = camera.shoot() else { return };
-                let code = code::read(&picture.pixels, picture.width, picture.height);
+                let pixel = |x, y| picture.pixel(x, y);
+                let code = code::read_pixels(picture.width, picture.height, pixel);
                 let mut seen = lock(&seen);
                 let has_begun = !seen.is_empty();
                 if has_begun || code.is_some() {
@@ -53,7 +55,9 @@ impl Watch {
                 }
                 drop(seen);
                 if has_begun && code.is_none() && kept < KEPT {
-                    keep(&picture, &folder.join(format!("blank-{kept}.ppm")));
+                    let file = folder.join(format!("blank-{kept}.ppm"));
+                    // For people; the story fails all the same.
+                    let _ = std::fs::write(file, picture.ppm());
                     kept += 1;
                 }
                 std::thread::sleep(PAUSE);
@@ -139,6 +143,42 @@ impl Watch {
         })
     }
 
+    /// Fails when an item was seen that is none of these, or a frame that its item does not have.
+    ///
+    /// `frames` is how many frames each item has, by its number.
+    pub(crate) fn shows_only(&self, frames: &BTreeMap<u16, u16>) -> Told {
+        for code in self.looks().iter().filter_map(|look| look.code) {
+            let known = frames.get(&code.item).copied().unwrap_or_default();
+            ensure(code.frame < known, || {
+                format!("{code:?} is on the screen, which nobody published; there are {frames:?}")
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Fails when an item went back while it was shown, or was followed by the next one before it was over.
+    ///
+    /// The first and the last showing were not seen whole, and the next to last frame of a film may be the last that is
+    /// seen of it: an emulated machine is late now and then.
+    pub(crate) fn plays_to_the_end(&self, frames: &BTreeMap<u16, u16>) -> Told {
+        let looks = self.looks();
+        let codes: Vec<Code> = looks.iter().filter_map(|look| look.code).collect();
+        let showings: Vec<&[Code]> = codes.chunk_by(|a, b| a.item == b.item).collect();
+        let whole = showings.get(1..showings.len().saturating_sub(1));
+        for showing in whole.unwrap_or_default() {
+            let seen: Vec<u16> = showing.iter().map(|code| code.frame).collect();
+            let item = showing[0].item;
+            let last = frames.get(&item).map_or(0, |frames| frames - 1);
+            ensure(seen.is_sorted(), || {
+                format!("item {item} went back: {seen:?}")
+            })?;
+            ensure(seen.last().is_some_and(|seen| seen + 1 >= last), || {
+                format!("item {item} has frames up to {last} and was left after {seen:?}")
+            })?;
+        }
+        Ok(())
+    }
+
     fn is_watching(&self) -> bool {
         self.thread
             .as_ref()
@@ -157,16 +197,4 @@ impl Drop for Watch {
 
 fn lock(looks: &Mutex<Vec<Look>>) -> MutexGuard<'_, Vec<Look>> {
     looks.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-fn keep(picture: &Picture, file: &Path) {
-    let mut ppm = format!("P6\n{} {}\n255\n", picture.width, picture.height).into_bytes();
-    ppm.extend(
-        picture
-            .pixels
-            .chunks_exact(4)
-            .flat_map(|p| [p[2], p[1], p[0]]),
-    );
-    // For people; the story fails all the same.
-    let _ = std::fs::write(file, ppm);
 }

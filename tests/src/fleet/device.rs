@@ -14,8 +14,9 @@ use serde_json::json;
 use super::error::{FleetError, Result};
 use super::{Fleet, template};
 
-/// How often the control plane is asked.
-pub const POLL: Duration = Duration::from_millis(250);
+/// Between two questions: at first, and when it has taken long. Each one costs the machine that the device needs.
+const FIRST_PAUSE: Duration = Duration::from_millis(250);
+const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
 const CONFIGURED_WITHIN: Duration = Duration::from_mins(3);
 const INSTALLED_WITHIN: Duration = Duration::from_mins(15);
@@ -45,7 +46,8 @@ pub fn wait_until<T>(
                 last,
             });
         }
-        std::thread::sleep(POLL);
+        let pause = (waited / 20).clamp(FIRST_PAUSE, LONGEST_PAUSE);
+        std::thread::sleep(pause);
     }
 }
 

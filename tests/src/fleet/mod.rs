@@ -27,7 +27,7 @@ use serde_json::{Value, json};
 
 pub use api::Api;
 pub use control::Control;
-pub use device::{Device, POLL, wait_until};
+pub use device::{Device, wait_until};
 pub use error::{FleetError, Result};
 pub use signer::Signer;
 

@@ -204,8 +204,11 @@ impl Vm {
     pub fn color_at(&mut self, x: u32) -> Result<[u8; 3]> {
         let file = self.dir.join("screen.ppm");
         let picture = camera::take(self.qmp()?, &file)?;
-        let [blue, green, red, _] = picture.pixel(x, picture.height / 2);
-        Ok([red, green, blue])
+        let pixel = picture.pixel(x, picture.height / 2);
+        pixel.ok_or_else(|| VmError::Qmp {
+            command: "screendump".to_owned(),
+            reason: format!("no pixel {x} in {} a row", picture.width),
+        })
     }
 
     /// A camera before the screen, which takes pictures while other things go on. There is one.

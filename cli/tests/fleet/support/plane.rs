@@ -1,5 +1,4 @@
 //! A real control plane on a free port, with its folder at `fleet-data`, and `fleet` logged in.
-#![allow(dead_code, reason = "each test program uses a part of it")]
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -9,7 +8,7 @@ use fleet_control::clock::Clock;
 use fleet_control::media::Looker;
 use fleet_control::server::{Config, Running, start};
 
-use crate::support::{Bench, Ran};
+use super::{Bench, Ran};
 
 pub(crate) struct Plane {
     running: Option<Running>,

@@ -1,6 +1,5 @@
 //! A fleet in one process: devices that speak the real protocol to a real control plane, without
 //! systems below them. They enrol, beat, fetch their target, "install" it, and tell how it went.
-#![allow(dead_code, reason = "each program uses a part of it")]
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -9,9 +8,7 @@ use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use fleet_protocol::enrolment::{
-    CreateEnrolmentToken, EnrollResponse, EnrolmentTokenCreated, ProvisionFile,
-};
+use fleet_protocol::enrolment::{EnrollResponse, ProvisionFile};
 use fleet_protocol::release::ReleaseStatus;
 use fleet_protocol::target::{Target, TargetKind};
 use fleet_protocol::trust::{BundleRef, ReleaseMetadata, SigningKey};
@@ -76,15 +73,7 @@ impl Operator {
         }
     }
 
-    /// The provisioning file.
-    pub(crate) fn enrolment_token(&self, request: &CreateEnrolmentToken) -> String {
-        let body = serde_json::to_vec(request).unwrap();
-        let text = self.send("POST", "/v1/enrolment-tokens", body);
-        let created: EnrolmentTokenCreated = serde_json::from_str(&text).unwrap();
-        serde_json::to_string(&created.provision).unwrap()
-    }
-
-    fn send(&self, method: &str, path: &str, body: Vec<u8>) -> String {
+    pub(crate) fn send(&self, method: &str, path: &str, body: Vec<u8>) -> String {
         let request = Request::builder()
             .method(method)
             .uri(format!("{}{path}", self.url))

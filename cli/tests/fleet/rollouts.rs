@@ -1,17 +1,11 @@
 //! An operator's day with a simulated fleet on a real control plane: what `fleet` shows, and how it
 //! ends.
-#![allow(clippy::unwrap_used, reason = "a failed unwrap fails the test")]
-
-#[path = "support/plane.rs"]
-mod plane;
-#[path = "support/simulator.rs"]
-mod simulator;
-mod support;
 
 use fleet_protocol::rollout::RolloutView;
-use plane::Plane;
 use serde_json::Value;
-use simulator::{Bad, Operator, Simulation, version};
+
+use crate::support::plane::Plane;
+use crate::support::simulator::{Bad, Operator, Simulation, version};
 
 const ALL_AT_ONCE: [&str; 4] = ["--phases", "5%,20%,100%", "--watch", "--json"];
 

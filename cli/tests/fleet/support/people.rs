@@ -1,12 +1,11 @@
 //! People at a control plane, each with a context of their own.
-#![allow(dead_code, reason = "each test program uses a part of it")]
 
 use std::path::PathBuf;
 
 use serde_json::Value;
 
-use crate::plane::Plane;
-use crate::support::Ran;
+use super::Ran;
+use super::plane::Plane;
 
 pub(crate) const PASSWORD: &str = "correct horse battery";
 

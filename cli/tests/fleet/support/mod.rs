@@ -1,5 +1,10 @@
 //! Runs `fleet` itself, and the real tools of the tools tree beside it.
-#![allow(dead_code, reason = "each test program uses a part of it")]
+
+pub(crate) mod network;
+pub(crate) mod people;
+pub(crate) mod picture;
+pub(crate) mod plane;
+pub(crate) mod simulator;
 
 use std::io::{BufRead as _, BufReader, Lines, Write as _};
 use std::path::{Path, PathBuf};

@@ -1,18 +1,12 @@
 //! Who may do what, against a real control plane: people with roles, programs with keys, and the record of what they did.
-#![allow(clippy::unwrap_used, reason = "a failed unwrap fails the test")]
-
-#[path = "support/people.rs"]
-mod people;
-#[path = "support/plane.rs"]
-mod plane;
-mod support;
 
 use std::os::unix::fs::PermissionsExt as _;
 
 use fleet_protocol::Sha256;
-use people::{PASSWORD, Person};
-use plane::Plane;
 use serde_json::Value;
+
+use crate::support::people::{PASSWORD, Person};
+use crate::support::plane::Plane;
 
 const LONG_AGO: &str = "2026-01-01T00:00:00Z";
 

@@ -1,10 +1,8 @@
 //! What an operator asks about a schedule in a file.
-#![allow(clippy::unwrap_used, reason = "a failed unwrap fails the test")]
-
-mod support;
 
 use serde_json::{Value, json};
-use support::{Bench, Ran};
+
+use crate::support::{Bench, Ran};
 
 /// The week of a bar in London: breakfast for all screens, a match on Saturday night for the lobby, and
 /// a slot that somebody forgot.

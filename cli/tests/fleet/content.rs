@@ -1,21 +1,11 @@
 //! What an operator does with content, against a real control plane: pictures, playlists, venues, and what is on when.
-#![allow(clippy::unwrap_used, reason = "a failed unwrap fails the test")]
 
-#[path = "support/network.rs"]
-mod network;
-#[path = "support/picture.rs"]
-mod picture;
-#[path = "support/plane.rs"]
-mod plane;
-#[path = "support/simulator.rs"]
-mod simulator;
-mod support;
-
-use network::BadNetwork;
-use picture::write_png;
-use plane::Plane;
 use serde_json::{Value, json};
-use simulator::Simulation;
+
+use crate::support::network::BadNetwork;
+use crate::support::picture::write_png;
+use crate::support::plane::Plane;
+use crate::support::simulator::Simulation;
 
 /// A control plane beside which these pictures lie, `a.png` and so on.
 fn with_pictures(names: &[&str]) -> Plane {

@@ -1,12 +1,9 @@
 //! `fleet flash` onto files, beside the tools that others would use: bmaptool, sfdisk, mtools.
-#![allow(clippy::unwrap_used, reason = "a failed unwrap fails the test")]
-
-mod support;
 
 use std::fs;
 use std::os::unix::fs::FileExt as _;
 
-use support::Bench;
+use crate::support::Bench;
 
 const MIB: u64 = 1 << 20;
 

@@ -1,15 +1,8 @@
 //! Against a real control plane: login, publish, roll out, enrol; and how each refusal ends.
-#![allow(clippy::unwrap_used, reason = "a failed unwrap fails the test")]
 
-#[path = "support/network.rs"]
-mod network;
-#[path = "support/plane.rs"]
-mod plane;
-mod support;
-
-use network::BadNetwork;
-use plane::Plane;
-use support::Bench;
+use crate::support::Bench;
+use crate::support::network::BadNetwork;
+use crate::support::plane::Plane;
 
 fn bundle(plane: &Plane, version: &str, out: &str) {
     if !plane.bench.path("fleet-keys").exists() {

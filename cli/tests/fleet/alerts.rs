@@ -1,18 +1,10 @@
 //! What is wrong in a fleet, seen and looked after by `fleet`, against a real control plane.
-#![allow(clippy::unwrap_used, reason = "a failed unwrap fails the test")]
 
-#[path = "support/people.rs"]
-mod people;
-#[path = "support/plane.rs"]
-mod plane;
-#[path = "support/simulator.rs"]
-mod simulator;
-mod support;
-
-use people::Person;
-use plane::Plane;
 use serde_json::Value;
-use simulator::Simulation;
+
+use crate::support::people::Person;
+use crate::support::plane::Plane;
+use crate::support::simulator::Simulation;
 
 /// One device that has joined, and says nothing any more.
 fn silent_device(plane: &Plane) {

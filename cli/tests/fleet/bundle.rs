@@ -1,10 +1,8 @@
 //! Bundles and offline signing, with the real `rauc`.
-#![allow(clippy::unwrap_used, reason = "a failed unwrap fails the test")]
-
-mod support;
 
 use fleet_protocol::trust::{Envelope, TrustedKeys, VerifiedRelease};
-use support::{Bench, Ran};
+
+use crate::support::{Bench, Ran};
 
 /// Bytes that no compression shrinks, always the same ones.
 fn noise(length: usize) -> Vec<u8> {

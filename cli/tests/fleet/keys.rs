@@ -1,12 +1,10 @@
 //! Key folders: made whole, never overwritten, rotated so that devices follow.
-#![allow(clippy::unwrap_used, reason = "a failed unwrap fails the test")]
-
-mod support;
 
 use std::os::unix::fs::PermissionsExt as _;
 
 use fleet_protocol::trust::{Envelope, TrustedKeys};
-use support::Bench;
+
+use crate::support::Bench;
 
 fn envelope(bench: &Bench, name: &str) -> Envelope {
     serde_json::from_slice(&std::fs::read(bench.path(name)).unwrap()).unwrap()

@@ -1,6 +1,5 @@
 //! The writing itself, on media in memory: whatever image, whatever interruption, whatever lie of a
 //! card, the outcome is a whole system or plainly none.
-#![allow(clippy::unwrap_used, reason = "a failed unwrap fails the test")]
 
 use std::io;
 use std::os::unix::fs::FileExt as _;
