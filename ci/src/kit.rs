@@ -140,7 +140,8 @@ fn build_host_programs(
 ) -> Result<(PathBuf, PathBuf)> {
     let mut command = process::cargo();
     let step = if purpose == Purpose::Stories {
-        command.args(["test", "--no-run"]).args(test::PACKAGES);
+        command.args(["test", "--no-run"]);
+        command.args(test::PACKAGES).args(test::TESTS);
         progress.step("Building fleet-control, fleet and all tests")
     } else {
         command.args(["build", "--package", "fleet-control", "--package", "fleet"]);

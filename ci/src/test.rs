@@ -41,6 +41,8 @@ pub struct TestArguments {
 /// All but what only a fuzzer runs. Every build for tests names all of them, and chooses by target: with another choice
 /// of packages cargo chooses other features, and compiles a hundred dependencies once more.
 pub(crate) const PACKAGES: [&str; 3] = ["--workspace", "--exclude", "fleet-fuzz"];
+/// All but examples in documentation, of which there are none: rustdoc would read every crate once more to find that out.
+pub(crate) const TESTS: [&str; 1] = ["--tests"];
 /// The stories in virtual machines.
 const STORIES: [&str; 4] = ["--features", "fleet-tests/media", "--test", "stories"];
 /// The control plane's own.
@@ -64,7 +66,7 @@ pub fn run(workspace: &Workspace, arguments: &TestArguments, progress: Progress)
     if arguments.prepare {
         return Ok(());
     }
-    let mut passed = cargo_test(workspace, &[], &[&threads], filter, None)?;
+    let mut passed = cargo_test(workspace, &TESTS, &[&threads], filter, None)?;
     passed &= on_postgres(workspace, &threads, filter, progress)?;
     if !arguments.fast {
         let threads = format!("--test-threads={}", fleet_tests::vm::seats());
