@@ -143,18 +143,10 @@ impl App {
         version: u64,
     ) -> Result<PlaylistView, Error> {
         self.playlist(ctx, id).await?;
-        let above = i64::try_from(version).unwrap_or(i64::MAX).saturating_add(1);
-        let found = self
-            .store
-            .playlist_snapshots(ctx, id, Some(above), 1)
-            .await?;
-        let found = found.into_iter().find(|s| s.published_version == version);
+        let found = self.store.playlist_snapshot(ctx, id, version).await?;
         let snapshot = found.ok_or_else(|| {
-            no_such(
-                "published version",
-                version,
-                "`fleet playlist history` (GET …/publishes)",
-            )
+            let history = "`fleet playlist history` (GET …/publishes)";
+            no_such("published version", version, history)
         })?;
         self.publish_entries(ctx, id, &snapshot.items).await
     }

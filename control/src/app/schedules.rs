@@ -146,18 +146,10 @@ impl App {
         version: u64,
     ) -> Result<ScheduleSet, Error> {
         self.schedule_row(ctx, venue).await?;
-        let above = i64::try_from(version).unwrap_or(i64::MAX).saturating_add(1);
-        let found = self
-            .store
-            .schedule_snapshots(ctx, venue, Some(above), 1)
-            .await?;
-        let found = found.into_iter().find(|s| s.published_version == version);
+        let found = self.store.schedule_snapshot(ctx, venue, version).await?;
         let snapshot = found.ok_or_else(|| {
-            no_such(
-                "published version",
-                version,
-                "`fleet schedule history` (GET …/publishes)",
-            )
+            let history = "`fleet schedule history` (GET …/publishes)";
+            no_such("published version", version, history)
         })?;
         self.publish_slots(ctx, venue, &snapshot.slots).await
     }

@@ -38,6 +38,7 @@ mod planning;
 mod playback;
 mod player;
 mod playlists;
+mod published;
 mod releases;
 mod reports;
 mod rollout_start;

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use sqlx::Row as _;
 use sqlx::any::AnyRow;
 
-use super::dialect::Held;
+use super::published::{Publication, Version};
 use super::venues::bump_all;
 use super::{
     Store, StoreError, TenantContext, count, from_json, instant, ms, parse, signed, to_json,
@@ -39,6 +39,15 @@ fn view(row: &AnyRow) -> Result<PlaylistView, StoreError> {
         created_at: instant(row.try_get("created_ms")?)?,
         updated_at: instant(row.try_get("updated_ms")?)?,
     })
+}
+
+fn snapshot(version: Version<Entry>) -> PlaylistSnapshot {
+    PlaylistSnapshot {
+        published_version: version.number,
+        published_at: version.at,
+        published_by: version.by,
+        items: version.content,
+    }
 }
 
 impl Store {
@@ -127,7 +136,7 @@ impl Store {
         Ok(done.rows_affected() == 1)
     }
 
-    /// Publishes `items` as the next version, and lets every screen look. The draft stays as it is.
+    /// Publishes `items` as the next version. The draft stays as it is.
     pub async fn publish_playlist(
         &self,
         ctx: &TenantContext,
@@ -135,40 +144,8 @@ impl Store {
         items: &[Entry],
         now: Timestamp,
     ) -> Result<(), StoreError> {
-        let mut tx = self.write.begin().await?;
-        self.hold(&mut tx, ctx, Held::Playlist(id.as_str())).await?;
-        let version: i64 = sqlx::query_scalar(
-            "SELECT coalesce(max(version), 0) + 1 FROM playlists_published
-             WHERE tenant_id = $1 AND playlist_id = $2",
-        )
-        .bind(ctx.key())
-        .bind(id.as_str())
-        .fetch_one(&mut *tx)
-        .await?;
-        sqlx::query(
-            "INSERT INTO playlists_published
-                 (tenant_id, playlist_id, version, items, published_ms, published_by)
-             VALUES ($1, $2, $3, $4, $5, $6)",
-        )
-        .bind(ctx.key())
-        .bind(id.as_str())
-        .bind(version)
-        .bind(to_json(&items))
-        .bind(ms(now))
-        .bind(ctx.actor_name())
-        .execute(&mut *tx)
-        .await?;
-        sqlx::query(
-            "UPDATE playlists SET published = $1 WHERE tenant_id = $2 AND playlist_id = $3",
-        )
-        .bind(version)
-        .bind(ctx.key())
-        .bind(id.as_str())
-        .execute(&mut *tx)
-        .await?;
-        bump_all(&mut tx, ctx).await?;
-        tx.commit().await?;
-        Ok(())
+        let what = Publication::Playlist(id);
+        self.publish(ctx, what, items, now).await
     }
 
     /// Newest first, below version `before`.
@@ -179,27 +156,19 @@ impl Store {
         before: Option<i64>,
         limit: u32,
     ) -> Result<Vec<PlaylistSnapshot>, StoreError> {
-        let rows = sqlx::query(
-            "SELECT version, items, published_ms, published_by FROM playlists_published
-             WHERE tenant_id = $1 AND playlist_id = $2 AND ($3 IS NULL OR version < $3)
-             ORDER BY version DESC LIMIT $4",
-        )
-        .bind(ctx.key())
-        .bind(id.as_str())
-        .bind(before)
-        .bind(i64::from(limit))
-        .fetch_all(&self.read)
-        .await?;
-        rows.iter()
-            .map(|row| {
-                Ok(PlaylistSnapshot {
-                    published_version: count(row.try_get("version")?),
-                    published_at: instant(row.try_get("published_ms")?)?,
-                    published_by: row.try_get("published_by")?,
-                    items: from_json("a published playlist", row.try_get("items")?)?,
-                })
-            })
-            .collect()
+        let what = Publication::Playlist(id);
+        let versions = self.versions(ctx, what, before, limit).await?;
+        Ok(versions.into_iter().map(snapshot).collect())
+    }
+
+    pub async fn playlist_snapshot(
+        &self,
+        ctx: &TenantContext,
+        id: &PlaylistId,
+        version: u64,
+    ) -> Result<Option<PlaylistSnapshot>, StoreError> {
+        let what = Publication::Playlist(id);
+        Ok(self.version(ctx, what, version).await?.map(snapshot))
     }
 
     /// Names of venues that fall back on it or have it in their schedule; a few.

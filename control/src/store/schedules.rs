@@ -5,11 +5,9 @@ use fleet_protocol::content::ScheduleSnapshot;
 use fleet_protocol::schedule::ScheduleSlot;
 use jiff::Timestamp;
 use sqlx::Row as _;
-use sqlx::any::AnyRow;
 
-use super::dialect::Held;
-use super::venues::bump;
-use super::{Store, StoreError, TenantContext, count, from_json, instant, ms, signed, to_json};
+use super::published::{Publication, Version};
+use super::{Store, StoreError, TenantContext, count, from_json, ms, signed, to_json};
 
 /// A venue's draft, and what of it was published last.
 #[derive(Debug, Clone)]
@@ -19,13 +17,13 @@ pub struct ScheduleRow {
     pub published: Option<ScheduleSnapshot>,
 }
 
-fn snapshot(row: &AnyRow) -> Result<ScheduleSnapshot, StoreError> {
-    Ok(ScheduleSnapshot {
-        published_version: count(row.try_get("version")?),
-        published_at: instant(row.try_get("published_ms")?)?,
-        published_by: row.try_get("published_by")?,
-        slots: from_json("a published schedule", row.try_get("slots")?)?,
-    })
+fn snapshot(version: Version<ScheduleSlot>) -> ScheduleSnapshot {
+    ScheduleSnapshot {
+        published_version: version.number,
+        published_at: version.at,
+        published_by: version.by,
+        slots: version.content,
+    }
 }
 
 impl Store {
@@ -43,14 +41,8 @@ impl Store {
         .fetch_optional(&self.read)
         .await?;
         let Some(row) = row else { return Ok(None) };
-        let published: Option<i64> = row.try_get("schedule_published")?;
-        let published = match published {
-            Some(version) => {
-                let newest = self
-                    .schedule_snapshots(ctx, venue, Some(version + 1), 1)
-                    .await?;
-                newest.into_iter().next()
-            }
+        let published = match row.try_get::<Option<i64>, _>("schedule_published")? {
+            Some(version) => self.schedule_snapshot(ctx, venue, count(version)).await?,
             None => None,
         };
         Ok(Some(ScheduleRow {
@@ -91,40 +83,8 @@ impl Store {
         slots: &[ScheduleSlot],
         now: Timestamp,
     ) -> Result<(), StoreError> {
-        let mut tx = self.write.begin().await?;
-        self.hold(&mut tx, ctx, Held::Venue(venue.as_str())).await?;
-        let version: i64 = sqlx::query_scalar(
-            "SELECT coalesce(max(version), 0) + 1 FROM schedules_published
-             WHERE tenant_id = $1 AND venue_id = $2",
-        )
-        .bind(ctx.key())
-        .bind(venue.as_str())
-        .fetch_one(&mut *tx)
-        .await?;
-        sqlx::query(
-            "INSERT INTO schedules_published
-                 (tenant_id, venue_id, version, slots, published_ms, published_by)
-             VALUES ($1, $2, $3, $4, $5, $6)",
-        )
-        .bind(ctx.key())
-        .bind(venue.as_str())
-        .bind(version)
-        .bind(to_json(&slots))
-        .bind(ms(now))
-        .bind(ctx.actor_name())
-        .execute(&mut *tx)
-        .await?;
-        sqlx::query(
-            "UPDATE venues SET schedule_published = $1 WHERE tenant_id = $2 AND venue_id = $3",
-        )
-        .bind(version)
-        .bind(ctx.key())
-        .bind(venue.as_str())
-        .execute(&mut *tx)
-        .await?;
-        bump(&mut tx, ctx, venue).await?;
-        tx.commit().await?;
-        Ok(())
+        let what = Publication::Schedule(venue);
+        self.publish(ctx, what, slots, now).await
     }
 
     /// Newest first, below version `before`.
@@ -135,17 +95,18 @@ impl Store {
         before: Option<i64>,
         limit: u32,
     ) -> Result<Vec<ScheduleSnapshot>, StoreError> {
-        let rows = sqlx::query(
-            "SELECT version, slots, published_ms, published_by FROM schedules_published
-             WHERE tenant_id = $1 AND venue_id = $2 AND ($3 IS NULL OR version < $3)
-             ORDER BY version DESC LIMIT $4",
-        )
-        .bind(ctx.key())
-        .bind(venue.as_str())
-        .bind(before)
-        .bind(i64::from(limit))
-        .fetch_all(&self.read)
-        .await?;
-        rows.iter().map(snapshot).collect()
+        let what = Publication::Schedule(venue);
+        let versions = self.versions(ctx, what, before, limit).await?;
+        Ok(versions.into_iter().map(snapshot).collect())
+    }
+
+    pub async fn schedule_snapshot(
+        &self,
+        ctx: &TenantContext,
+        venue: &VenueId,
+        version: u64,
+    ) -> Result<Option<ScheduleSnapshot>, StoreError> {
+        let what = Publication::Schedule(venue);
+        Ok(self.version(ctx, what, version).await?.map(snapshot))
     }
 }
