@@ -16,7 +16,7 @@ use super::overrides::check_note;
 use super::{App, PageRequest};
 use crate::domain::alerts::evaluate;
 use crate::metrics::Task;
-use crate::store::{AlertFilter, AlertRow, TenantContext};
+use crate::store::{AlertFilter, TenantContext};
 
 const TICK: Duration = Duration::from_secs(15);
 /// A little less than a tick.
@@ -34,8 +34,7 @@ impl App {
     ) -> Result<Page<AlertView>, Error> {
         let (before, limit) = (page.number()?, page.with_one_more());
         let rows = self.store.alerts(ctx, filter, before, limit).await?;
-        let cursor = |row: &AlertRow| row.position.to_string();
-        Ok(page.page(rows, cursor, |row| row.view))
+        Ok(page.placed(rows))
     }
 
     /// Those of one venue's devices.

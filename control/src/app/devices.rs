@@ -210,6 +210,6 @@ impl App {
         self.device_row(ctx, id).await?;
         let (before, limit) = (page.number()?, page.with_one_more());
         let rows = self.store.events(ctx, id, before, limit).await?;
-        Ok(page.page(rows, |e| e.position.to_string(), |e| e.event))
+        Ok(page.placed(rows))
     }
 }

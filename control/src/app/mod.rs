@@ -54,7 +54,7 @@ use crate::media::{Limits, Looker};
 use crate::metrics::Metrics;
 use crate::outbound::Sender;
 use crate::pki::Authority;
-use crate::store::{Presence, Store, TenantContext, Turn};
+use crate::store::{Placed, Presence, Store, TenantContext, Turn};
 use crate::tokens::Ring;
 
 pub(crate) use access::is_unnamed;
@@ -283,6 +283,11 @@ impl PageRequest {
             next_cursor: rows.last().filter(|_| more).map(cursor),
             items: rows.into_iter().map(item).collect(),
         }
+    }
+
+    /// The same of rows whose cursor is their place.
+    fn placed<T>(&self, rows: Vec<Placed<T>>) -> Page<T> {
+        self.page(rows, |row| row.position.to_string(), |row| row.item)
     }
 
     fn with_one_more(&self) -> u32 {

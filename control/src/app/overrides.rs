@@ -21,7 +21,7 @@ use super::playlists::PLAYLIST_LIST;
 use super::{App, PageRequest};
 use crate::clock::random_id;
 use crate::domain::playback::MessagePicture;
-use crate::store::{NewOverride, OverrideRow, TenantContext};
+use crate::store::{NewOverride, TenantContext};
 
 const OVERRIDE_LIST: &str = "`fleet override list` (GET /v1/venues/{venueId}/overrides)";
 /// Named by one.
@@ -161,8 +161,7 @@ impl App {
             .store
             .overrides(ctx, venue, status, part, self.now())
             .await?;
-        let cursor = |row: &OverrideRow| row.position.to_string();
-        Ok(page.page(rows, cursor, |row| row.view))
+        Ok(page.placed(rows))
     }
 
     async fn override_of(

@@ -10,7 +10,7 @@ use super::{App, PageRequest};
 use crate::clock::{random_bytes, random_id};
 use crate::domain::webhooks::signature::secret;
 use crate::domain::webhooks::target::{Target, TargetError};
-use crate::store::{DeliveryRow, NewWebhook, TenantContext};
+use crate::store::{NewWebhook, TenantContext};
 
 const WEBHOOK_LIST: &str = "`fleet webhook list` (GET /v1/webhooks)";
 /// Each is told of every alert.
@@ -111,8 +111,7 @@ impl App {
         self.webhook(ctx, id).await?;
         let (before, limit) = (page.number()?, page.with_one_more());
         let rows = self.store.deliveries(ctx, id, before, limit).await?;
-        let cursor = |row: &DeliveryRow| row.position.to_string();
-        Ok(page.page(rows, cursor, |row| row.view))
+        Ok(page.placed(rows))
     }
 
     fn check_webhook(&self, given: &PutWebhook) -> Result<(), Error> {

@@ -8,6 +8,7 @@ use sqlx::any::AnyRow;
 use sqlx::{Any, Row as _, Transaction};
 
 use super::deliveries::Outbox;
+use super::rows::{Placed, placed};
 use super::{Store, StoreError, TenantContext, instant, ms, parse};
 
 /// Which alerts a list shows.
@@ -17,13 +18,6 @@ pub struct AlertFilter {
     pub kind: Option<AlertKind>,
     pub device: Option<DeviceId>,
     pub venue: Option<VenueId>,
-}
-
-/// An alert with its place in the order in which they opened.
-#[derive(Debug, Clone)]
-pub struct AlertRow {
-    pub position: i64,
-    pub view: AlertView,
 }
 
 const SELECT: &str = "SELECT a.*, d.name AS device_name, d.venue_id AS venue_id FROM alerts a
@@ -95,7 +89,7 @@ impl Store {
         filter: &AlertFilter,
         before: Option<i64>,
         limit: u32,
-    ) -> Result<Vec<AlertRow>, StoreError> {
+    ) -> Result<Vec<Placed<AlertView>>, StoreError> {
         let sql = format!(
             "{SELECT} WHERE a.tenant_id = $1 AND ($2 IS NULL OR a.position < $2)
                AND ($3 IS NULL OR $3 = CASE WHEN a.resolved_ms IS NOT NULL THEN 'resolved'
@@ -115,14 +109,7 @@ impl Store {
             .bind(i64::from(limit))
             .fetch_all(&self.read)
             .await?;
-        rows.iter()
-            .map(|row| {
-                Ok(AlertRow {
-                    position: row.try_get("position")?,
-                    view: view(row)?,
-                })
-            })
-            .collect()
+        placed(&rows, view)
     }
 
     pub async fn alert(
@@ -131,12 +118,7 @@ impl Store {
         id: &AlertId,
     ) -> Result<Option<AlertView>, StoreError> {
         let sql = format!("{SELECT} WHERE a.tenant_id = $1 AND a.alert_id = $2");
-        let row = sqlx::query(sqlx::AssertSqlSafe(sql))
-            .bind(ctx.key())
-            .bind(id.as_str())
-            .fetch_optional(&self.read)
-            .await?;
-        row.map(|row| view(&row)).transpose()
+        self.row(ctx, sql, id.as_str(), view).await
     }
 
     /// Notes who knows of it, and has webhooks told. False: it is over, was acknowledged before, or is not there.

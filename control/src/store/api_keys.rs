@@ -85,12 +85,8 @@ impl Store {
         ctx: &TenantContext,
         id: &ApiKeyId,
     ) -> Result<bool, StoreError> {
-        let done = sqlx::query("DELETE FROM api_keys WHERE tenant_id = $1 AND api_key_id = $2")
-            .bind(ctx.key())
-            .bind(id.as_str())
-            .execute(&self.write)
-            .await?;
-        Ok(done.rows_affected() == 1)
+        let sql = "DELETE FROM api_keys WHERE tenant_id = $1 AND api_key_id = $2";
+        self.change_row(ctx, sql, id.as_str()).await
     }
 
     /// Notes that the key is in use, to the hour.

@@ -166,12 +166,7 @@ impl Store {
         id: &str,
     ) -> Result<Option<AssetRow>, StoreError> {
         let sql = format!("SELECT {COLUMNS} FROM assets WHERE tenant_id = $1 AND {column} = $2");
-        let found = sqlx::query(sqlx::AssertSqlSafe(sql))
-            .bind(ctx.key())
-            .bind(id)
-            .fetch_optional(&self.read)
-            .await?;
-        found.as_ref().map(row).transpose()
+        self.row(ctx, sql, id, row).await
     }
 
     /// Those in this status since `until` or longer, oldest first.
@@ -337,11 +332,7 @@ impl Store {
         ctx: &TenantContext,
         id: &AssetId,
     ) -> Result<bool, StoreError> {
-        let done = sqlx::query("DELETE FROM assets WHERE tenant_id = $1 AND asset_id = $2")
-            .bind(ctx.key())
-            .bind(id.as_str())
-            .execute(&self.write)
-            .await?;
-        Ok(done.rows_affected() == 1)
+        let sql = "DELETE FROM assets WHERE tenant_id = $1 AND asset_id = $2";
+        self.change_row(ctx, sql, id.as_str()).await
     }
 }

@@ -80,14 +80,8 @@ impl Store {
         ctx: &TenantContext,
         sha256: &Sha256,
     ) -> Result<bool, StoreError> {
-        let done = sqlx::query(
-            "DELETE FROM bundles WHERE tenant_id = $1 AND sha256 = $2 AND NOT EXISTS (
-                 SELECT 1 FROM releases WHERE tenant_id = $1 AND bundle_sha256 = $2)",
-        )
-        .bind(ctx.key())
-        .bind(sha256.to_string())
-        .execute(&self.write)
-        .await?;
-        Ok(done.rows_affected() == 1)
+        let sql = "DELETE FROM bundles WHERE tenant_id = $1 AND sha256 = $2 AND NOT EXISTS (
+                 SELECT 1 FROM releases WHERE tenant_id = $1 AND bundle_sha256 = $2)";
+        self.change_row(ctx, sql, &sha256.to_string()).await
     }
 }

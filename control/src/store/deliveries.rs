@@ -9,6 +9,7 @@ use sqlx::any::AnyRow;
 use sqlx::{Any, Row as _, Transaction};
 
 use super::alerts::alert_within;
+use super::rows::{Placed, placed};
 use super::{
     Store, StoreError, TenantContext, from_json, instant, maybe, ms, number, parse, to_json,
 };
@@ -77,13 +78,6 @@ impl Outbox {
         }
         Ok(())
     }
-}
-
-/// A delivery with its place in the order in which they were written down.
-#[derive(Debug, Clone)]
-pub struct DeliveryRow {
-    pub position: i64,
-    pub view: DeliveryView,
 }
 
 /// What an attempt takes.
@@ -165,12 +159,7 @@ impl Store {
         .execute(&self.write)
         .await?;
         let sql = format!("{TO_DELIVER} AND y.delivery_id = $2");
-        let row = sqlx::query(sqlx::AssertSqlSafe(sql))
-            .bind(ctx.key())
-            .bind(id.as_str())
-            .fetch_optional(&self.read)
-            .await?;
-        row.map(|row| to_deliver(&row)).transpose()
+        self.row(ctx, sql, id.as_str(), to_deliver).await
     }
 
     /// Webhooks that are on and have something to be sent now.
@@ -263,12 +252,7 @@ impl Store {
         id: &DeliveryId,
     ) -> Result<Option<DeliveryView>, StoreError> {
         let sql = format!("{VIEW} WHERE tenant_id = $1 AND delivery_id = $2");
-        let row = sqlx::query(sqlx::AssertSqlSafe(sql))
-            .bind(ctx.key())
-            .bind(id.as_str())
-            .fetch_optional(&self.read)
-            .await?;
-        row.map(|row| view(&row)).transpose()
+        self.row(ctx, sql, id.as_str(), view).await
     }
 
     /// One page, newest first, below position `before`.
@@ -278,25 +262,13 @@ impl Store {
         webhook: &WebhookId,
         before: Option<i64>,
         limit: u32,
-    ) -> Result<Vec<DeliveryRow>, StoreError> {
+    ) -> Result<Vec<Placed<DeliveryView>>, StoreError> {
         let sql = format!(
             "{VIEW} WHERE tenant_id = $1 AND webhook_id = $2 AND ($3 IS NULL OR position < $3)
              ORDER BY position DESC LIMIT $4"
         );
-        let rows = sqlx::query(sqlx::AssertSqlSafe(sql))
-            .bind(ctx.key())
-            .bind(webhook.as_str())
-            .bind(before)
-            .bind(i64::from(limit))
-            .fetch_all(&self.read)
-            .await?;
-        rows.iter()
-            .map(|row| {
-                Ok(DeliveryRow {
-                    position: row.try_get("position")?,
-                    view: view(row)?,
-                })
-            })
-            .collect()
+        let part = (before, limit);
+        let rows = self.rows_below(ctx, sql, webhook.as_str(), part).await?;
+        placed(&rows, view)
     }
 }

@@ -5,14 +5,8 @@ use fleet_protocol::event::{Event, EventKind, Severity};
 use jiff::Timestamp;
 use sqlx::{Any, Row as _, Transaction};
 
+use super::rows::{Placed, placed};
 use super::{Store, StoreError, TenantContext, from_json, ms, to_json};
-
-/// An event with its place in the order of arrival.
-#[derive(Debug, Clone)]
-pub struct StoredEvent {
-    pub position: i64,
-    pub event: Event,
-}
 
 /// What alerts count: errors, and downloads that failed, which players report as warnings.
 fn trouble(event: &Event) -> Option<&'static str> {
@@ -72,25 +66,14 @@ impl Store {
         id: &DeviceId,
         before: Option<i64>,
         limit: u32,
-    ) -> Result<Vec<StoredEvent>, StoreError> {
-        let rows = sqlx::query(
-            "SELECT position, event FROM events
+    ) -> Result<Vec<Placed<Event>>, StoreError> {
+        let sql = "SELECT position, event FROM events
              WHERE tenant_id = $1 AND device_id = $2 AND ($3 IS NULL OR position < $3)
-             ORDER BY position DESC LIMIT $4",
-        )
-        .bind(ctx.key())
-        .bind(id.as_str())
-        .bind(before)
-        .bind(i64::from(limit))
-        .fetch_all(&self.read)
-        .await?;
-        rows.iter()
-            .map(|row| {
-                Ok(StoredEvent {
-                    position: row.try_get("position")?,
-                    event: from_json("an event", row.try_get("event")?)?,
-                })
-            })
-            .collect()
+             ORDER BY position DESC LIMIT $4";
+        let part = (before, limit);
+        let rows = self
+            .rows_below(ctx, sql.to_owned(), id.as_str(), part)
+            .await?;
+        placed(&rows, |row| from_json("an event", row.try_get("event")?))
     }
 }

@@ -9,18 +9,12 @@ use sqlx::any::AnyRow;
 use sqlx::{Any, Row as _, Transaction};
 
 use super::dialect::Held;
+use super::rows::{Placed, placed};
 use super::venues::bump;
 use super::{
     Store, StoreError, TenantContext, flag, from_json, instant, ms, number, parse, to_json,
 };
 use crate::domain::playback::{MessagePicture, Override, Shown};
-
-/// An override with its place in the order in which they began.
-#[derive(Debug, Clone)]
-pub struct OverrideRow {
-    pub position: i64,
-    pub view: OverrideView,
-}
 
 fn view(row: &AnyRow, now: Timestamp) -> Result<OverrideView, StoreError> {
     let ends_at = instant(row.try_get("ends_ms")?)?;
@@ -189,7 +183,7 @@ impl Store {
         status: Option<OverrideStatus>,
         (before, limit): (Option<i64>, u32),
         now: Timestamp,
-    ) -> Result<Vec<OverrideRow>, StoreError> {
+    ) -> Result<Vec<Placed<OverrideView>>, StoreError> {
         let active = status.map(|status| i64::from(status == OverrideStatus::Active));
         let rows = sqlx::query(
             "SELECT * FROM overrides
@@ -205,13 +199,7 @@ impl Store {
         .bind(i64::from(limit))
         .fetch_all(&self.read)
         .await?;
-        let row = |row: &AnyRow| {
-            Ok(OverrideRow {
-                position: row.try_get("position")?,
-                view: view(row, now)?,
-            })
-        };
-        rows.iter().map(row).collect()
+        placed(&rows, |row| view(row, now))
     }
 
     pub async fn override_of(

@@ -105,12 +105,7 @@ impl Store {
         id: &PlaylistId,
     ) -> Result<Option<PlaylistView>, StoreError> {
         let sql = format!("{SELECT} WHERE p.tenant_id = $1 AND p.playlist_id = $2");
-        let row = sqlx::query(sqlx::AssertSqlSafe(sql))
-            .bind(ctx.key())
-            .bind(id.as_str())
-            .fetch_optional(&self.read)
-            .await?;
-        row.as_ref().map(view).transpose()
+        self.row(ctx, sql, id.as_str(), view).await
     }
 
     /// Replaces the draft if it is at version `expected`. False: it is not, or there is none.

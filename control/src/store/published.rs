@@ -133,13 +133,8 @@ impl Store {
             "{} AND ($3 IS NULL OR version < $3) ORDER BY version DESC LIMIT $4",
             select(what)
         );
-        let rows = sqlx::query(sqlx::AssertSqlSafe(sql))
-            .bind(ctx.key())
-            .bind(what.id())
-            .bind(before)
-            .bind(i64::from(limit))
-            .fetch_all(&self.read)
-            .await?;
+        let part = (before, limit);
+        let rows = self.rows_below(ctx, sql, what.id(), part).await?;
         rows.iter().map(version).collect()
     }
 

@@ -82,12 +82,8 @@ impl Store {
         ctx: &TenantContext,
         version: &Version,
     ) -> Result<Option<ReleaseRow>, StoreError> {
-        let row = sqlx::query(sqlx::AssertSqlSafe(format!("{RELEASE} AND version = $2")))
-            .bind(ctx.key())
-            .bind(version.to_string())
-            .fetch_optional(&self.read)
-            .await?;
-        row.as_ref().map(release).transpose()
+        let sql = format!("{RELEASE} AND version = $2");
+        self.row(ctx, sql, &version.to_string(), release).await
     }
 
     /// All releases, newest version first; there are few of them.

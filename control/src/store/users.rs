@@ -251,12 +251,7 @@ impl Store {
         id: &UserId,
     ) -> Result<Option<Login>, StoreError> {
         let sql = format!("{SELECT} WHERE tenant_id = $1 AND user_id = $2");
-        let row = sqlx::query(sqlx::AssertSqlSafe(sql))
-            .bind(ctx.key())
-            .bind(id.as_str())
-            .fetch_optional(&self.read)
-            .await?;
-        row.map(|row| login(&row)).transpose()
+        self.row(ctx, sql, id.as_str(), login).await
     }
 
     /// Puts what is given in place, if the user is still at version `expected`; whoever is disabled is logged out.
@@ -425,11 +420,6 @@ impl Store {
         email: &str,
     ) -> Result<Option<UserView>, StoreError> {
         let sql = format!("{SELECT} WHERE tenant_id = $1 AND email = $2");
-        let row = sqlx::query(sqlx::AssertSqlSafe(sql))
-            .bind(ctx.key())
-            .bind(email)
-            .fetch_optional(&self.read)
-            .await?;
-        row.map(|row| view(&row)).transpose()
+        self.row(ctx, sql, email, view).await
     }
 }

@@ -115,12 +115,7 @@ impl Store {
         id: &VenueId,
     ) -> Result<Option<VenueView>, StoreError> {
         let sql = format!("{SELECT} WHERE v.tenant_id = $1 AND v.venue_id = $2");
-        let row = sqlx::query(sqlx::AssertSqlSafe(sql))
-            .bind(ctx.key())
-            .bind(id.as_str())
-            .fetch_optional(&self.read)
-            .await?;
-        row.as_ref().map(view).transpose()
+        self.row(ctx, sql, id.as_str(), view).await
     }
 
     pub async fn venue_exists(

@@ -88,12 +88,7 @@ impl Store {
     ) -> Result<Option<WebhookView>, StoreError> {
         let sql =
             format!("SELECT {COLUMNS} FROM webhooks WHERE tenant_id = $1 AND webhook_id = $2");
-        let row = sqlx::query(sqlx::AssertSqlSafe(sql))
-            .bind(ctx.key())
-            .bind(id.as_str())
-            .fetch_optional(&self.read)
-            .await?;
-        row.map(|row| view(&row)).transpose()
+        self.row(ctx, sql, id.as_str(), view).await
     }
 
     /// Replaces it if `expected` is its present version, and forgets that it failed. False: it is not.
@@ -130,12 +125,8 @@ impl Store {
         ctx: &TenantContext,
         id: &WebhookId,
     ) -> Result<bool, StoreError> {
-        let done = sqlx::query("DELETE FROM webhooks WHERE tenant_id = $1 AND webhook_id = $2")
-            .bind(ctx.key())
-            .bind(id.as_str())
-            .execute(&self.write)
-            .await?;
-        Ok(done.rows_affected() == 1)
+        let sql = "DELETE FROM webhooks WHERE tenant_id = $1 AND webhook_id = $2";
+        self.change_row(ctx, sql, id.as_str()).await
     }
 
     /// Notes that an attempt failed, and since when all have. Gives that instant; `None`: it was removed meanwhile.
