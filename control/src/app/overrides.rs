@@ -10,7 +10,7 @@ use fleet_protocol::content::{
 };
 use fleet_protocol::device::Page;
 use fleet_protocol::schedule::Target;
-use fleet_protocol::{AssetId, DeviceId, OverrideId, PlaylistId, Sha256, VenueId};
+use fleet_protocol::{AssetId, OverrideId, PlaylistId, Sha256, VenueId};
 use image::codecs::png::PngEncoder;
 use image::{ExtendedColorType, ImageEncoder as _};
 use jiff::SignedDuration;
@@ -127,23 +127,20 @@ impl App {
         targets: &[Target],
     ) -> Result<(), Error> {
         let groups = self.store.groups(ctx, venue).await?;
-        for (index, target) in targets.iter().enumerate() {
-            let is_there = match target {
-                Target::Group(id) => groups.iter().any(|group| group.group_id == *id),
-                Target::Device(id) => match id.as_str().parse::<DeviceId>() {
-                    Ok(id) => {
-                        let row = self.store.device(ctx, &id, self.presence()).await?;
-                        row.is_some_and(|row| row.view.venue_id == *venue)
-                    }
-                    Err(_) => false,
-                },
-            };
-            if !is_there {
-                let field = format!("targets[{index}]");
-                let message = format!("there is no {target} in {venue}");
-                let hint = "take devices and groups of this venue: `fleet device list --venue`, `fleet venue group list`";
-                return Err(Refusal::field(&field, message, hint).into());
-            }
+        let named = targets.iter().filter_map(|target| match target {
+            Target::Device(id) => Some(id.as_str()),
+            Target::Group(_) => None,
+        });
+        let devices = self.store.devices_there(ctx, venue, named).await?;
+        let is_there = |target: &Target| match target {
+            Target::Group(id) => groups.iter().any(|group| group.group_id == *id),
+            Target::Device(id) => devices.contains(id.as_str()),
+        };
+        if let Some(index) = targets.iter().position(|target| !is_there(target)) {
+            let field = format!("targets[{index}]");
+            let message = format!("there is no {} in {venue}", targets[index]);
+            let hint = "take devices and groups of this venue: `fleet device list --venue`, `fleet venue group list`";
+            return Err(Refusal::field(&field, message, hint).into());
         }
         Ok(())
     }

@@ -168,14 +168,14 @@ impl App {
             return Err(Refusal::field("deviceIds", message, "make several groups").into());
         }
         let devices: BTreeSet<_> = request.device_ids.into_iter().collect();
-        for (index, id) in devices.iter().enumerate() {
-            let row = self.store.device(ctx, id, self.presence()).await?;
-            if row.is_none_or(|row| row.view.venue_id != *venue) {
-                let field = format!("deviceIds[{index}]");
-                let message = format!("`{id}` is no device of {venue}");
-                let hint = "bring the device to the venue first: `fleet device move`";
-                return Err(Refusal::field(&field, message, hint).into());
-            }
+        let named = devices.iter().map(DeviceId::as_str);
+        let there = self.store.devices_there(ctx, venue, named).await?;
+        let mut named = devices.iter().enumerate();
+        if let Some((index, id)) = named.find(|(_, id)| !there.contains(id.as_str())) {
+            let field = format!("deviceIds[{index}]");
+            let message = format!("`{id}` is no device of {venue}");
+            let hint = "bring the device to the venue first: `fleet device move`";
+            return Err(Refusal::field(&field, message, hint).into());
         }
         let group = GroupView {
             group_id,

@@ -1,5 +1,7 @@
 //! The registry.
 
+use std::collections::BTreeSet;
+
 use fleet_protocol::device::{ChangeDevice, DeviceView};
 use fleet_protocol::heartbeat::Heartbeat;
 use fleet_protocol::player::PlayerHeartbeat;
@@ -107,6 +109,28 @@ pub(super) async fn leave_groups(
 }
 
 impl Store {
+    /// Which of these are devices of the venue.
+    pub async fn devices_there<'a>(
+        &self,
+        ctx: &TenantContext,
+        venue: &VenueId,
+        ids: impl Iterator<Item = &'a str>,
+    ) -> Result<BTreeSet<String>, StoreError> {
+        let named = to_json(&ids.map(|id| [id]).collect::<Vec<_>>());
+        let each = self.dialect.json_each("$3");
+        let sql = format!(
+            "SELECT device_id FROM devices WHERE tenant_id = $1 AND venue_id = $2
+               AND device_id IN (SELECT j.value ->> 0 FROM {each} AS j)"
+        );
+        let found: Vec<String> = sqlx::query_scalar(sqlx::AssertSqlSafe(sql))
+            .bind(ctx.key())
+            .bind(venue.as_str())
+            .bind(named)
+            .fetch_all(&self.read)
+            .await?;
+        Ok(found.into_iter().collect())
+    }
+
     /// One page ordered by id.
     pub async fn devices(
         &self,
