@@ -11,8 +11,8 @@ use fleet_protocol::device::Page;
 use fleet_protocol::{AlertId, VenueId};
 use jiff::{SignedDuration, Timestamp};
 
+use super::enrolment::check_note;
 use super::error::{Error, Kind, Refusal, no_such, stale};
-use super::overrides::check_note;
 use super::{App, PageRequest};
 use crate::domain::alerts::evaluate;
 use crate::metrics::Task;

@@ -19,6 +19,8 @@ use crate::store::{NewDevice, NewEnrolmentToken, TenantContext, TokenGrant};
 
 const MAX_VALID_HOURS: u32 = 365 * 24;
 const MAX_USES: u32 = 10_000;
+/// Characters.
+const LONGEST_NOTE: usize = 500;
 
 impl App {
     /// The device that shows this certificate and this token; both must be its own.
@@ -247,4 +249,14 @@ pub(super) fn check_name(field: &str, name: &str) -> Result<(), Error> {
         let message = "has to be 1 to 100 characters without control characters";
         Err(Refusal::field(field, message, "shorten it, or leave it out").into())
     }
+}
+
+/// What people write to one another.
+pub(super) fn check_note(note: Option<&str>) -> Result<(), Error> {
+    let fits = |note: &str| (1..=LONGEST_NOTE).contains(&note.chars().count());
+    if note.is_some_and(|note| !fits(note) || note.contains('\0')) {
+        let message = format!("has to be 1 to {LONGEST_NOTE} characters, none of them NUL");
+        return Err(Refusal::field("note", message, "shorten it, or leave it out").into());
+    }
+    Ok(())
 }

@@ -16,6 +16,7 @@ use image::{ExtendedColorType, ImageEncoder as _};
 use jiff::SignedDuration;
 use tokio::sync::Semaphore;
 
+use super::enrolment::check_note;
 use super::error::{Error, Kind, Refusal, no_such};
 use super::playlists::PLAYLIST_LIST;
 use super::{App, PageRequest};
@@ -27,7 +28,6 @@ const OVERRIDE_LIST: &str = "`fleet override list` (GET /v1/venues/{venueId}/ove
 /// Named by one.
 const MAX_TARGETS: usize = 1_000;
 /// Characters.
-const LONGEST_NOTE: usize = 500;
 const LONGEST_TEXT: usize = 300;
 const LONGEST_TITLE: usize = 60;
 /// What the id of a message's picture begins with.
@@ -285,14 +285,4 @@ fn check_shape(request: &CreateOverride) -> Result<(), Error> {
         }
     }
     check_note(request.note.as_deref())
-}
-
-/// What people write to one another.
-pub(super) fn check_note(note: Option<&str>) -> Result<(), Error> {
-    let fits = |note: &str| (1..=LONGEST_NOTE).contains(&note.chars().count());
-    if note.is_some_and(|note| !fits(note) || note.contains('\0')) {
-        let message = format!("has to be 1 to {LONGEST_NOTE} characters, none of them NUL");
-        return Err(Refusal::field("note", message, "shorten it, or leave it out").into());
-    }
-    Ok(())
 }
