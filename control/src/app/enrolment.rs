@@ -56,6 +56,19 @@ impl App {
         })
     }
 
+    /// Whom a device asks and whom it believes. Neither a token nor a code lets it in yet.
+    pub(super) fn provision_file(&self) -> ProvisionFile {
+        ProvisionFile {
+            server_url: self.settings.public_url.clone(),
+            ca_certificate_pem: self.authority.certificate_pem().to_owned(),
+            enrolment_token: String::new(),
+            server_time: self.now(),
+            role: None,
+            pairing: false,
+            tenant_id: None,
+        }
+    }
+
     pub async fn create_enrolment_token(
         &self,
         ctx: &TenantContext,
@@ -89,9 +102,7 @@ impl App {
             provision: ProvisionFile {
                 enrolment_token: secret,
                 role: request.role,
-                pairing: false,
-                tenant_id: None,
-                ..self.pairing_file(ctx)
+                ..self.provision_file()
             },
         })
     }

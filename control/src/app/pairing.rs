@@ -35,12 +35,8 @@ impl App {
     pub fn pairing_file(&self, ctx: &TenantContext) -> ProvisionFile {
         ProvisionFile {
             tenant_id: Some(ctx.tenant().clone()),
-            server_url: self.settings.public_url.clone(),
-            ca_certificate_pem: self.authority.certificate_pem().to_owned(),
-            enrolment_token: String::new(),
-            server_time: self.now(),
-            role: None,
             pairing: true,
+            ..self.provision_file()
         }
     }
 
