@@ -114,7 +114,7 @@ pub fn run(command: VenueCommand, global: &Global, output: Output) -> Result<()>
                 name,
                 timezone: timezone.name().to_owned(),
                 fallback_playlist_id: None,
-                screen_hours: hours.windows()?.unwrap_or_default(),
+                screen_hours: hours.windows()?,
             };
             let view: VenueView = client.post(&venues(&client)?, &request)?;
             show(&view, &client, output)
@@ -180,7 +180,8 @@ pub(crate) fn described(view: &VenueView) -> CreateVenue {
         name: view.name.clone(),
         timezone: view.timezone.clone(),
         fallback_playlist_id: view.fallback_playlist_id.clone(),
-        screen_hours: view.screen_hours.clone(),
+        // An older control plane takes those away that are left out.
+        screen_hours: Some(view.screen_hours.clone()).filter(|hours| !hours.is_empty()),
     }
 }
 
@@ -202,7 +203,7 @@ fn set(args: SetArgs, client: &Client) -> Result<VenueView> {
     if let Some(fallback) = fallback {
         is.fallback_playlist_id = fallback;
     }
-    if let Some(hours) = hours {
+    if hours.is_some() {
         is.screen_hours = hours;
     }
     put(&before, &is, client)

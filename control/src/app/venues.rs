@@ -67,7 +67,7 @@ impl App {
         found.ok_or_else(|| no_such("venue", id, VENUE_LIST))
     }
 
-    /// Replaces its settings, if they are still at version `expected`.
+    /// Replaces its settings, if they are still at version `expected`. Hours that are left out stay.
     pub async fn put_venue(
         &self,
         ctx: &TenantContext,
@@ -97,10 +97,11 @@ impl App {
             let hint = "take a name of the IANA database, such as Europe/London or UTC";
             return Err(Refusal::field("timezone", error.to_string(), hint).into());
         }
-        if !settings.screen_hours.is_empty()
-            && let Err(error) = ScreenTimes::check(&settings.screen_hours)
+        if let Some(hours) = &settings.screen_hours
+            && !hours.is_empty()
+            && let Err(error) = ScreenTimes::check(hours)
         {
-            let hint = "leave it out for screens that are always on";
+            let hint = "leave it empty for screens that are always on";
             return Err(Refusal::field("screenHours", error.to_string(), hint).into());
         }
         let Some(fallback) = &settings.fallback_playlist_id else {

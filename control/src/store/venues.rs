@@ -83,7 +83,7 @@ impl Store {
         .bind(&settings.name)
         .bind(&settings.timezone)
         .bind(settings.fallback_playlist_id.as_ref().map(PlaylistId::as_str))
-        .bind(to_json(&settings.screen_hours))
+        .bind(to_json(&settings.screen_hours.as_deref().unwrap_or_default()))
         .bind(ms(now))
         .execute(&self.write)
         .await?;
@@ -133,7 +133,7 @@ impl Store {
         Ok(venues > 0)
     }
 
-    /// False: it is not at version `expected`, or there is none.
+    /// Screen hours that are `None` stay. False: it is not at version `expected`, or there is none.
     pub async fn put_venue(
         &self,
         ctx: &TenantContext,
@@ -143,14 +143,20 @@ impl Store {
         now: Timestamp,
     ) -> Result<bool, StoreError> {
         let done = sqlx::query(
-            "UPDATE venues SET name = $1, timezone = $2, fallback_playlist_id = $3, screen_hours = $4,
+            "UPDATE venues SET name = $1, timezone = $2, fallback_playlist_id = $3,
+                 screen_hours = coalesce($4, screen_hours),
                  version = version + 1, manifest_epoch = manifest_epoch + 1, updated_ms = $5
              WHERE tenant_id = $6 AND venue_id = $7 AND version = $8",
         )
         .bind(&settings.name)
         .bind(&settings.timezone)
-        .bind(settings.fallback_playlist_id.as_ref().map(PlaylistId::as_str))
-        .bind(to_json(&settings.screen_hours))
+        .bind(
+            settings
+                .fallback_playlist_id
+                .as_ref()
+                .map(PlaylistId::as_str),
+        )
+        .bind(settings.screen_hours.as_ref().map(to_json))
         .bind(ms(now))
         .bind(ctx.key())
         .bind(id.as_str())

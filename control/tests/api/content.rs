@@ -319,3 +319,23 @@ fn a_venue_needs_a_time_zone_that_there_is_and_devices_of_its_own() {
         "who moves leaves its groups"
     );
 }
+
+#[test]
+fn a_program_that_is_older_than_screen_hours_takes_them_from_no_venue() {
+    let world = World::new();
+    let venue = "/v1/tenants/ten_default/venues/ven_default";
+    let hours = json!([{"daysOfWeekMask": 31, "startMinutes": 480, "endMinutes": 1320}]);
+    let check = |version: u64, said: Option<Value>, shown: Option<&Value>| {
+        let mut settings = json!({"name": "Bar", "timezone": "UTC"});
+        if let Some(said) = said {
+            settings["screenHours"] = said;
+        }
+        let view = world.change("PUT", venue, version, &settings).ok();
+        assert_eq!(view.get("screenHours"), shown, "{settings}");
+    };
+    check(1, Some(hours.clone()), Some(&hours));
+    check(2, None, Some(&hours));
+    check(3, Some(Value::Null), None);
+    check(4, Some(hours.clone()), Some(&hours));
+    check(5, Some(json!([])), None);
+}

@@ -22,10 +22,25 @@ pub struct CreateVenue {
     /// What plays when no slot of the schedule does.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fallback_playlist_id: Option<PlaylistId>,
-    /// When its screens are on, in its time zone; empty: always.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    /// When its screens are on, in its time zone; empty or `null`: always. Left out, they stay: a program that is older
+    /// than they are takes them away from nobody.
+    #[serde(
+        default,
+        deserialize_with = "given",
+        skip_serializing_if = "Option::is_none"
+    )]
     #[cfg_attr(feature = "schema", schemars(length(max = 100)))]
-    pub screen_hours: Vec<OnWindow>,
+    pub screen_hours: Option<Vec<OnWindow>>,
+}
+
+/// Tells `null`, which is nothing, from a field that is not there.
+fn given<'de, D, T>(from: D) -> Result<Option<T>, D::Error>
+where
+    D: serde::Deserializer<'de>,
+    T: Default + Deserialize<'de>,
+{
+    let value: Option<T> = Option::deserialize(from)?;
+    Ok(Some(value.unwrap_or_default()))
 }
 
 /// One row of `GET /v1/me/venues`; its version is its `ETag`.
