@@ -10,7 +10,7 @@ use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
-use fleet_protocol::command::{Command, CommandKind, CommandList, CommandResult, Kind, Receiver};
+use fleet_protocol::command::{Command, CommandList, CommandResult, Kind};
 use fleet_protocol::enrolment::{
     CertificateRenewed, EnrollRequest, EnrollResponse, RenewCertificate,
 };
@@ -82,29 +82,27 @@ fn target_etag(target: &Target) -> String {
     format!("\"{}\"", Sha256::of(text))
 }
 
-pub(super) async fn commands(
+/// Of the agent or of the player.
+pub(super) async fn commands<K: Kind>(
     State(app): State<Arc<App>>,
     device: Device,
 ) -> Result<Answer<CommandList>> {
-    let commands = app.pending_commands(&device.ctx, &device.id).await?;
-    Ok(Answer(list::<CommandKind>(&commands)))
-}
-
-pub(super) fn list<K: Kind>(commands: &[Command<K>]) -> CommandList {
+    let commands: Vec<Command<K>> = app.pending_commands(&device.ctx, &device.id).await?;
     let items = commands.iter();
     let items = items.map(|c| serde_json::to_value(c).expect("a command is plain data"));
-    CommandList {
+    Ok(Answer(CommandList {
         items: items.collect(),
-    }
+    }))
 }
 
-pub(super) async fn command_result(
+/// Of the agent or of the player.
+pub(super) async fn command_result<K: Kind>(
     State(app): State<Arc<App>>,
     device: Device,
     Path(command): Path<CommandId>,
     Json(result): Json<CommandResult>,
 ) -> Result<StatusCode> {
-    let receiver = Receiver::Agent;
+    let receiver = K::RECEIVER;
     app.command_result(&device.ctx, &device.id, receiver, &command, &result)
         .await?;
     Ok(StatusCode::NO_CONTENT)

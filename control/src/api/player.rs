@@ -6,11 +6,9 @@ use axum::Json as Answer;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use fleet_protocol::command::{CommandList, CommandResult, Receiver};
-use fleet_protocol::player::{PlayerCommandKind, PlayerHeartbeat, ProofOfPlayBatch};
-use fleet_protocol::{AssetId, BatchId, CommandId, Sha256};
+use fleet_protocol::player::{PlayerHeartbeat, ProofOfPlayBatch};
+use fleet_protocol::{AssetId, BatchId, Sha256};
 
-use super::device::list;
 use super::extract::{Certificate, Device, Json, Path, Sent, text};
 use super::problem::ApiError;
 use super::range;
@@ -45,26 +43,6 @@ pub(super) async fn media(
     }
     let (file, content_type) = app.asset_file(&ctx, &id).await?;
     range::serve(file, content_type, &headers).await
-}
-
-pub(super) async fn commands(
-    State(app): State<Arc<App>>,
-    device: Device,
-) -> Result<Answer<CommandList>> {
-    let commands = app.pending_commands(&device.ctx, &device.id).await?;
-    Ok(Answer(list::<PlayerCommandKind>(&commands)))
-}
-
-pub(super) async fn command_result(
-    State(app): State<Arc<App>>,
-    device: Device,
-    Path(command): Path<CommandId>,
-    Json(result): Json<CommandResult>,
-) -> Result<StatusCode> {
-    let receiver = Receiver::Player;
-    app.command_result(&device.ctx, &device.id, receiver, &command, &result)
-        .await?;
-    Ok(StatusCode::NO_CONTENT)
 }
 
 pub(super) async fn heartbeat(

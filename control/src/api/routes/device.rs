@@ -1,6 +1,6 @@
 //! What devices call: their agents and their players.
 
-use fleet_protocol::command::Command;
+use fleet_protocol::command::{Command, CommandKind};
 use fleet_protocol::player::{Manifest, PlayerCommandKind};
 use fleet_protocol::target::Target;
 
@@ -31,9 +31,9 @@ pub(super) fn agents() -> Vec<Route> {
         device.get("/v1/device/target", d::target, "What the device is to run")
             .details("A signed release, a configuration, and the key sets that came after the image's own.")
             .returns::<Target>().unless_known(),
-        device.get("/v1/device/commands", d::commands, "Commands that wait for the agent")
+        device.get("/v1/device/commands", d::commands::<CommandKind>, "Commands that wait for the agent")
             .details("In the order in which they are to be run. A command is listed until it is answered or expires."),
-        device.post("/v1/device/commands/{command_id}/result", d::command_result, "Answer a command")
+        device.post("/v1/device/commands/{command_id}/result", d::command_result::<CommandKind>, "Answer a command")
             .details("The first answer counts; another one for the same command changes nothing."),
         device.post("/v1/device/events", d::events, "Report events")
             .details("At most 100 at a time. An event whose id is known already is dropped."),
@@ -64,9 +64,9 @@ pub(super) fn players() -> Vec<Route> {
             .refuses(400, &["BAD_IDEMPOTENCY_KEY"]),
         device.post("/v1/player/proof-of-play", p::proofs_of_play, "Report what was on the glass")
             .details("At most 100 plays at a time. A batch that is known already is dropped, so each play counts once."),
-        device.get("/v1/player/commands", p::commands, "Commands that wait for the player")
+        device.get("/v1/player/commands", d::commands::<PlayerCommandKind>, "Commands that wait for the player")
             .returns::<openapi::Items<Command<PlayerCommandKind>>>(),
-        device.post("/v1/player/commands/{command_id}/result", p::command_result, "Answer a command")
+        device.post("/v1/player/commands/{command_id}/result", d::command_result::<PlayerCommandKind>, "Answer a command")
             .details("The first answer counts; another one for the same command changes nothing."),
         certificate.get("/v1/player/media/{asset_id}", p::media, "Fetch a picture or film, or a range of it")
             .details("The client certificate is enough: a player sends its token to no address that stands in a manifest.")
