@@ -216,6 +216,8 @@ mod tests {
             "fleet schedule remove slt_1 --publish",
             "fleet schedule rollback 2",
             "fleet device move lobby Bar",
+            "fleet device remove lobby --yes",
+            "fleet device token revoke tok_1 --venue Bar",
             "fleet device orient lobby portrait-flipped",
         ] {
             assert!(accepts(line), "{line}");

@@ -5,6 +5,7 @@ mod enrol;
 mod lifecycle;
 mod logs;
 mod show;
+mod token;
 
 use clap::{Args, Subcommand};
 use fleet_protocol::device::{DeviceView, Page};
@@ -22,8 +23,9 @@ use crate::{clock, context, venue};
 
 pub use command::CommandArgs;
 pub use enrol::{EnrolArgs, PairArgs};
-pub use lifecycle::RevokeArgs;
+pub use lifecycle::LeavingArgs;
 pub use logs::LogsArgs;
+pub use token::TokenCommand;
 
 #[derive(Debug, Subcommand)]
 pub enum DeviceCommand {
@@ -40,7 +42,9 @@ pub enum DeviceCommand {
         device: String,
     },
     /// Take its credentials away: it is not let in any more
-    Revoke(RevokeArgs),
+    Revoke(LeavingArgs),
+    /// Forget it with all that it said and showed, its proof of play too; revokes it first
+    Remove(LeavingArgs),
     /// Let a revoked device in again
     Restore {
         /// Id or name
@@ -77,6 +81,9 @@ pub enum DeviceCommand {
     Enrol(EnrolArgs),
     /// Let the device in whose screen shows this code
     Pair(PairArgs),
+    /// What lets devices join: list it, or take it back
+    #[command(subcommand)]
+    Token(TokenCommand),
 }
 
 #[derive(Debug, Args)]
@@ -112,6 +119,7 @@ pub fn run(command: DeviceCommand, global: &Global, output: Output) -> Result<()
         DeviceCommand::Show { device } => show::run(&device, &client, output),
         DeviceCommand::Why { device } => crate::rollout::why(&client, &device, output),
         DeviceCommand::Revoke(args) => lifecycle::revoke(&args, &client, output),
+        DeviceCommand::Remove(args) => lifecycle::remove(&args, &client, output),
         DeviceCommand::Restore { device } => lifecycle::restore(&device, &client, output),
         DeviceCommand::Rename { device, name } => {
             lifecycle::rename(&device, &name, &client, output)
@@ -128,6 +136,7 @@ pub fn run(command: DeviceCommand, global: &Global, output: Output) -> Result<()
         DeviceCommand::Bundle(args) => logs::bundle(&args, &client, output),
         DeviceCommand::Enrol(args) => enrol::run(&args, &client, output),
         DeviceCommand::Pair(args) => enrol::pair(args, &client, output),
+        DeviceCommand::Token(command) => token::run(command, &client, output),
     }
 }
 

@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 pub use crate::pairing_code::{PairingCode, ParsePairingCodeError};
-use crate::{Compatible, DeviceId, RoleName, TenantId, TokenId, Version};
+use crate::{Compatible, DeviceId, RoleName, TenantId, TokenId, VenueId, Version};
 
 /// What `fleet flash --provision` puts on the boot partition, at `/fleet/provision.json`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -125,6 +125,9 @@ pub struct EnrolmentTokenView {
     pub used: u32,
     #[serde(default)]
     pub device_name: Option<String>,
+    /// Where the devices that use it are to be; left out: where they are, or the first venue.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub venue_id: Option<VenueId>,
 }
 
 /// `POST /v1/devices/pairing/start`: a device that nobody knows asks for a code to show.
@@ -199,7 +202,7 @@ pub struct ClaimPairing {
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct PairingClaimed {
-    /// The enrolment token that the device has now.
+    /// The enrolment token that the device has now. Until it has joined, the claim is taken back by this.
     pub token_id: TokenId,
     /// It has to have joined by then.
     pub expires_at: Timestamp,

@@ -145,10 +145,12 @@ pub(super) fn pair(args: PairArgs, client: &Client, output: Output) -> Result<()
         let serial = claimed.serial_number.as_deref();
         let serial = serial.map(|serial| format!(", serial number {}", printable(serial)));
         format!(
-            "{}{} joins within seconds; it may until {}\nNext: fleet device list --venue {venue}\n",
+            "{}{} joins within seconds; it may until {}\nNext: fleet device list --venue {venue}\n\
+             If it is the wrong one: fleet device token revoke {} --venue {venue}, or fleet device remove once it has joined\n",
             printable(&claimed.hardware),
             serial.unwrap_or_default(),
-            claimed.expires_at
+            claimed.expires_at,
+            claimed.token_id
         )
     });
     Ok(())

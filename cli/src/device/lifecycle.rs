@@ -1,4 +1,4 @@
-//! `fleet device revoke`, `restore`, `rename`, `move`, `orient`: whether a device is let in, what people call it, and
+//! `fleet device revoke`, `remove`, `restore`, `rename`, `move`, `orient`: whether a device is let in, what people call it, and
 //! where and how its screen hangs.
 
 use clap::Args;
@@ -15,7 +15,7 @@ use crate::output::{Output, printable};
 use crate::venue;
 
 #[derive(Debug, Args)]
-pub struct RevokeArgs {
+pub struct LeavingArgs {
     /// Id or name
     pub device: String,
     /// Don't ask
@@ -23,7 +23,7 @@ pub struct RevokeArgs {
     pub yes: bool,
 }
 
-pub(super) fn revoke(args: &RevokeArgs, client: &Client, output: Output) -> Result<()> {
+pub(super) fn revoke(args: &LeavingArgs, client: &Client, output: Output) -> Result<()> {
     let id = resolve(client, &args.device)?;
     if !args.yes {
         let question = format!(
@@ -39,6 +39,27 @@ pub(super) fn revoke(args: &RevokeArgs, client: &Client, output: Output) -> Resu
             "{} ({id}) is not let in any more. Let it in again: fleet device restore {id}\n",
             printable(&d.name)
         )
+    });
+    Ok(())
+}
+
+pub(super) fn remove(args: &LeavingArgs, client: &Client, output: Output) -> Result<()> {
+    let id = resolve(client, &args.device)?;
+    let path = format!("/v1/devices/{id}");
+    let detail: DeviceDetail = client.get(&path)?;
+    if !args.yes {
+        let question = format!(
+            "Remove {}? It is not let in any more, and what it said and showed is forgotten, its proof of play too.",
+            args.device
+        );
+        ask::confirm(&question, "give --yes to remove without being asked")?;
+    }
+    if !detail.device.revoked {
+        client.delete(&path)?;
+    }
+    let _: serde_json::Value = client.post(&format!("{path}/remove"), &serde_json::json!({}))?;
+    output.result(&detail.device, |d| {
+        format!("{} ({id}) is forgotten\n", printable(&d.name))
     });
     Ok(())
 }

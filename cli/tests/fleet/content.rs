@@ -337,3 +337,33 @@ fn a_schedule_is_worked_on_published_and_taken_back() {
     std::fs::write(plane.bench.path("no.json"), "{\"slots\": [{}]}").unwrap();
     plane.fleet(&["schedule", "set", "no.json"]).fails(4, "");
 }
+
+#[test]
+fn what_was_let_in_by_mistake_is_taken_out_again() {
+    let plane = Plane::logged_in();
+    let (simulation, devices) = screens(&plane, 1);
+    drop(simulation);
+    let token = |used: u64| {
+        let all = items(&plane, &["device", "token", "list"]);
+        let found = all.iter().find(|token| token["used"] == used);
+        found.unwrap()["tokenId"].as_str().unwrap().to_owned()
+    };
+    let revoke = |token: &str| plane.fleet(&["device", "token", "revoke", token]);
+    revoke(&token(1)).fails(4, "used up");
+    let remove = ["device", "remove", "screen"];
+    plane.fleet(&remove).fails(2, "--yes");
+    let removed = json(&plane, &[&remove[..], &["--yes"]].concat());
+    assert_eq!(removed["deviceId"], devices[0].as_str());
+    assert!(items(&plane, &["device", "list"]).is_empty());
+    plane
+        .fleet(&["device", "remove", &devices[0], "--yes"])
+        .fails(3, "");
+
+    plane
+        .fleet(&["device", "enrol", "--out", "other.json"])
+        .ok();
+    revoke(&token(0)).ok();
+    let list = plane.fleet(&["device", "token", "list"]).ok().stdout;
+    assert!(list.contains("over") && list.contains("used up"), "{list}");
+    revoke("tok_nowhere").fails(3, "");
+}

@@ -21,7 +21,7 @@ use fleet_protocol::release::{
 use fleet_protocol::rollout::{CreateRollout, RolloutView};
 use fleet_protocol::trust::Envelope;
 use fleet_protocol::why::WhyTrace;
-use fleet_protocol::{CommandId, DeviceId, RolloutId, Sha256, Version};
+use fleet_protocol::{CommandId, DeviceId, RolloutId, Sha256, TokenId, Version};
 use serde_json::{Map, Value};
 
 use super::device::chunks;
@@ -67,6 +67,15 @@ pub(super) async fn enrolment_tokens(
     query: ListQuery,
 ) -> Result<Answer<Page<EnrolmentTokenView>>> {
     Ok(Answer(app.enrolment_tokens(&ctx, &query.page).await?))
+}
+
+pub(super) async fn revoke_enrolment_token(
+    State(app): State<Arc<App>>,
+    Operator(ctx): Operator,
+    Path(id): Path<TokenId>,
+) -> Result<StatusCode> {
+    app.revoke_token(&ctx, &id, None).await?;
+    Ok(StatusCode::NO_CONTENT)
 }
 
 pub(super) async fn devices(
@@ -123,6 +132,15 @@ pub(super) async fn revoke_device(
     Path(id): Path<DeviceId>,
 ) -> Result<StatusCode> {
     app.revoke_device(&ctx, &id).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+pub(super) async fn remove_device(
+    State(app): State<Arc<App>>,
+    Operator(ctx): Operator,
+    Path(id): Path<DeviceId>,
+) -> Result<StatusCode> {
+    app.remove_device(&ctx, &id).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 

@@ -5,10 +5,10 @@ use std::sync::Arc;
 use axum::Json as Answer;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
-use fleet_protocol::VenueId;
 use fleet_protocol::enrolment::{
     ClaimPairing, PairingClaimed, PairingStarted, PairingStatus, ProvisionFile, StartPairing,
 };
+use fleet_protocol::{TokenId, VenueId};
 
 use super::extract::{Json, Operator, Path, Peer, bearer};
 use super::operator::Result;
@@ -39,6 +39,15 @@ pub(super) async fn claim(
     Json(request): Json<ClaimPairing>,
 ) -> Result<Answer<PairingClaimed>> {
     Ok(Answer(app.claim_pairing(&ctx, &venue, request).await?))
+}
+
+pub(super) async fn take_back(
+    State(app): State<Arc<App>>,
+    Operator(ctx): Operator,
+    Path((venue, token)): Path<(VenueId, TokenId)>,
+) -> Result<StatusCode> {
+    app.revoke_token(&ctx, &token, Some(&venue)).await?;
+    Ok(StatusCode::NO_CONTENT)
 }
 
 pub(super) async fn file(

@@ -38,7 +38,7 @@ pub(super) fn right(method: &Method, path: &str) -> Option<Right> {
         "/v1/alert-rules" => if reads { ReadTenant } else { ManageReleases },
 
         "/v1/overview" | "/v1/proof-of-play" | "/v1/pairing-file" | "/metrics" => ReadTenant,
-        "/v1/enrolment-tokens" => Administer,
+        "/v1/enrolment-tokens" | "/v1/enrolment-tokens/{token_id}" => Administer,
         _ if path.starts_with("/v1/devices") && reads => ReadTenant,
         "/v1/devices/{id}/commands" | "/v1/devices/{id}/commands/{command_id}/cancel" => ManageReleases,
         _ if path.starts_with("/v1/devices") => Administer,

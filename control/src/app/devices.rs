@@ -11,12 +11,12 @@ use fleet_protocol::update::UpdateReport;
 use jiff::Timestamp;
 
 use super::enrolment::check_name;
-use super::error::{Error, Refusal, no_such};
+use super::error::{Error, Kind, Refusal, no_such};
 use super::venues::VENUE_LIST;
 use super::{App, PageRequest, WakeupReason};
 use crate::domain::rollout::Reported;
 use crate::metrics::Program;
-use crate::store::{DeviceFilter, DeviceRow, ReportFacts, TenantContext};
+use crate::store::{DeviceFilter, DeviceRow, Removal, ReportFacts, TenantContext};
 
 pub(super) const DEVICE_LIST: &str = "`fleet device list` (GET /v1/devices)";
 
@@ -113,6 +113,26 @@ impl App {
         }
         tracing::info!(device.id = %id, operator = ctx.actor_name(), "device restored");
         Ok(())
+    }
+
+    /// Forgets a revoked device with all that it said and showed; its key is as one that never enrolled.
+    ///
+    /// # Errors
+    /// 409 when it is not revoked.
+    pub async fn remove_device(&self, ctx: &TenantContext, id: &DeviceId) -> Result<(), Error> {
+        match self.store.remove_device(ctx, id).await? {
+            Removal::Removed => {}
+            Removal::NotRevoked => {
+                let detail = format!("{id} is let in as ever");
+                let hint =
+                    "revoke it first (DELETE /v1/devices/{id}); `fleet device remove` does both";
+                return Err(Refusal::new(Kind::Conflict, "NOT_REVOKED", detail, hint).into());
+            }
+            Removal::Unknown => return Err(no_such("device", id, DEVICE_LIST)),
+        }
+        tracing::warn!(device.id = %id, operator = ctx.actor_name(), "device removed");
+        self.plan_soon();
+        self.remove_support_bundles(ctx, id).await
     }
 
     pub async fn heartbeat(

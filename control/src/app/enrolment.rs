@@ -7,16 +7,17 @@ use fleet_protocol::enrolment::{
     CertificateRenewed, CreateEnrolmentToken, EnrollRequest, EnrollResponse, EnrolmentTokenCreated,
     EnrolmentTokenView, ProvisionFile, RenewCertificate,
 };
-use fleet_protocol::{DeviceId, Sha256};
+use fleet_protocol::{DeviceId, Sha256, TokenId, VenueId};
 use jiff::SignedDuration;
 
 use super::access::unauthenticated;
-use super::error::{Error, Kind, Refusal};
+use super::error::{Error, Kind, Refusal, no_such};
 use super::{App, PageRequest};
 use crate::clock::{random_id, random_secret};
 use crate::pki::{PkiError, RequestedKey};
-use crate::store::{NewDevice, NewEnrolmentToken, TenantContext, TokenGrant};
+use crate::store::{NewDevice, NewEnrolmentToken, Revocation, TenantContext, TokenGrant};
 
+const TOKEN_LIST: &str = "`fleet device token list` (GET /v1/enrolment-tokens)";
 const MAX_VALID_HOURS: u32 = 365 * 24;
 const MAX_USES: u32 = 10_000;
 /// Characters.
@@ -118,6 +119,29 @@ impl App {
         Ok(page.page(rows, |t| t.token_id.to_string(), |t| t))
     }
 
+    /// Lets no more devices join with a token. Said again, nothing changes.
+    ///
+    /// # Errors
+    /// 409 when it is used up: its devices have joined.
+    pub async fn revoke_token(
+        &self,
+        ctx: &TenantContext,
+        id: &TokenId,
+        venue: Option<&VenueId>,
+    ) -> Result<(), Error> {
+        match self.store.revoke_token(ctx, id, venue, self.now()).await? {
+            Revocation::Revoked => {}
+            Revocation::UsedUp => {
+                let detail = format!("the enrolment token {id} is used up");
+                let hint = "what has joined with it is removed as a device: `fleet device remove`";
+                return Err(Refusal::new(Kind::Conflict, "TOKEN_USED_UP", detail, hint).into());
+            }
+            Revocation::Unknown => return Err(no_such("enrolment token", id, TOKEN_LIST)),
+        }
+        tracing::info!(token.id = %id, operator = ctx.actor_name(), "enrolment token revoked");
+        Ok(())
+    }
+
     /// Enrols a device, or gives a known one new credentials: both need a token that is good.
     pub async fn enrol(
         &self,
@@ -171,7 +195,7 @@ impl App {
         let (detail, hint) = match grant {
             TokenGrant::Enrolled | TokenGrant::Renewed => return Ok(()),
             TokenGrant::Expired => (
-                "this enrolment token has expired",
+                "this enrolment token has expired, or was revoked",
                 "make a new one and put its provision file on the device",
             ),
             TokenGrant::UsedUp => (
@@ -184,7 +208,7 @@ impl App {
             ),
             TokenGrant::Foreign => (
                 "this device's key belongs to another organisation",
-                "revoke it there, or give the device a new key by wiping its data partition",
+                "remove it there (`fleet device remove`), or give the device a new key by wiping its data partition",
             ),
         };
         self.limiter.failed(from, self.now());

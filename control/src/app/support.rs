@@ -1,5 +1,7 @@
 //! Support bundles: what a device sends for those who help it.
 
+use std::io::ErrorKind;
+
 use bytes::Bytes;
 use fleet_protocol::DeviceId;
 use fleet_protocol::device::SupportBundleView;
@@ -75,6 +77,21 @@ impl App {
             size_bytes: found.size_bytes,
             sha256: found.sha256,
         })
+    }
+
+    /// Of a device that is gone.
+    pub(super) async fn remove_support_bundles(
+        &self,
+        ctx: &TenantContext,
+        id: &DeviceId,
+    ) -> Result<(), Error> {
+        let folder = self.support_folder(ctx, id);
+        match tokio::fs::remove_dir_all(&folder).await {
+            Err(error) if error.kind() != ErrorKind::NotFound => {
+                Err(failed("remove", &folder)(error).into())
+            }
+            _ => Ok(()),
+        }
     }
 }
 

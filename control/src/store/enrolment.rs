@@ -49,6 +49,15 @@ pub enum TokenGrant {
     Foreign,
 }
 
+/// What came of taking a token back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Revocation {
+    Revoked,
+    /// As many devices have joined with it as might.
+    UsedUp,
+    Unknown,
+}
+
 pub(super) async fn insert_token(
     tx: &mut Transaction<'_, Any>,
     ctx: &TenantContext,
@@ -94,7 +103,7 @@ impl Store {
         limit: u32,
     ) -> Result<Vec<EnrolmentTokenView>, StoreError> {
         let rows = sqlx::query(
-            "SELECT token_id, expires_ms, max_uses, used, device_name FROM enrolment_tokens
+            "SELECT token_id, expires_ms, max_uses, used, device_name, venue_id FROM enrolment_tokens
              WHERE tenant_id = $1 AND ($2 IS NULL OR token_id > $2)
              ORDER BY token_id LIMIT $3",
         )
@@ -105,15 +114,56 @@ impl Store {
         .await?;
         rows.iter()
             .map(|row| {
+                let venue: Option<String> = row.try_get("venue_id")?;
                 Ok(EnrolmentTokenView {
                     token_id: parse("a token id", row.try_get("token_id")?)?,
                     expires_at: instant(row.try_get("expires_ms")?)?,
                     max_uses: number(row, "max_uses")?,
                     used: number(row, "used")?,
                     device_name: row.try_get("device_name")?,
+                    venue_id: venue.map(|v| parse("a venue id", &v)).transpose()?,
                 })
             })
             .collect()
+    }
+
+    /// Lets no more devices join with it; with `venue`, only if it is for that venue. Its pairing, if it is of one, is
+    /// over.
+    pub async fn revoke_token(
+        &self,
+        ctx: &TenantContext,
+        id: &TokenId,
+        venue: Option<&VenueId>,
+        now: Timestamp,
+    ) -> Result<Revocation, StoreError> {
+        let mut tx = self.write.begin().await?;
+        let done = sqlx::query(
+            "UPDATE enrolment_tokens SET expires_ms = CASE WHEN expires_ms < $4 THEN expires_ms ELSE $4 END
+             WHERE tenant_id = $1 AND token_id = $2 AND ($3 IS NULL OR venue_id = $3) AND used < max_uses",
+        )
+        .bind(ctx.key())
+        .bind(id.as_str())
+        .bind(venue.map(VenueId::as_str))
+        .bind(ms(now))
+        .execute(&mut *tx)
+        .await?;
+        if done.rows_affected() == 1 {
+            tx.commit().await?;
+            return Ok(Revocation::Revoked);
+        }
+        let known: i64 = sqlx::query_scalar(
+            "SELECT count(*) FROM enrolment_tokens
+             WHERE tenant_id = $1 AND token_id = $2 AND ($3 IS NULL OR venue_id = $3)",
+        )
+        .bind(ctx.key())
+        .bind(id.as_str())
+        .bind(venue.map(VenueId::as_str))
+        .fetch_one(&mut *tx)
+        .await?;
+        Ok(match known {
+            0 => Revocation::Unknown,
+            _ => Revocation::UsedUp,
+        })
     }
 
     /// Uses the token for this device, in one transaction. A device that enrolled before gets new

@@ -122,6 +122,28 @@ fn a_revoked_device_is_out_until_it_is_restored() {
 }
 
 #[test]
+fn a_revoked_token_lets_no_more_devices_in() {
+    let world = World::new();
+    let request = json!({"maxUses": 2, "deviceName": "hall"});
+    let token = world.enrolment_token(&request);
+    world.enrol_with(&token, &KeyPair::generate().unwrap()).ok();
+    let listed = world.get("/v1/enrolment-tokens").ok();
+    let id = listed["items"][0]["tokenId"].as_str().unwrap();
+    let path = format!("/v1/enrolment-tokens/{id}");
+    world.operator_raw("DELETE", &path, b"").ok();
+    world.operator_raw("DELETE", &path, b"").ok();
+    world
+        .enrol_with(&token, &KeyPair::generate().unwrap())
+        .refused(403, "ENROLMENT_REFUSED");
+    world
+        .operator_raw("DELETE", "/v1/enrolment-tokens/tok_none", b"")
+        .refused(404, "NOT_FOUND");
+    let listed = world.get("/v1/enrolment-tokens").ok();
+    assert_eq!(listed["items"][0]["used"], 1);
+    assert_eq!(listed["items"][0]["expiresAt"], json!(world.now()));
+}
+
+#[test]
 fn a_certificate_is_renewed_for_the_same_key_alone() {
     let world = World::new();
     let device = world.device("lobby");

@@ -20,6 +20,7 @@ mod overrides;
 mod pairing;
 mod player;
 mod releases;
+mod removal;
 mod replicas;
 mod roles;
 mod rollouts;

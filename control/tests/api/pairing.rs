@@ -155,3 +155,42 @@ fn the_file_for_devices_that_are_to_be_paired_holds_no_secret() {
     assert_eq!(file["tenantId"], "ten_default");
     assert!(file["serverUrl"].as_str().unwrap().starts_with("https://"));
 }
+
+#[test]
+fn a_claim_is_taken_back_until_its_device_has_joined() {
+    let world = World::new();
+    let started = start(&world);
+    let code = started["pairingCode"].as_str().unwrap();
+    let claimed = claim(&world, CLAIM, code).ok();
+    let token = claimed["tokenId"].as_str().unwrap();
+    let back = |venue: &str, token: &str| {
+        let path = format!("/v1/venues/{venue}/devices/pairing/claims/{token}");
+        world.operator_raw("DELETE", &path, b"")
+    };
+    let bar = json!({"name": "Bar", "timezone": "UTC"});
+    let bar = world.post("/v1/tenants/ten_default/venues", &bar).ok();
+    back(bar["venueId"].as_str().unwrap(), token).refused(404, "NOT_FOUND");
+    assert_eq!(status(&world, &started).ok()["status"], "CLAIMED");
+    back("ven_default", token).ok();
+    // The device asks for another code.
+    assert_eq!(status(&world, &started).ok()["status"], "EXPIRED");
+    let secret = started["pairingToken"].as_str().unwrap();
+    let key = KeyPair::generate().unwrap();
+    let late = world.enrol_with(secret, &key);
+    late.refused(403, "ENROLMENT_REFUSED");
+    back("ven_default", token).ok();
+
+    let started = start(&world);
+    let code = started["pairingCode"].as_str().unwrap();
+    let claimed = claim(&world, CLAIM, code).ok();
+    let secret = started["pairingToken"].as_str().unwrap();
+    world.enrol_with(secret, &key).ok();
+    let late = back("ven_default", claimed["tokenId"].as_str().unwrap());
+    let problem = late.refused(409, "TOKEN_USED_UP");
+    assert!(
+        problem["hint"]
+            .as_str()
+            .unwrap()
+            .contains("fleet device remove")
+    );
+}

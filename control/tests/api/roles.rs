@@ -45,6 +45,7 @@ fn door(method: &str, path: &str) -> Door {
 
         ("GET", "/v1/pairing-file") => Tenant,
         ("POST", "/v1/venues/{venue_id}/devices/pairing/claim") => ManageVenue,
+        ("DELETE", "/v1/venues/{venue_id}/devices/pairing/claims/{token_id}") => ManageVenue,
         ("GET", "/v1/overview" | "/v1/proof-of-play" | "/v1/devices" | "/v1/devices/{id}" | "/v1/devices/{id}/why"
                 | "/v1/devices/{id}/heartbeats" | "/v1/devices/{id}/commands" | "/v1/devices/{id}/events"
                 | "/v1/devices/{id}/support-bundles" | "/v1/devices/{id}/support-bundles/{name}"
@@ -77,7 +78,8 @@ fn door(method: &str, path: &str) -> Door {
         (_, path) if path.starts_with("/v1/webhooks") => Admin,
         (_, path) if path.starts_with("/v1/tenants/{tenant_id}/") => Admin,
         ("GET", "/v1/audit" | "/v1/audit/check" | "/v1/audit/export" | "/v1/enrolment-tokens") => Admin,
-        ("POST", "/v1/enrolment-tokens" | "/v1/devices/{id}/restore" | "/v1/keysets") => Admin,
+        ("POST", "/v1/enrolment-tokens" | "/v1/devices/{id}/restore" | "/v1/devices/{id}/remove" | "/v1/keysets") => Admin,
+        ("DELETE", "/v1/enrolment-tokens/{token_id}") => Admin,
         ("PATCH" | "DELETE", "/v1/devices/{id}") => Admin,
         _ => panic!("{method} {path} has no row here: say who may call it"),
     }

@@ -66,6 +66,8 @@ pub(super) fn venues() -> Vec<Route> {
         venues.get("/v1/venues/{venue_id}/devices", c::venue_devices, "List a venue's devices"),
         venues.post("/v1/venues/{venue_id}/devices/pairing/claim", pairing::claim, "Let the device that shows this code in")
             .details("It joins within seconds. A code counts once, and for a quarter of an hour."),
+        venues.delete("/v1/venues/{venue_id}/devices/pairing/claims/{token_id}", pairing::take_back,
+                      "Take a claim back before its device has joined").conflicts(&["TOKEN_USED_UP"]),
         venues.get(device, c::venue_device, "Show a device of a venue"),
         venues.patch(device, c::change_venue_device, "Rename a device of a venue, or turn its screen")
             .details("To take it to another venue is for administrators."),

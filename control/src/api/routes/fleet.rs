@@ -16,6 +16,8 @@ pub(super) fn devices() -> Vec<Route> {
         fleet.post("/v1/enrolment-tokens", o::create_enrolment_token, "Make an enrolment token")
             .details("The secret is shown this once, in a file for `fleet flash --provision`."),
         fleet.get("/v1/enrolment-tokens", o::enrolment_tokens, "List enrolment tokens"),
+        fleet.delete("/v1/enrolment-tokens/{token_id}", o::revoke_enrolment_token, "Revoke an enrolment token")
+            .details("No more devices join with it. Those that have are devices.").conflicts(&["TOKEN_USED_UP"]),
         fleet.get("/v1/pairing-file", pairing::file, "What devices need that are to be paired by a code")
             .details("For `fleet flash --provision`, on any number of cards: it holds no secret."),
         fleet.get("/v1/devices", o::devices, "List devices")
@@ -24,6 +26,9 @@ pub(super) fn devices() -> Vec<Route> {
         fleet.patch("/v1/devices/{id}", o::change_device, "Rename a device, move it, or turn its screen"),
         fleet.delete("/v1/devices/{id}", o::revoke_device, "Take a device's credentials away"),
         fleet.post("/v1/devices/{id}/restore", o::restore_device, "Let a revoked device in again"),
+        fleet.post("/v1/devices/{id}/remove", o::remove_device, "Forget a revoked device")
+            .details("With all that it said and showed, its proof of play too. Its key may enrol again, here or elsewhere.")
+            .conflicts(&["NOT_REVOKED"]),
         fleet.get("/v1/devices/{id}/why", o::why, "What holds a device's update back"),
         fleet.get("/v1/devices/{id}/heartbeats", o::heartbeats, "A device's signs of life, newest first"),
         fleet.get("/v1/devices/{id}/events", o::events, "A device's events, newest first"),
