@@ -26,6 +26,7 @@ use super::operator::{all, device_filter, status};
 use super::problem::ApiError;
 use super::range;
 use crate::app::{App, Upload, etag, no_such};
+use crate::domain::access::Right;
 use crate::store::{AssetFilter, TenantContext};
 
 type Result<T> = std::result::Result<T, ApiError>;
@@ -231,7 +232,7 @@ pub(super) async fn my_venues(
     Operator(ctx): Operator,
     query: ListQuery,
 ) -> Result<Answer<Page<VenueView>>> {
-    Ok(Answer(app.my_venues(&ctx, &query.page).await?))
+    venues_seen(&app, &ctx, &query).await
 }
 
 pub(super) async fn venues(
@@ -241,7 +242,17 @@ pub(super) async fn venues(
     query: ListQuery,
 ) -> Result<Answer<Page<VenueView>>> {
     own(&ctx, &tenant)?;
-    Ok(Answer(app.venues(&ctx, &query.page).await?))
+    venues_seen(&app, &ctx, &query).await
+}
+
+async fn venues_seen(
+    app: &App,
+    ctx: &TenantContext,
+    query: &ListQuery,
+) -> Result<Answer<Page<VenueView>>> {
+    let text = query.text.as_deref();
+    let page = app.venues(ctx, Right::ReadVenue, text, &query.page).await?;
+    Ok(Answer(page))
 }
 
 pub(super) async fn create_venue(

@@ -18,7 +18,7 @@ use super::error::{Error, Kind, Refusal};
 use super::limiter;
 use super::rates::Rate;
 use crate::clock::{random_bytes, random_id, random_secret};
-use crate::store::{NewEnrolmentToken, NewPairing, PairingLimits, TenantContext};
+use crate::store::{NewEnrolmentToken, NewPairing, PairingDevice, PairingLimits, TenantContext};
 
 /// How long a code can be claimed.
 const CLAIMED_WITHIN: SignedDuration = SignedDuration::from_mins(15);
@@ -107,6 +107,19 @@ impl App {
         })
     }
 
+    /// What the device says of itself that shows this code.
+    ///
+    /// # Errors
+    /// 404 when no screen shows it now.
+    pub async fn device_with_code(
+        &self,
+        ctx: &TenantContext,
+        code: &PairingCode,
+    ) -> Result<PairingDevice, Error> {
+        let found = self.store.device_with_code(ctx, code, self.now()).await?;
+        found.ok_or_else(|| nobody_shows(code))
+    }
+
     /// Lets the device that shows this code into the venue.
     ///
     /// # Errors
@@ -135,11 +148,7 @@ impl App {
         };
         let code = &request.pairing_code;
         let claimed = self.store.claim_pairing(ctx, code, token, now).await?;
-        let Some(device) = claimed else {
-            let detail = format!("no device shows the code {code} at the moment");
-            let hint = "type the code that is on the screen now: it changes every quarter of an hour, and counts once";
-            return Err(Refusal::new(Kind::NotFound, "NOT_FOUND", detail, hint).into());
-        };
+        let device = claimed.ok_or_else(|| nobody_shows(code))?;
         tracing::info!(venue.id = %venue, token.id = %token_id, operator = ctx.actor_name(), "pairing claimed");
         Ok(PairingClaimed {
             token_id,
@@ -148,6 +157,12 @@ impl App {
             serial_number: device.serial_number,
         })
     }
+}
+
+fn nobody_shows(code: &PairingCode) -> Error {
+    let detail = format!("no device shows the code {code} at the moment");
+    let hint = "type the code that is on the screen now: it changes every quarter of an hour, and counts once";
+    Refusal::new(Kind::NotFound, "NOT_FOUND", detail, hint).into()
 }
 
 fn random_code() -> PairingCode {

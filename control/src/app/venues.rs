@@ -13,7 +13,8 @@ use super::error::{Error, Refusal, no_such, stale};
 use super::playlists::PLAYLIST_LIST;
 use super::{App, PageRequest};
 use crate::clock::random_id;
-use crate::store::{DeviceFilter, TenantContext};
+use crate::domain::access::Right;
+use crate::store::{DeviceFilter, TenantContext, VenueFilter};
 
 pub(super) const VENUE_LIST: &str = "`fleet venue list` (GET /v1/me/venues)";
 /// In one group.
@@ -32,33 +33,20 @@ impl App {
         self.venue(ctx, &id).await
     }
 
+    /// Those at which the caller holds `right`; with `text`, those that have it in their name or id.
     pub async fn venues(
         &self,
         ctx: &TenantContext,
+        right: Right,
+        text: Option<&str>,
         page: &PageRequest,
     ) -> Result<Page<VenueView>, Error> {
-        let (cursor, limit) = (page.cursor.as_deref(), page.with_one_more());
-        let rows = self.store.venues(ctx, cursor, limit).await?;
-        Ok(page.page(rows, |v| v.venue_id.to_string(), |v| v))
-    }
-
-    /// Those that the caller may see.
-    pub async fn my_venues(
-        &self,
-        ctx: &TenantContext,
-        page: &PageRequest,
-    ) -> Result<Page<VenueView>, Error> {
-        let Some(mine) = ctx.access().visible_venues() else {
-            return self.venues(ctx, page).await;
+        let filter = VenueFilter {
+            text,
+            among: ctx.access().venues_with(right),
         };
-        let after = page.cursor.as_deref().unwrap_or_default();
-        let mut rows = Vec::new();
-        for id in mine.into_iter().filter(|id| id.as_str() > after) {
-            rows.extend(self.store.venue(ctx, id).await?);
-            if rows.len() > page.limit as usize {
-                break;
-            }
-        }
+        let (cursor, limit) = (page.cursor.as_deref(), page.with_one_more());
+        let rows = self.store.venues(ctx, &filter, cursor, limit).await?;
         Ok(page.page(rows, |v| v.venue_id.to_string(), |v| v))
     }
 

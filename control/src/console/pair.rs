@@ -10,19 +10,13 @@ use fleet_protocol::VenueId;
 use fleet_protocol::content::VenueView;
 use fleet_protocol::enrolment::{ClaimPairing, PairingClaimed, PairingCode};
 
-use super::pages::PageError;
 use super::session::{Visitor, render, told};
 use crate::app::{App, Error, Kind, PageRequest, Rate, Refusal};
 use crate::domain::access::Right;
-use crate::store::TenantContext;
+use crate::store::{PairingDevice, TenantContext};
 
+/// What is filled in, and what a link brings of it.
 #[derive(Default, serde::Deserialize)]
-pub(crate) struct Link {
-    #[serde(default)]
-    code: String,
-}
-
-#[derive(serde::Deserialize)]
 pub(crate) struct Sent {
     #[serde(default)]
     code: String,
@@ -30,6 +24,9 @@ pub(crate) struct Sent {
     name: String,
     #[serde(default)]
     venue: String,
+    /// Part of the name of the venue that is looked for.
+    #[serde(default)]
+    find: String,
 }
 
 #[derive(Template)]
@@ -38,29 +35,37 @@ struct PairPage {
     title: &'static str,
     refresh_s: u32,
     message: Option<String>,
-    code: String,
-    name: String,
-    /// Those that the caller may bring devices to.
-    venues: Vec<VenueView>,
-    venue: String,
+    sent: Sent,
+    step: Step,
+}
+
+enum Step {
+    /// There is no venue that the caller may bring devices to.
+    Nowhere,
+    /// Which code it shows.
+    Code,
+    /// Whether it is the right one, and where it is.
+    Device {
+        device: PairingDevice,
+        code: PairingCode,
+        /// Those that the caller may bring devices to, and were looked for.
+        venues: Vec<VenueView>,
+        /// There are more of them than are listed.
+        more: bool,
+    },
     /// What has just been let in.
-    claimed: Option<PairingClaimed>,
+    Claimed(PairingClaimed),
 }
 
 pub(crate) async fn pair(
     State(app): State<Arc<App>>,
     visitor: Visitor,
-    Query(link): Query<Link>,
+    Query(sent): Query<Sent>,
 ) -> Response {
     let Visitor(Some(ctx)) = visitor else {
-        return to_login(&link.code);
+        return to_login(&sent.code);
     };
-    let sent = Sent {
-        code: link.code,
-        name: String::new(),
-        venue: String::new(),
-    };
-    form(&app, &ctx, sent, StatusCode::OK, None).await
+    form(&app, &ctx, sent, None).await
 }
 
 /// Read as a code, so that nothing else comes back from the login.
@@ -87,27 +92,24 @@ pub(crate) async fn submit_pair(
                 title: "Device let in",
                 refresh_s: 0,
                 message: None,
-                code: String::new(),
-                name: filled.name,
-                venues: Vec::new(),
-                venue: String::new(),
-                claimed: Some(claimed),
+                sent: filled,
+                step: Step::Claimed(claimed),
             };
             render(StatusCode::OK, &page)
         }
-        Err(error) => {
-            let (status, message) = told(error);
-            form(&app, &ctx, filled, status, Some(message)).await
-        }
+        Err(error) => form(&app, &ctx, filled, Some(error)).await,
     }
+}
+
+fn typed(code: &str) -> Result<PairingCode, Error> {
+    let as_shown = "type the code as the screen shows it";
+    let code = code.parse::<PairingCode>();
+    Ok(code.map_err(|error| Refusal::field("pairingCode", error.to_string(), as_shown))?)
 }
 
 async fn claim(app: &App, ctx: &TenantContext, filled: &Sent) -> Result<PairingClaimed, Error> {
     app.rates.take(Rate::Mutation, ctx.tenant().as_str())?;
-    let as_shown = "type the code as the screen shows it";
-    let code = filled.code.parse::<PairingCode>();
-    let pairing_code =
-        code.map_err(|error| Refusal::field("pairingCode", error.to_string(), as_shown))?;
+    let pairing_code = typed(&filled.code)?;
     let venue = filled.venue.parse::<VenueId>();
     let venue = venue.map_err(|error| {
         let hint = "choose one of the list";
@@ -127,31 +129,48 @@ async fn claim(app: &App, ctx: &TenantContext, filled: &Sent) -> Result<PairingC
     app.claim_pairing(ctx, &venue, request).await
 }
 
-async fn form(
-    app: &App,
-    ctx: &TenantContext,
-    sent: Sent,
-    status: StatusCode,
-    message: Option<String>,
-) -> Response {
-    let all = PageRequest {
-        cursor: None,
-        limit: PageRequest::MAX,
+/// The next step, with what went wrong in the one before.
+async fn form(app: &App, ctx: &TenantContext, sent: Sent, wrong: Option<Error>) -> Response {
+    let (step, error) = match step(app, ctx, &sent).await {
+        Ok(step) => (step, wrong),
+        Err(error) => (Step::Code, Some(wrong.unwrap_or(error))),
     };
-    let mut venues = match app.my_venues(ctx, &all).await {
-        Ok(page) => page.items,
-        Err(error) => return PageError::from(error).into_response(),
+    let (status, message) = match error.map(told) {
+        Some((status, message)) => (status, Some(message)),
+        None => (StatusCode::OK, None),
     };
-    venues.retain(|v| ctx.access().allows(Right::ManageVenue, Some(&v.venue_id)));
     let page = PairPage {
         title: "Pair a device",
         refresh_s: 0,
         message,
-        code: sent.code,
-        name: sent.name,
-        venues,
-        venue: sent.venue,
-        claimed: None,
+        sent,
+        step,
     };
     render(status, &page)
+}
+
+async fn step(app: &App, ctx: &TenantContext, sent: &Sent) -> Result<Step, Error> {
+    let mine = ctx.access().venues_with(Right::ManageVenue);
+    if mine.is_some_and(|venues| venues.is_empty()) {
+        return Ok(Step::Nowhere);
+    }
+    if sent.code.is_empty() {
+        return Ok(Step::Code);
+    }
+    let code = typed(&sent.code)?;
+    // Or codes could be guessed without end.
+    app.rates.take(Rate::Mutation, ctx.tenant().as_str())?;
+    let device = app.device_with_code(ctx, &code).await?;
+    let most = PageRequest {
+        cursor: None,
+        limit: PageRequest::MAX,
+    };
+    let find = Some(sent.find.trim()).filter(|find| !find.is_empty());
+    let venues = app.venues(ctx, Right::ManageVenue, find, &most).await?;
+    Ok(Step::Device {
+        device,
+        code,
+        more: venues.next_cursor.is_some(),
+        venues: venues.items,
+    })
 }

@@ -178,10 +178,16 @@ impl Access {
         self.tenant.contains(&Right::Administer)
     }
 
-    /// The venues that may be seen; `None`: all.
-    pub fn visible_venues(&self) -> Option<BTreeSet<&VenueId>> {
-        let all = self.tenant.contains(&Right::ReadVenue);
-        (!all).then(|| self.venues.keys().collect())
+    /// The venues at which `right` is held; `None`: all.
+    pub fn venues_with(&self, right: Right) -> Option<BTreeSet<&VenueId>> {
+        if self.tenant.contains(&right) {
+            return None;
+        }
+        let all = self.venues.keys();
+        Some(
+            all.filter(|venue| self.allows(right, Some(venue)))
+                .collect(),
+        )
     }
 }
 
@@ -226,6 +232,8 @@ mod tests {
             &user(None, &[at("a", VenueRole::Viewer)], &[]),
             &[Myself, ReadLibrary, ReadVenue],
         );
+        let guest = user(None, &[at("a", VenueRole::Viewer)], &[]);
+        assert_eq!(guest.venues_with(ManageVenue), Some([].into()));
         check(
             &user(None, &[at("a", VenueRole::Editor)], &[]),
             &[Myself, ReadLibrary, ReadVenue, EditVenue],
@@ -249,6 +257,8 @@ mod tests {
         let key = Access::of_key(&[Scope::ManageVenues], &[venue("b")]);
         check(&key, &[Myself, ReadLibrary]);
         assert!(key.allows(ManageVenue, Some(&venue("b"))));
+        assert_eq!(key.venues_with(ManageVenue), Some([&venue("b")].into()));
+        assert_eq!(Access::all().venues_with(ManageVenue), None);
         assert!(!key.allows(Administer, Some(&venue("b"))));
         check(&Access::of_key(&[Scope::Administer], &[]), &Right::ALL);
     }

@@ -83,7 +83,7 @@ pub use members::MemberRow;
 pub use notices::{LONGEST_NOTICE, Notices};
 pub use open::ServerUrl;
 pub use overrides::NewOverride;
-pub use pairings::{ClaimedDevice, NewPairing, PairingLimits};
+pub use pairings::{NewPairing, PairingDevice, PairingLimits};
 pub use planning::Planning;
 pub use player::QuarterRow;
 pub use releases::{KeySetAdded, ReleaseRow};
@@ -99,7 +99,7 @@ pub use targets::Assignment;
 pub use tenants::TenantRow;
 pub use turns::{Due, Turn};
 pub use users::{Accept, Accepted, ChangedUser, Login, NewUser, UserFilter};
-pub use venues::DEFAULT_VENUE;
+pub use venues::{DEFAULT_VENUE, VenueFilter};
 pub use webhooks::NewWebhook;
 
 /// The tenant that exists from the first start.

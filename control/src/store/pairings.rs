@@ -7,6 +7,7 @@ use fleet_protocol::enrolment::{PairingCode, PairingState};
 use fleet_protocol::{RoleName, Sha256, TenantId};
 use jiff::Timestamp;
 use sqlx::Row as _;
+use sqlx::any::AnyRow;
 
 use super::enrolment::insert_token;
 use super::{NewEnrolmentToken, Store, StoreError, TenantContext, ms, parse};
@@ -24,11 +25,18 @@ pub struct NewPairing {
     pub expires_at: Timestamp,
 }
 
-/// What a device says of itself whose code was claimed.
+/// What a device says of itself that shows a code.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ClaimedDevice {
+pub struct PairingDevice {
     pub hardware: String,
     pub serial_number: Option<String>,
+}
+
+fn device(row: &AnyRow) -> Result<PairingDevice, StoreError> {
+    Ok(PairingDevice {
+        hardware: row.try_get("hardware")?,
+        serial_number: row.try_get("serial_number")?,
+    })
 }
 
 /// How many codes may wait to be claimed.
@@ -112,6 +120,26 @@ impl Store {
         Ok(Some((state, role)))
     }
 
+    /// The device that shows this code now, if this tenant may claim it.
+    pub async fn device_with_code(
+        &self,
+        ctx: &TenantContext,
+        code: &PairingCode,
+        now: Timestamp,
+    ) -> Result<Option<PairingDevice>, StoreError> {
+        let row = sqlx::query(
+            "SELECT hardware, serial_number FROM pairings
+             WHERE pairing_code = $2 AND tenant_id IS NULL AND expires_ms > $3
+               AND (for_tenant IS NULL OR for_tenant = $1)",
+        )
+        .bind(ctx.key())
+        .bind(code.as_str())
+        .bind(ms(now))
+        .fetch_optional(&self.read)
+        .await?;
+        row.as_ref().map(device).transpose()
+    }
+
     /// Makes the device's secret an enrolment token of this tenant. `None`: no screen shows this code.
     pub async fn claim_pairing(
         &self,
@@ -119,7 +147,7 @@ impl Store {
         code: &PairingCode,
         token: impl FnOnce(Sha256) -> NewEnrolmentToken,
         now: Timestamp,
-    ) -> Result<Option<ClaimedDevice>, StoreError> {
+    ) -> Result<Option<PairingDevice>, StoreError> {
         let mut tx = self.write.begin().await?;
         let row = sqlx::query(
             "UPDATE pairings SET tenant_id = $1 WHERE pairing_code = $2 AND tenant_id IS NULL AND expires_ms > $3
@@ -141,11 +169,7 @@ impl Store {
             .bind(code.as_str())
             .execute(&mut *tx)
             .await?;
-        let device = ClaimedDevice {
-            hardware: row.try_get("hardware")?,
-            serial_number: row.try_get("serial_number")?,
-        };
         tx.commit().await?;
-        Ok(Some(device))
+        Ok(Some(device(&row)?))
     }
 }

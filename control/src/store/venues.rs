@@ -1,5 +1,7 @@
 //! Places with screens: settings and groups.
 
+use std::collections::BTreeSet;
+
 use fleet_protocol::content::{CreateVenue, GroupView, VenueView};
 use fleet_protocol::{DeviceId, PlaylistId, TargetId, VenueId};
 use jiff::Timestamp;
@@ -13,6 +15,15 @@ use super::{
 
 /// The venue that a tenant has from the start.
 pub const DEFAULT_VENUE: &str = "ven_default";
+
+/// Which venues a list shows.
+#[derive(Debug, Default, Clone)]
+pub struct VenueFilter<'a> {
+    /// Part of a name or id.
+    pub text: Option<&'a str>,
+    /// Only these; `None`: all.
+    pub among: Option<BTreeSet<&'a VenueId>>,
+}
 
 const SELECT: &str =
     "SELECT v.venue_id, v.name, v.timezone, v.fallback_playlist_id, v.screen_hours, v.version, v.manifest_epoch,
@@ -94,15 +105,25 @@ impl Store {
     pub async fn venues(
         &self,
         ctx: &TenantContext,
+        filter: &VenueFilter<'_>,
         after: Option<&str>,
         limit: u32,
     ) -> Result<Vec<VenueView>, StoreError> {
+        let contains = self.dialect.contains("v.name || ' ' || v.venue_id", "$3");
+        let each = self.dialect.json_each("$4");
         let sql = format!(
-            "{SELECT} WHERE v.tenant_id = $1 AND ($2 IS NULL OR v.venue_id > $2) ORDER BY v.venue_id LIMIT $3"
+            "{SELECT} WHERE v.tenant_id = $1 AND ($2 IS NULL OR v.venue_id > $2)
+               AND ($3 IS NULL OR {contains})
+               AND ($4 IS NULL OR v.venue_id IN (SELECT j.value ->> 0 FROM {each} AS j))
+             ORDER BY v.venue_id LIMIT $5"
         );
+        let among = filter.among.as_ref();
+        let among = among.map(|ids| to_json(&ids.iter().map(|id| [id]).collect::<Vec<_>>()));
         let rows = sqlx::query(sqlx::AssertSqlSafe(sql))
             .bind(ctx.key())
             .bind(after)
+            .bind(filter.text)
+            .bind(among)
             .bind(i64::from(limit))
             .fetch_all(&self.read)
             .await?;

@@ -1,3 +1,4 @@
+use fleet_control::app::Settings;
 use serde_json::json;
 
 use crate::world::World;
@@ -85,8 +86,8 @@ fn logging_out_ends_the_session() {
 #[test]
 fn the_code_on_a_screen_leads_over_the_login_to_letting_the_device_in() {
     let world = World::new();
-    let start = json!({"hardware": "Raspberry Pi 4"}).to_string();
-    let path = "/v1/devices/pairing/start";
+    let start = json!({"hardware": "Raspberry Pi 4", "serialNumber": "10000000a1b2c3d4"});
+    let (start, path) = (start.to_string(), "/v1/devices/pairing/start");
     let started = world.anyone("POST", path, &[], start.as_bytes()).ok();
     let code = started["pairingCode"].as_str().unwrap();
     let to = |answer: &ureq::http::Response<ureq::Body>| {
@@ -104,10 +105,12 @@ fn the_code_on_a_screen_leads_over_the_login_to_letting_the_device_in() {
 
     let cookie = session(&world);
     let shown = page(&world, &cookie, &format!("/pair?code={code}"));
-    assert!(
-        shown.contains(code) && shown.contains("ven_default"),
-        "{shown}"
-    );
+    // What stands before them is seen before it is let in.
+    for text in [code, "ven_default", "Raspberry Pi 4", "10000000a1b2c3d4"] {
+        assert!(shown.contains(text), "no {text} in {shown}");
+    }
+    let asked = page(&world, &cookie, "/pair");
+    assert!(asked.contains("The code on its screen"), "{asked}");
     let send = |code: &str| {
         let body = format!("code={code}&name=window&venue=ven_default");
         let headers = [kind, ("cookie", cookie.as_str())];
@@ -127,6 +130,55 @@ fn the_code_on_a_screen_leads_over_the_login_to_letting_the_device_in() {
         status == 422 && text.contains("is no pairing code"),
         "{text}"
     );
+}
+
+#[test]
+fn a_venue_among_many_is_found_for_the_device_that_is_let_in() {
+    let world = World::with(Settings {
+        rates: false,
+        ..Settings::default()
+    });
+    let venues = "/v1/tenants/ten_default/venues";
+    for number in 0..200 {
+        let venue = json!({"name": format!("Bar {number}"), "timezone": "UTC"});
+        world.post(venues, &venue).ok();
+    }
+    let last = json!({"name": "Küche <Süd>", "timezone": "UTC"});
+    let last = world.post(venues, &last).ok();
+    let last = last["venueId"].as_str().unwrap();
+    let start = json!({"hardware": "QEMU"}).to_string();
+    let path = "/v1/devices/pairing/start";
+    let started = world.anyone("POST", path, &[], start.as_bytes()).ok();
+    let code = started["pairingCode"].as_str().unwrap();
+    let cookie = session(&world);
+    let options = |query: &str| {
+        let shown = page(&world, &cookie, &format!("/pair?code={code}{query}"));
+        (shown.matches("<option").count(), shown)
+    };
+    let (listed, shown) = options("");
+    assert!(listed == 200 && shown.contains("Find the venue"), "{shown}");
+    let (listed, shown) = options("&find=+s%C3%BCd");
+    assert!(listed == 1 && shown.contains(last), "{shown}");
+    assert!(shown.contains("Süd&#62;") && !shown.contains("<Süd>"));
+    let (listed, shown) = options("&find=nowhere");
+    assert!(listed == 0 && shown.contains("“nowhere”"), "{shown}");
+
+    // Whoever may bring devices to some venues is shown those.
+    let roles = json!({"venueRoles": [
+        {"venueId": last, "role": "VENUE_MANAGER"}, {"venueId": "ven_default", "role": "VENUE_VIEWER"},
+    ]});
+    world.person("anna", &roles);
+    let fields = [
+        ("email", "anna@example.com"),
+        ("password", crate::world::PASSWORD),
+    ];
+    let (_, cookie, _) = form(&world, "/login", &fields);
+    let shown = page(&world, &cookie, &format!("/pair?code={code}"));
+    assert!(
+        shown.matches("<option").count() == 1 && shown.contains(last),
+        "{shown}"
+    );
+    assert!(!shown.contains("Find the venue"), "{shown}");
 }
 
 #[test]
