@@ -9,7 +9,7 @@
 //! A refusal may be the control plane's own trouble: a replica that has yet to see the enrolment, a restored
 //! backup. One that stays is believed: the device was revoked, or its credentials are no good. It then asks
 //! seldom, for nothing but a heartbeat's answer, and goes on as it is until an operator lets it in again or
-//! a new provisioning file has it enrol anew.
+//! a new provisioning file has it enrol anew. One that joined by a code shows one again.
 
 use jiff::Timestamp;
 
@@ -61,6 +61,11 @@ impl Standing {
             }
             (Self::Refused { .. }, Word::Refused) => (self, None),
         }
+    }
+
+    /// Whether a device that is paired by codes shows one: it has not joined, or has and is not known any more.
+    pub const fn may_pair(self, joined: bool) -> bool {
+        !joined || matches!(self, Self::Refused { .. })
     }
 
     pub const fn refused_since(self) -> Option<Timestamp> {
@@ -122,6 +127,16 @@ mod tests {
         check(&[(1, Refused), (11, Refused), (12, Taken)], None, &restored);
         let again = [(1, Refused), (11, Refused), (12, Taken), (13, Refused)];
         check(&again, None, &restored);
+    }
+
+    #[test]
+    fn a_code_is_shown_again_once_a_refusal_is_believed() {
+        let shows = |words: &[(u64, Word)]| after(words).0.may_pair(true);
+        assert!(Standing::default().may_pair(false));
+        assert!(!shows(&[]));
+        assert!(!shows(&[(1, Refused), (10, Refused)]));
+        assert!(shows(&[(1, Refused), (11, Refused)]));
+        assert!(!shows(&[(1, Refused), (11, Refused), (12, Taken)]));
     }
 
     proptest! {

@@ -257,12 +257,14 @@ impl Context {
         self.config_trial.load(Ordering::Relaxed)
     }
 
+    /// Whether the control plane accepts the device.
+    pub(super) fn standing(&self) -> Standing {
+        *self.standing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// When the control plane ceased to accept the device, if it did.
     pub(super) fn refused_since(&self) -> Option<Timestamp> {
-        let standing = self.standing.lock();
-        standing
-            .unwrap_or_else(PoisonError::into_inner)
-            .refused_since()
+        self.standing().refused_since()
     }
 
     /// A heartbeat was answered. A refusal is believed after the longest pause between two tries.

@@ -98,7 +98,8 @@ async fn join(ctx: &Ctx, spent: &mut Option<Sha256>) -> Result<Option<Identity>,
     }
     let linked = ctx.link().is_some();
     let provision = identity::provision(paths);
-    if linked || !matches!(provision, Provision::Pairing(_)) {
+    let is_pairing = matches!(provision, Provision::Pairing(_)) && ctx.standing().may_pair(linked);
+    if !is_pairing {
         show_code(ctx, None);
     }
     match provision {
@@ -116,9 +117,9 @@ async fn join(ctx: &Ctx, spent: &mut Option<Sha256>) -> Result<Option<Identity>,
                     *spent = token.filter(|_| !failure.is_passing);
                 })
         }
+        Provision::Pairing(provision) if is_pairing => pair(ctx, *provision).await,
         _ if linked => Ok(None),
-        Provision::None => Ok(None),
-        Provision::Pairing(provision) => pair(ctx, *provision).await,
+        Provision::None | Provision::Pairing(_) => Ok(None),
         Provision::Used(provision) => Err(Failure::new(
             format!(
                 "the token for {} was used before, and the identity is lost",
@@ -144,10 +145,9 @@ fn show_code(ctx: &Ctx, code: Option<PairingCode>) {
 
 /// Shows a code until somebody has claimed it; then enrols with what that has made an enrolment token.
 async fn pair(ctx: &Ctx, mut provision: ProvisionFile) -> Result<Option<Identity>, Failure> {
-    if ctx.link().is_none() {
-        ctx.server_url
-            .send_replace(Some(provision.server_url.clone()));
-    }
+    // Where the code is to be typed in.
+    ctx.server_url
+        .send_replace(Some(provision.server_url.clone()));
     let (asking, file) = (ctx.clone(), provision.clone());
     let work = tokio::task::spawn_blocking(move || ask_for_code(&asking, &file));
     let asked = work

@@ -119,6 +119,17 @@ fn choose(ctx: &Ctx, identify: bool) -> Card {
             addresses,
         };
     }
+    if let (Some(code), Some(server)) = (
+        ctx.pairing_code.borrow().as_ref(),
+        ctx.server_url.borrow().as_ref(),
+    ) {
+        return Card::Pairing {
+            status: "Pair this screen with its code".to_owned(),
+            code: Some(code.to_string()),
+            url: Some(format!("{server}/pair?code={code}")),
+            device,
+        };
+    }
     let addresses = metrics::network(&ctx.device.paths).addresses;
     if link.is_some() {
         let contact = ctx.contact();
@@ -138,17 +149,6 @@ fn choose(ctx: &Ctx, identify: bool) -> Card {
             },
             url: addresses.first().map(|address| page_url(address)),
             addresses,
-        };
-    }
-    if let (Some(code), Some(server)) = (
-        ctx.pairing_code.borrow().as_ref(),
-        ctx.server_url.borrow().as_ref(),
-    ) {
-        return Card::Pairing {
-            status: "Pair this screen with its code".to_owned(),
-            code: Some(code.to_string()),
-            url: Some(format!("{server}/pair?code={code}")),
-            device,
         };
     }
     let status = match (ctx.server_url.borrow().as_ref(), ctx.contact().last_error) {

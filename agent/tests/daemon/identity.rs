@@ -106,6 +106,39 @@ fn a_revoked_device_enrols_again_when_a_new_provisioning_file_appears() {
     assert!(!provision.contains("another-secret"));
 }
 
+/// Paired by a code, and refused until it shows another one.
+fn paired_and_refused() -> Device {
+    let mut device = Device::new();
+    device.provision_for_pairing();
+    device.boot();
+    device.wait_for_card("K7QF-2MX2");
+    device.control.state().pairing = Some(PairingState::Claimed);
+    device
+        .control
+        .wait("a heartbeat", |s| !s.heartbeats.is_empty());
+    device.control.state().revoked = true;
+    device.wait_for_card("K7QF-2MX3");
+    device
+}
+
+#[test]
+fn a_paired_device_that_is_not_known_any_more_joins_by_another_code() {
+    let device = paired_and_refused();
+    device.control.state().pairing = Some(PairingState::Claimed);
+    device.control.wait("that it is accepted", |s| {
+        raised(s, &EventKind::IdentityRestored)
+    });
+    assert_eq!(device.control.state().enrolments, 2);
+}
+
+#[test]
+fn a_device_that_is_let_in_again_takes_its_code_down() {
+    let device = paired_and_refused();
+    device.control.state().revoked = false;
+    device.wait_for_card(r#""online": true"#);
+    assert_eq!(device.control.state().enrolments, 1);
+}
+
 #[test]
 fn a_used_token_that_stays_on_the_boot_partition_is_not_used_again() {
     let device = enrolled();
