@@ -7,6 +7,7 @@ mod kept;
 mod link;
 mod notices;
 mod reports;
+mod setting;
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -14,7 +15,6 @@ use std::sync::mpsc;
 
 use base64::Engine as _;
 use fleet_device::clock;
-use fleet_protocol::Version;
 use fleet_protocol::command::CommandOutcome;
 use fleet_protocol::instant::Monotonic;
 use fleet_protocol::player::{
@@ -27,7 +27,6 @@ use super::card;
 use super::show::{Cover, News, Seen, Surroundings};
 use crate::cache::{self, Cache, CacheEvent};
 use crate::cec::Cec;
-use crate::control_plane::PlainHttp;
 use crate::conversation::{Happening, Wish};
 use crate::core::look_ahead::Plan;
 use crate::core::power::{Attention, ScreenHours};
@@ -42,64 +41,14 @@ use link::Link;
 use notices::Notices;
 use reports::Counted;
 
+pub use setting::{Facts, Places, Setting};
+
 /// The schedule's answer changes by the minute.
 const PLANNED_EVERY_MS: u64 = 1_000;
 /// Hours begin and end by the minute; somebody who wants to see the screen waits so long.
 const HOURS_LOOKED_AT_EVERY_MS: u64 = 500;
 /// A player that is to start anew waits so long for its answer to arrive.
 const LAST_WORDS_MS: u64 = 5_000;
-
-/// Where a device has what.
-#[derive(Debug, Clone)]
-pub struct Places {
-    /// Of the agent: address, token, certificates.
-    pub identity: PathBuf,
-    /// Of the player: manifests and journal.
-    pub state: PathBuf,
-    /// Of the player: media.
-    pub cache: PathBuf,
-    /// Of the agent: what it wants on the screen.
-    pub notice: PathBuf,
-    /// Of the machine: the folder with its CEC adapters, if a TV is to be told when to be on.
-    pub cec: Option<PathBuf>,
-}
-
-/// What the device is, for telemetry and cards.
-#[derive(Debug, Clone)]
-pub struct Facts {
-    pub app_version: Version,
-    pub device_model: String,
-    pub os_version: String,
-    pub name: String,
-}
-
-impl Facts {
-    /// From os-release(5), the firmware's tables and the host's name; what is not there is said so.
-    pub fn of_this_machine() -> Self {
-        let read = |path: &str| {
-            let text = std::fs::read_to_string(path).ok()?;
-            let text = text.trim_matches(['\0', '\n', ' ']).to_owned();
-            Some(text).filter(|text| !text.is_empty())
-        };
-        let unknown = || "unknown".to_owned();
-        let os_release = read("/etc/os-release").unwrap_or_default();
-        let named = |key: &str| {
-            let mut lines = os_release.lines().filter_map(|line| line.split_once('='));
-            let (_, value) = lines.find(|(name, _)| *name == key)?;
-            Some(value.trim_matches('"').to_owned())
-        };
-        Self {
-            app_version: env!("CARGO_PKG_VERSION")
-                .parse()
-                .expect("cargo's versions are versions"),
-            device_model: read("/proc/device-tree/model")
-                .or_else(|| read("/sys/class/dmi/id/product_name"))
-                .unwrap_or_else(unknown),
-            os_version: named("PRETTY_NAME").unwrap_or_else(unknown),
-            name: read("/proc/sys/kernel/hostname").unwrap_or_else(unknown),
-        }
-    }
-}
 
 /// Why the player cannot begin.
 #[derive(Debug, thiserror::Error)]
@@ -136,14 +85,6 @@ pub struct Device {
     cec: Cec,
     counted: Counted,
     stage: Stage,
-}
-
-/// What does not change while the player runs.
-#[derive(Debug, Clone)]
-pub struct Setting {
-    pub places: Places,
-    pub facts: Facts,
-    pub plain_http: PlainHttp,
 }
 
 /// How far the program is.
