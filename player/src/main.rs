@@ -7,14 +7,16 @@ use std::sync::mpsc;
 use anyhow::Context as _;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use fleet_device::logging;
-use fleet_player::app::device::{Device, Facts, Places, Setting};
+use fleet_player::app::device::{Device, Facts, MediaLimits, Places, Setting};
 use fleet_player::app::folder::{Folder, Manner};
 use fleet_player::app::{self, Engines, Happening, Place, Show};
 use fleet_player::control_plane::PlainHttp;
+use fleet_player::core::cache::DEFAULT_BUDGET_BYTES;
 use fleet_player::media::decoder::{self, Program};
 use fleet_player::media::frame::Size;
 use fleet_player::service;
 use fleet_protocol::command::LogLevel;
+use fleet_protocol::config::MIN_BANDWIDTH_LIMIT_BYTES_PER_S;
 use fleet_protocol::player::{Fit, Orientation, Settings, Transition, TransitionKind};
 use signal_hook::consts::{SIGINT, SIGTERM};
 
@@ -86,6 +88,18 @@ struct RunArguments {
     /// In a window of this size, on somebody's desktop, instead of on the display.
     #[arg(long, value_name = "SIZE", num_args = 0..=1, default_missing_value = "1280x720")]
     window: Option<Size>,
+    /// Of the media on this device, in bytes. A manifest may say otherwise.
+    #[arg(long, env = "FLEET_PLAYER_CACHE_BUDGET_BYTES", value_name = "BYTES", default_value_t = DEFAULT_BUDGET_BYTES)]
+    cache_budget: u64,
+    /// Of all downloads together, in bytes a second: 16384 or more, or 0 for no limit. A manifest may say otherwise.
+    #[arg(
+        long,
+        env = "FLEET_PLAYER_BANDWIDTH_LIMIT_BYTES_PER_S",
+        value_name = "BYTES",
+        default_value_t = 0,
+        value_parser = bandwidth_limit
+    )]
+    bandwidth_limit: u64,
     /// Let the token go over plain http beyond this machine. For trying things out.
     #[arg(long, env = "FLEET_PLAYER_INSECURE_HTTP")]
     insecure_http: bool,
@@ -108,6 +122,17 @@ enum Turn {
     D180,
     #[value(name = "270")]
     D270,
+}
+
+fn bandwidth_limit(text: &str) -> Result<u64, String> {
+    let limit = text.parse::<u64>().map_err(|error| error.to_string())?;
+    if (1..MIN_BANDWIDTH_LIMIT_BYTES_PER_S).contains(&limit) {
+        let least = MIN_BANDWIDTH_LIMIT_BYTES_PER_S;
+        return Err(format!(
+            "at least {least}, or 0 for no limit: below it nothing would ever arrive"
+        ));
+    }
+    Ok(limit)
 }
 
 /// As sysexits(3) has it.
@@ -148,6 +173,10 @@ fn run(arguments: RunArguments) -> anyhow::Result<()> {
             PlainHttp::Anywhere
         } else {
             PlainHttp::LoopbackOnly
+        },
+        media: MediaLimits {
+            cache_budget_bytes: arguments.cache_budget,
+            bandwidth_limit_bytes_per_s: arguments.bandwidth_limit,
         },
     };
     let place = match arguments.window {

@@ -9,7 +9,7 @@
 
 mod cinema;
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use cinema::player::Player;
 use cinema::{DEADLINE, HEIGHT, WIDTH, codes};
@@ -109,6 +109,13 @@ impl Venue {
         }
     }
 
+    fn wait_for_budget(&self, bytes: u64) {
+        self.wait(|server| {
+            let mut heartbeats = server.heartbeats().into_iter();
+            heartbeats.find(|heartbeat| heartbeat["cache"]["totalBytes"] == bytes)
+        });
+    }
+
     fn wait_for_event(&self, kind: &str) -> Value {
         self.wait(|server| {
             let events = server.events();
@@ -168,6 +175,54 @@ fn a_restart_plays_from_the_disk_when_nobody_can_be_reached() {
     let seen = second.eyes.watch_for(1);
     // The very first picture: no card before it.
     assert_eq!(codes(&seen).len(), 1);
+}
+
+#[test]
+fn the_budget_of_the_manifest_counts_after_a_restart_and_until_it_is_taken_back() {
+    let venue = Venue::new();
+    venue.pair();
+    let items = [venue.picture(1)];
+    let budget = json!({"cacheBudgetBytes": 50_000_000});
+    venue.server.publish_with(&budget, "one", 5, &items);
+    let first = venue.play();
+    venue.wait_for_budget(50_000_000);
+    drop(first);
+    let heartbeats = venue.server.heartbeats().len();
+    let second = venue.play();
+    let heartbeat = venue.wait(|server| server.heartbeats().into_iter().nth(heartbeats));
+    assert_eq!(heartbeat["cache"]["totalBytes"], 50_000_000, "{heartbeat}");
+    assert_eq!(heartbeat["manifestEtag"], "one");
+    venue.publish("two", &items);
+    venue.wait_for_budget(2 * 1024 * 1024 * 1024);
+    drop(second);
+}
+
+#[test]
+fn media_are_fetched_no_faster_than_the_manifest_allows() {
+    let venue = Venue::new();
+    venue.pair();
+    let item = venue.film_of(&Film {
+        frames: 100,
+        ..film(1)
+    });
+    let size_bytes = item["fileSizeBytes"].as_u64().unwrap();
+    let bytes_per_s = (size_bytes / 3).max(16_384);
+    let limit = json!({"bandwidthLimitBytesPerS": bytes_per_s});
+    venue.server.publish_with(&limit, "one", 5, &[item]);
+    let began = Instant::now();
+    let player = venue.play();
+    player.eyes.watch_for(1);
+    // A quarter of a second's worth may come at once.
+    let least = Duration::from_millis(size_bytes * 1_000 / bytes_per_s - 250);
+    assert!(
+        began.elapsed() >= least,
+        "{size_bytes} bytes within {:?}",
+        began.elapsed()
+    );
+    assert!(
+        least > Duration::from_secs(2),
+        "{size_bytes} bytes are too few to tell"
+    );
 }
 
 #[test]

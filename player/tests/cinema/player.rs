@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::mpsc;
 use std::thread::JoinHandle;
 
-use fleet_player::app::device::{Device, Facts, Places, Setting};
+use fleet_player::app::device::{Device, Facts, MediaLimits, Places, Setting};
 use fleet_player::app::{self, Engines, Happening, Place, Show};
 use fleet_player::control_plane::PlainHttp;
 
@@ -33,6 +33,7 @@ impl Player {
             },
             facts: Facts::of_this_machine(),
             plain_http: PlainHttp::LoopbackOnly,
+            media: MediaLimits::default(),
         };
         let thread = std::thread::spawn(move || {
             let (device, events) = Device::open(setting).unwrap();

@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use super::ScreenPower;
 use super::item::{Item, read_item};
+use crate::config::MIN_BANDWIDTH_LIMIT_BYTES_PER_S;
 use crate::{AssetId, PlaylistId};
 
 /// A manifest of more than this is refused unread.
@@ -70,6 +71,10 @@ pub struct Settings {
     /// For the media on the device; its own configuration counts when this is absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cache_budget_bytes: Option<u64>,
+    /// Of all downloads of media together, 16,384 or more; 0: no limit. The device's own configuration counts when
+    /// this is absent. Beyond the contract.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bandwidth_limit_bytes_per_s: Option<u64>,
     /// Without it the screen is always on. Beyond the contract.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub screen_power: Option<ScreenPower>,
@@ -91,10 +96,23 @@ impl Settings {
         watchdog_return_to_foreground: true,
         orientation: Orientation::Landscape,
         cache_budget_bytes: None,
+        bandwidth_limit_bytes_per_s: None,
         screen_power: None,
         urgent: false,
         temporary: false,
     };
+
+    /// A limit below which nothing would ever arrive is raised.
+    fn within_reason(self) -> Self {
+        let least = |limit: u64| match limit {
+            0 => 0,
+            limit => limit.max(MIN_BANDWIDTH_LIMIT_BYTES_PER_S),
+        };
+        Self {
+            bandwidth_limit_bytes_per_s: self.bandwidth_limit_bytes_per_s.map(least),
+            ..self
+        }
+    }
 }
 
 impl Default for Settings {
@@ -198,7 +216,7 @@ pub enum ManifestError {
 
 impl Manifest {
     /// Reads a manifest as the control plane sent it, or as it was kept. Items that are not understood
-    /// are left out and named; intervals are brought within reason.
+    /// are left out and named; intervals and limits are brought within reason.
     ///
     /// # Errors
     /// When it is too large, no JSON, or lacks what every manifest has; the field is named.
@@ -223,7 +241,7 @@ impl Manifest {
             manifest_etag: shape.manifest_etag,
             valid_to_utc: shape.valid_to_utc,
             next_check_seconds: interval.clamp(*CHECK_SECONDS.start(), *CHECK_SECONDS.end()),
-            settings: shape.settings,
+            settings: shape.settings.within_reason(),
             playlist: shape.playlist.map(Playlist::from),
             look_ahead: shape.look_ahead.map(|ahead| LookAhead {
                 until_utc: ahead.until_utc,
@@ -393,6 +411,20 @@ mod tests {
         assert!(Manifest::parse(&vec![b' '; MAX_MANIFEST_BYTES + 1]).is_err());
         let twice = format!("{0}{0}", manifest(&[]));
         assert!(Manifest::parse(twice.as_bytes()).is_err());
+    }
+
+    #[test]
+    fn a_bandwidth_limit_is_none_or_one_that_files_get_through() {
+        let check = |told: Value, taken: Option<u64>| {
+            let mut value = manifest(&[]);
+            value["settings"]["bandwidthLimitBytesPerS"] = told;
+            let read = parse(&value).unwrap().settings;
+            assert_eq!(read.bandwidth_limit_bytes_per_s, taken);
+        };
+        check(Value::Null, None);
+        check(json!(0), Some(0));
+        check(json!(1), Some(16_384));
+        check(json!(250_000), Some(250_000));
     }
 
     #[test]

@@ -41,7 +41,7 @@ use link::Link;
 use notices::Notices;
 use reports::Counted;
 
-pub use setting::{Facts, Places, Setting};
+pub use setting::{Facts, MediaLimits, Places, Setting};
 
 /// The schedule's answer changes by the minute.
 const PLANNED_EVERY_MS: u64 = 1_000;
@@ -303,14 +303,15 @@ impl Device {
 
 impl Surroundings for Device {
     fn persist(&mut self, current: Option<Box<Manifest>>, previous: Option<Box<Manifest>>) {
-        let settings = current.as_deref().map(|manifest| &manifest.settings);
-        if let Some(budget_bytes) = settings.and_then(|settings| settings.cache_budget_bytes) {
-            self.cache.set_budget(budget_bytes);
-        }
         self.kept.keep(current, previous, clock::monotonic());
     }
 
     fn fetch(&mut self, missing: Vec<Item>, screen: &Screen) {
+        // First of all: what is kept and what is wanted depends on them, after a restart too.
+        let limits = self.setting.media.under(screen.manifests());
+        self.cache.set_budget(limits.cache_budget_bytes);
+        self.cache
+            .set_max_bytes_per_s(limits.bandwidth_limit_bytes_per_s);
         let protected = screen.manifests().wanted().map(AssetRef::from);
         self.cache.want(missing, protected);
     }

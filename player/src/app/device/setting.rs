@@ -3,8 +3,11 @@
 use std::path::PathBuf;
 
 use fleet_protocol::Version;
+use fleet_protocol::player::Manifest;
 
 use crate::control_plane::PlainHttp;
+use crate::core::cache::DEFAULT_BUDGET_BYTES;
+use crate::core::screen::Manifests;
 
 /// Where a device has what.
 #[derive(Debug, Clone)]
@@ -64,4 +67,40 @@ pub struct Setting {
     pub places: Places,
     pub facts: Facts,
     pub plain_http: PlainHttp,
+    pub media: MediaLimits,
+}
+
+/// What media may take: of the device's own, where no manifest says otherwise.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MediaLimits {
+    pub cache_budget_bytes: u64,
+    /// Of all downloads together; 0 is no limit.
+    pub bandwidth_limit_bytes_per_s: u64,
+}
+
+impl Default for MediaLimits {
+    fn default() -> Self {
+        Self {
+            cache_budget_bytes: DEFAULT_BUDGET_BYTES,
+            bandwidth_limit_bytes_per_s: 0,
+        }
+    }
+}
+
+impl MediaLimits {
+    /// With what the manifests say of them. While one is staged, the larger budget counts: the files of both have
+    /// to fit in, or it would never take over.
+    pub(super) fn under(self, manifests: &Manifests) -> Self {
+        let (current, staged) = (manifests.current(), manifests.staged().manifest());
+        let own_budget = self.cache_budget_bytes;
+        let budget = |manifest: &Manifest| manifest.settings.cache_budget_bytes;
+        let both = current.into_iter().chain(staged);
+        let budgets = both.map(|manifest| budget(manifest).unwrap_or(own_budget));
+        let limit = |manifest: &Manifest| manifest.settings.bandwidth_limit_bytes_per_s;
+        let limit = staged.or(current).and_then(limit);
+        Self {
+            cache_budget_bytes: budgets.max().unwrap_or(own_budget),
+            bandwidth_limit_bytes_per_s: limit.unwrap_or(self.bandwidth_limit_bytes_per_s),
+        }
+    }
 }
