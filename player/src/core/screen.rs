@@ -9,10 +9,12 @@
 //!
 //! Two items are in hand at most: the one on the glass, and the next one, which is prepared while the
 //! first is still shown. The picture changes only when the next one is ready; until then the last one
-//! stays. A newer manifest is staged beside the one in force, and takes over at the end of an item.
+//! stays. A newer manifest is staged beside the one in force, and takes over at the end of an item; one of which
+//! nothing can be shown does not.
 //!
 //! Invariants:
 //! - If an item of the current, the previous or a ready staged manifest can be played, one is played.
+//! - No manifest takes from the screen what can be played, without something else that was shown in its place.
 //! - Nothing is shown that was not prepared; nothing interrupts a video but its own end or failure, and an urgent manifest.
 //! - Without faults, items are shown in the playlist's order, over and over.
 //! - What is decided is persisted before it is shown, by a disk that can.
@@ -219,6 +221,7 @@ impl Step {
             }
             Event::AssetLost(asset) => {
                 self.screen.library.remove(&asset);
+                self.settle_staged();
                 self.fetch();
             }
             Event::Prepared { ticket } => self.prepared(ticket),

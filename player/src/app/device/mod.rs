@@ -191,11 +191,11 @@ impl Device {
     fn look_ahead(&mut self, screen: &Screen, events: &mut Vec<Event>) {
         let now = clock::now();
         let lately = |planned: Monotonic| now.mono.since(planned) < PLANNED_EVERY_MS;
-        let staged = screen.manifests().staged().manifest();
+        let staged = screen.manifests().staged();
         let Some(current) = screen.manifests().current() else {
             return;
         };
-        if staged.is_some() || self.planned.is_some_and(lately) {
+        if staged.is_on_its_way() || self.planned.is_some_and(lately) {
             return;
         }
         self.planned = Some(now.mono);

@@ -124,6 +124,7 @@ impl Step {
         if let Some(on_glass) = &mut self.screen.on_glass {
             on_glass.over |= on_glass.until.is_some_and(|until| until <= now);
         }
+        self.reject_unplayable();
         self.prepare_next();
         let at_boundary = self.screen.on_glass.as_ref().is_none_or(|shown| shown.over);
         if at_boundary || self.is_interrupted() {
@@ -229,7 +230,7 @@ impl Step {
 
     fn change_over(&mut self) {
         // A manifest without a playlist takes over too: what it falls back to is played on.
-        if self.staged_may_apply() && self.first_playable(Source::Staged, 0).is_none() {
+        if self.staged_may_apply() && self.screen.manifests.items(Source::Staged).is_empty() {
             self.apply_staged();
             self.shown_is_previous();
             self.prepare_next();

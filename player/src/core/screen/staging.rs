@@ -12,18 +12,24 @@ pub enum Staged {
     None,
     WaitingAssets(Box<Manifest>),
     Ready(Box<Manifest>),
-    /// Nothing of it can ever be shown here.
-    Rejected {
-        manifest_etag: String,
-    },
+    /// Nothing of it can be shown here, as things stand. It takes over after all once something of it can: a file
+    /// came anew, or did not fail when it was tried again.
+    Rejected(Box<Manifest>),
 }
 
 impl Staged {
     pub fn manifest(&self) -> Option<&Manifest> {
         match self {
-            Self::WaitingAssets(manifest) | Self::Ready(manifest) => Some(manifest),
-            Self::None | Self::Rejected { .. } => None,
+            Self::WaitingAssets(manifest) | Self::Ready(manifest) | Self::Rejected(manifest) => {
+                Some(manifest)
+            }
+            Self::None => None,
         }
+    }
+
+    /// Whether it takes over as soon as its files are here.
+    pub const fn is_on_its_way(&self) -> bool {
+        matches!(self, Self::WaitingAssets(_) | Self::Ready(_))
     }
 }
 
@@ -79,19 +85,20 @@ impl Manifests {
             .chain(self.items(Source::Previous))
     }
 
-    /// The staged one takes over. One that had nothing to show is no fallback, nor is one of an override: what it said
-    /// is over.
-    fn apply(&mut self) -> Option<String> {
+    /// The staged one takes over. `fallback` is which of the others is worth more now; one that had nothing to show is
+    /// none, nor is one of an override: what it said is over.
+    fn apply(&mut self, fallback: Source) -> Option<String> {
         let staged = match std::mem::take(&mut self.staged) {
-            Staged::WaitingAssets(manifest) | Staged::Ready(manifest) => manifest,
-            other => {
-                self.staged = other;
-                return None;
-            }
+            Staged::WaitingAssets(manifest)
+            | Staged::Ready(manifest)
+            | Staged::Rejected(manifest) => manifest,
+            Staged::None => return None,
         };
         let before = self.current.replace(staged);
         let etag = before.as_ref().map(|m| m.manifest_etag.clone());
-        if let Some(before) = before.filter(|m| !m.items().is_empty() && !m.settings.temporary) {
+        if fallback == Source::Current
+            && let Some(before) = before.filter(|m| !m.items().is_empty() && !m.settings.temporary)
+        {
             self.previous = Some(before);
         }
         etag
@@ -111,61 +118,89 @@ impl Step {
             .playlist
             .as_ref()
             .is_some_and(|playlist| playlist.items.is_empty() && !playlist.skipped.is_empty());
-        if useless {
-            let again = matches!(&manifests.staged, Staged::Rejected { manifest_etag } if *manifest_etag == etag);
-            self.drop_next_of(Source::Staged);
-            self.screen.manifests.staged = Staged::Rejected {
-                manifest_etag: etag.clone(),
-            };
-            if !again {
-                let reason = "no item of it can be shown on this player".to_owned();
-                self.tell(PlayerEventKind::ManifestRejected {
-                    manifest_etag: etag,
-                    reason,
-                });
-            }
-            return;
-        }
+        // The same with other addresses, say: nobody needs to be told again.
+        let again = matches!(&manifests.staged, Staged::Rejected(m) if m.manifest_etag == etag);
         self.drop_next_of(Source::Staged);
-        self.screen.manifests.staged = Staged::WaitingAssets(Box::new(manifest));
-        self.tell(PlayerEventKind::ManifestStaged {
-            manifest_etag: etag,
-        });
+        let manifest = Box::new(manifest);
+        let manifests = &mut self.screen.manifests;
+        if again {
+            manifests.staged = Staged::Rejected(manifest);
+        } else if useless {
+            self.reject(manifest, "no item of it can be shown on this player");
+        } else {
+            manifests.staged = Staged::WaitingAssets(manifest);
+            self.tell(PlayerEventKind::ManifestStaged {
+                manifest_etag: etag,
+            });
+        }
         self.settle_staged();
         self.fetch();
     }
 
-    /// A staged manifest is ready once all its files are here.
+    fn reject(&mut self, manifest: Box<Manifest>, reason: &str) {
+        let manifest_etag = manifest.manifest_etag.clone();
+        self.screen.manifests.staged = Staged::Rejected(manifest);
+        self.tell(PlayerEventKind::ManifestRejected {
+            manifest_etag,
+            reason: reason.to_owned(),
+        });
+    }
+
+    /// A staged manifest is ready while all its files are here.
     pub(super) fn settle_staged(&mut self) {
-        let screen = &mut self.screen;
-        let complete = |manifest: &Manifest| {
-            let mut items = manifest.items().iter();
-            items.all(|item| screen.library.has(&AssetRef::from(item)))
-        };
-        screen.manifests.staged = match std::mem::take(&mut screen.manifests.staged) {
-            Staged::WaitingAssets(manifest) if complete(&manifest) => Staged::Ready(manifest),
+        let staged = std::mem::take(&mut self.screen.manifests.staged);
+        self.screen.manifests.staged = match staged {
+            Staged::WaitingAssets(manifest) if self.has_all_of(&manifest) => {
+                Staged::Ready(manifest)
+            }
+            Staged::Ready(manifest) if !self.has_all_of(&manifest) => {
+                Staged::WaitingAssets(manifest)
+            }
             other => other,
         };
     }
 
-    /// Whether the staged manifest may take over at the next end of an item: all its files are here, or
-    /// some are and what is in force has ended or shows nothing.
-    pub(super) fn staged_may_apply(&self) -> bool {
-        let screen = &self.screen;
-        let playable = |source| self.first_playable(source, 0).is_some();
-        match &screen.manifests.staged {
-            Staged::Ready(_) => true,
-            Staged::WaitingAssets(_) => {
-                let current = screen.manifests.current();
-                let over = current.is_none_or(|m| m.valid_to_utc <= self.now.wall);
-                playable(Source::Staged) && (over || !playable(Source::Current))
-            }
-            Staged::None | Staged::Rejected { .. } => false,
+    fn has_all_of(&self, manifest: &Manifest) -> bool {
+        let mut items = manifest.items().iter();
+        items.all(|item| self.screen.library.has(&AssetRef::from(item)))
+    }
+
+    /// A manifest of which every item failed takes nothing away from the screen.
+    pub(super) fn reject_unplayable(&mut self) {
+        let Staged::Ready(manifest) = &self.screen.manifests.staged else {
+            return;
+        };
+        if !manifest.items().is_empty() && self.first_playable(Source::Staged, 0).is_none() {
+            let reason = "all its files are here, and none of them can be decoded";
+            self.reject(manifest.clone(), reason);
         }
     }
 
+    /// Whether the staged manifest may take over at the next end of an item: all its files are here and one can be
+    /// played, or one can and what is in force has ended or shows nothing, or nothing is scheduled.
+    pub(super) fn staged_may_apply(&self) -> bool {
+        let manifests = &self.screen.manifests;
+        let playable = |source| self.first_playable(source, 0).is_some();
+        let complete = match &manifests.staged {
+            Staged::None => return false,
+            Staged::Ready(manifest) if manifest.items().is_empty() => return true,
+            Staged::Ready(_) => true,
+            Staged::WaitingAssets(_) => false,
+            Staged::Rejected(manifest) => self.has_all_of(manifest),
+        };
+        let current = manifests.current();
+        let over = current.is_none_or(|m| m.valid_to_utc <= self.now.wall);
+        playable(Source::Staged) && (complete || over || !playable(Source::Current))
+    }
+
     pub(super) fn apply_staged(&mut self) {
-        let previous_etag = self.screen.manifests.apply();
+        let playable = |source| self.first_playable(source, 0).is_some();
+        let fallback = if playable(Source::Previous) && !playable(Source::Current) {
+            Source::Previous
+        } else {
+            Source::Current
+        };
+        let previous_etag = self.screen.manifests.apply(fallback);
         let manifests = &self.screen.manifests;
         let Some(current) = manifests.current.clone() else {
             return;

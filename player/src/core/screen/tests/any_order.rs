@@ -17,6 +17,8 @@ enum Happening {
     Ready(usize),
     Lost(usize),
     Receive(u8, Vec<usize>, bool),
+    /// With all its files, of which none can be decoded.
+    ReceiveBroken(u8, usize),
     Token(bool),
     Restart,
     ReplaceEngine,
@@ -24,6 +26,7 @@ enum Happening {
 }
 
 const NAMES: [&str; 5] = ["a", "b", "c", "v1", "v2"];
+const BROKEN: [&str; 3] = ["bad1", "bad2", "bad3"];
 
 fn happening() -> impl Strategy<Value = Happening> {
     let name = 0..NAMES.len();
@@ -37,6 +40,8 @@ fn happening() -> impl Strategy<Value = Happening> {
         1 => name.clone().prop_map(Happening::Lost),
         2 => (any::<u8>(), prop::collection::vec(name, 0..4), any::<bool>())
             .prop_map(|(etag, names, urgent)| Happening::Receive(etag, names, urgent)),
+        2 => (any::<u8>(), 1..=BROKEN.len())
+            .prop_map(|(etag, count)| Happening::ReceiveBroken(etag, count)),
         1 => any::<bool>().prop_map(Happening::Token),
         1 => Just(Happening::Restart),
         1 => Just(Happening::ReplaceEngine),
@@ -78,6 +83,15 @@ fn happens(bench: &mut Bench, what: Happening) {
             received.settings.urgent = urgent;
             bench.step(Event::Received(received));
         }
+        Happening::ReceiveBroken(etag, count) => {
+            let names = &BROKEN[..count];
+            for asset in names.iter().map(|name| asset(name)) {
+                if !bench.screen.library().has(&asset) {
+                    bench.step(Event::AssetReady(asset));
+                }
+            }
+            bench.step(Event::Received(manifest(&format!("broken {etag}"), names)));
+        }
         Happening::Token(true) => bench.step(Event::Registered),
         Happening::Token(false) => bench.step(Event::TokenInvalid),
         Happening::Restart => bench.step(Event::RestartPlayback),
@@ -106,6 +120,7 @@ proptest! {
         let mut over = BTreeSet::new();
         for what in happenings {
             let before = bench.on_glass();
+            let item = bench.screen.on_glass().map(|shown| shown.item.clone());
             let ends = matches!(
                 what,
                 Happening::End | Happening::FailShown | Happening::ReplaceEngine
@@ -119,9 +134,13 @@ proptest! {
                 let urgent = current.is_some_and(|m| m.settings.urgent);
                 prop_assert!(old == new || over.contains(old) || urgent);
             }
-            // A picture goes for a card only when nothing is left that could be played.
-            if before.is_some() && after.is_none() && bench.screen.state() != PlayerState::Pairing {
+            // A picture goes for a card only when nothing is left that could be played, be it itself, which the
+            // manifests may have forgotten.
+            if let (Some(item), None) = (&item, &after)
+                && bench.screen.state() != PlayerState::Pairing
+            {
                 prop_assert!(!anything_playable(&bench));
+                prop_assert!(!bench.screen.library().can_play(item, bench.now().mono));
             }
         }
         bench.step(Event::Registered);
