@@ -25,6 +25,8 @@ struct Cinema {
     tickets: u64,
     /// Reports that came before they were asked for.
     early: Vec<Report>,
+    /// What was last seen.
+    last: Vec<u8>,
 }
 
 impl Cinema {
@@ -42,6 +44,7 @@ impl Cinema {
             dir: tempfile::tempdir().unwrap(),
             tickets: 0,
             early: Vec::new(),
+            last: Vec::new(),
         }
     }
 
@@ -318,65 +321,99 @@ fn a_crossfade_goes_through_mixed_pictures_and_never_through_black() {
     assert!(mixed > 0, "{} pictures", seen.len());
 }
 
+const MOUNTED: [Orientation; 4] = [
+    Orientation::Landscape,
+    Orientation::Portrait,
+    Orientation::LandscapeFlipped,
+    Orientation::PortraitFlipped,
+];
+
+/// Shows a picture of `size` on a screen that is mounted like this; as somebody before it sees it, and how large.
+fn seen(
+    cinema: &mut Cinema,
+    item: u16,
+    fit: Fit,
+    orientation: Orientation,
+    size: (u32, u32),
+) -> (Vec<u8>, (u32, u32)) {
+    let mut job = cinema.picture(item, size.0, size.1);
+    job.item.fit = fit;
+    job.orientation = orientation;
+    let ticket = cinema.prepared(job);
+    cinema.engine.show(ticket);
+    // The picture before may have been handed on once more.
+    let before = &cinema.last;
+    let screen = cinema.eyes.watch(|seen| seen.screen != *before);
+    let screen = screen.last().unwrap().screen.clone();
+    cinema.last.clone_from(&screen);
+    let quarters = orientation.degrees() / 90;
+    (0..quarters).fold((screen, (WIDTH, HEIGHT)), |(screen, size), _| {
+        turned_clockwise(&screen, size)
+    })
+}
+
 #[test]
 fn a_picture_is_fitted_and_turned_as_asked() {
     let mut cinema = Cinema::open();
     let mut tried = 0u16;
-    let mut check =
-        |fit, orientation, size: (u32, u32), area: (u32, u32, u32, u32), turned: bool| {
-            tried += 1;
-            let mut job = cinema.picture(tried, size.0, size.1);
-            job.item.fit = fit;
-            job.orientation = orientation;
-            let ticket = cinema.prepared(job);
-            cinema.engine.show(ticket);
-            let screen = cinema.eyes.watch(|_| true).pop().unwrap().screen;
-            let upright = if turned { rotated(&screen) } else { screen };
-            let stride = if turned { HEIGHT } else { WIDTH };
-            let code = code::read_within(&upright, stride, area);
-            let expected = Code {
-                item: tried,
-                frame: 0,
-            };
-            assert_eq!(code, Some(expected), "{fit:?} {orientation:?}");
+    let mut check = |fit, orientation, size, area: Option<(u32, u32, u32, u32)>| {
+        tried += 1;
+        let (upright, (width, height)) = seen(&mut cinema, tried, fit, orientation, size);
+        let area = area.unwrap_or((0, 0, width, height));
+        let expected = Code {
+            item: tried,
+            frame: 0,
         };
-    let whole = (0, 0, WIDTH, HEIGHT);
-    check(
-        Fit::Letterbox,
-        Orientation::Landscape,
-        (1280, 720),
-        whole,
-        false,
-    );
-    // A square in the middle, black beside it.
-    check(
-        Fit::Letterbox,
-        Orientation::Landscape,
-        (320, 320),
-        (140, 0, 360, 360),
-        false,
-    );
-    check(
-        Fit::Stretch,
-        Orientation::Landscape,
-        (320, 320),
-        whole,
-        false,
-    );
-    // Seen by somebody whose screen was turned clockwise, the picture is upright.
-    let tall = (0, 0, HEIGHT, WIDTH);
-    check(
-        Fit::Letterbox,
-        Orientation::Portrait,
-        (360, 640),
-        tall,
-        true,
-    );
+        let code = code::read_within(&upright, width, area);
+        assert_eq!(code, Some(expected), "{fit:?} {orientation:?}");
+    };
+    for orientation in MOUNTED {
+        // Of the screen's own shape, and one that is not.
+        let (own, middle) = if orientation.is_upright() {
+            ((360, 640), (0, 140, 360, 360))
+        } else {
+            ((1280, 720), (140, 0, 360, 360))
+        };
+        check(Fit::Letterbox, orientation, own, None);
+        // A square in the middle, black beside it.
+        check(Fit::Letterbox, orientation, (320, 320), Some(middle));
+        check(Fit::Stretch, orientation, (320, 320), None);
+    }
 }
 
-/// As seen on a screen that was turned clockwise by 90 degrees.
-fn rotated(screen: &[u8]) -> Vec<u8> {
-    let (width, height) = (WIDTH as usize, HEIGHT as usize);
+#[test]
+fn a_picture_that_covers_the_screen_loses_its_edges_and_keeps_its_shape() {
+    let mut cinema = Cinema::open();
+    for (item, orientation) in (21..).zip(MOUNTED) {
+        let (width, height) = if orientation.is_upright() {
+            (HEIGHT, WIDTH)
+        } else {
+            (WIDTH, HEIGHT)
+        };
+        // Twice as wide as the screen: a quarter of it is lost on either side.
+        let wide = (2 * width, height);
+        let (upright, _) = seen(&mut cinema, item, Fit::Cover, orientation, wide);
+        let picture = code::pixels(Code { item, frame: 0 }, wide.0, wide.1);
+        let pixel = |pixels: &[u8], stride: u32, x: u32, y: u32| {
+            let at = ((y * stride + x) * 4) as usize;
+            pixels[at]
+        };
+        for x in (5..width).step_by(10) {
+            for y in [height / 4, height * 3 / 4] {
+                let shown = pixel(&upright, width, x, y);
+                let expected = pixel(&picture, wide.0, x + width / 2, y);
+                assert!(
+                    shown.abs_diff(expected) < 30,
+                    "{orientation:?}: {shown} and not {expected} at {x}, {y}"
+                );
+            }
+        }
+    }
+}
+
+/// As seen on a screen that was turned clockwise by 90 degrees, and how large that is.
+fn turned_clockwise(screen: &[u8], size: (u32, u32)) -> (Vec<u8>, (u32, u32)) {
+    let (width, height) = (size.0 as usize, size.1 as usize);
     let mut turned = vec![0; screen.len()];
     for y in 0..height {
         for x in 0..width {
@@ -384,5 +421,5 @@ fn rotated(screen: &[u8]) -> Vec<u8> {
             turned[to..to + 4].copy_from_slice(&screen[from..from + 4]);
         }
     }
-    turned
+    (turned, (size.1, size.0))
 }

@@ -13,10 +13,9 @@ use fleet_protocol::player::{
 };
 use fleet_protocol::{AssetId, PlaylistId, Sha256};
 
-use super::card;
+use super::card::{self, Canvas};
 use super::show::{Cover, News, Seen, Surroundings};
 use crate::core::screen::{AssetRef, Card, Event, Screen};
-use crate::media::engine::Engine;
 use crate::media::frame::SharedFrame;
 
 const LOOKED_AT_EVERY_MS: u64 = 3_000;
@@ -183,7 +182,7 @@ impl Surroundings for Folder {
         self.files.get(&item.asset_id).cloned()
     }
 
-    fn card(&self, _: Card, engine: &Engine) -> SharedFrame {
+    fn card(&self, _: Card, canvas: Canvas) -> SharedFrame {
         let card = fleet_cards::Card::Status {
             device: self.path.display().to_string(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -192,10 +191,10 @@ impl Surroundings for Folder {
             addresses: Vec::new(),
             url: None,
         };
-        card::picture(&card, engine.size())
+        card::picture(&card, canvas)
     }
 
-    fn cover(&mut self, _: &Engine) -> Option<Cover> {
+    fn cover(&mut self, _: Canvas) -> Option<Cover> {
         None
     }
 

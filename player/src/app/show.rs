@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use fleet_device::clock;
 use fleet_protocol::player::{FrameCounts, Item, Manifest, PlayerEventKind, Power, ProofOfPlay};
 
+use super::card::Canvas;
+
 use crate::core::screen::{Card, Effect, Event, Screen};
 use crate::core::witness::Witness;
 use crate::media::engine::{Engine, Job};
@@ -45,11 +47,11 @@ pub trait Surroundings {
     /// The item's file, which is whole.
     fn file(&self, item: &Item) -> Option<PathBuf>;
 
-    /// The picture for when there is nothing else, of the engine's size.
-    fn card(&self, card: Card, engine: &Engine) -> SharedFrame;
+    /// The picture for when there is nothing else.
+    fn card(&self, card: Card, canvas: Canvas) -> SharedFrame;
 
     /// What covers everything else, when that has changed since it was last asked.
-    fn cover(&mut self, engine: &Engine) -> Option<Cover>;
+    fn cover(&mut self, canvas: Canvas) -> Option<Cover>;
 
     /// What the screen is to be.
     fn power(&self) -> Power {
@@ -105,6 +107,14 @@ impl<S: Surroundings> Show<S> {
         self.engine.counts()
     }
 
+    /// What cards are drawn on.
+    fn canvas(&self) -> Canvas {
+        Canvas {
+            size: self.engine.size(),
+            orientation: self.screen.orientation(),
+        }
+    }
+
     fn switch(&mut self) {
         self.engine.switch(self.surroundings.power());
         if let Some(reason) = self.engine.switch_failure() {
@@ -124,7 +134,8 @@ impl<S: Surroundings> Show<S> {
                 for event in events {
                     self.take(event);
                 }
-                if let Some(cover) = self.surroundings.cover(&self.engine) {
+                let canvas = self.canvas();
+                if let Some(cover) = self.surroundings.cover(canvas) {
                     self.engine.cover(match cover {
                         Cover::Over(picture) => Some(picture),
                         Cover::Nothing => None,
@@ -170,22 +181,24 @@ impl<S: Surroundings> Show<S> {
     fn perform(&mut self, effect: Effect) {
         match effect {
             Effect::Persist { current, previous } => self.surroundings.persist(current, previous),
-            Effect::Prepare { ticket, item } => {
+            Effect::Prepare {
+                ticket,
+                item,
+                orientation,
+            } => {
                 // A file that is gone by now fails in the decoder, which is where failures are told.
                 let path = self.surroundings.file(&item).unwrap_or_default();
-                let current = self.screen.manifests().current();
-                let orientation = current.map(|manifest| manifest.settings.orientation);
                 let job = Job {
                     item: *item,
                     path,
-                    orientation: orientation.unwrap_or_default(),
+                    orientation,
                 };
                 self.engine.prepare(ticket, job);
             }
             Effect::Discard { ticket } => self.engine.discard(ticket),
             Effect::Show { ticket } => self.engine.show(ticket),
             Effect::ShowCard(card) => {
-                let picture = self.surroundings.card(card, &self.engine);
+                let picture = self.surroundings.card(card, self.canvas());
                 self.engine.show_picture(picture);
             }
             Effect::Fetch(missing) => self.surroundings.fetch(missing, &self.screen),

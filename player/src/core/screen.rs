@@ -24,7 +24,9 @@ mod playing;
 mod staging;
 
 use fleet_protocol::instant::Now;
-use fleet_protocol::player::{DecodeFailure, Item, Manifest, PlayerEventKind, PlayerState};
+use fleet_protocol::player::{
+    DecodeFailure, Item, Manifest, Orientation, PlayerEventKind, PlayerState,
+};
 use fleet_protocol::{AssetId, Sha256};
 
 pub use library::Library;
@@ -116,6 +118,8 @@ pub enum Effect {
     Prepare {
         ticket: Ticket,
         item: Box<Item>,
+        /// As the manifest has it in force when the item is seen.
+        orientation: Orientation,
     },
     /// It will not be shown.
     Discard {
@@ -173,6 +177,19 @@ impl Screen {
         &self.library
     }
 
+    /// How the screen is mounted, as far as is known: by the newest manifest, be it still staged. For cards.
+    pub fn orientation(&self) -> Orientation {
+        self.manifests.orientation_with(Source::Staged)
+    }
+
+    fn card(&self) -> Option<Card> {
+        match self.mode {
+            Mode::ErrorScreen => Some(Card::Status),
+            Mode::Unregistered => Some(Card::Pairing),
+            Mode::Boot | Mode::Playing => None,
+        }
+    }
+
     /// `None` while a card is shown, and before anything is.
     pub fn on_glass(&self) -> Option<&OnGlass> {
         self.on_glass.as_ref()
@@ -208,6 +225,7 @@ impl Step {
         if self.screen.mode == Mode::Boot && !matches!(event, Event::Loaded { .. }) {
             return;
         }
+        let before = (self.screen.card(), self.screen.orientation());
         match event {
             Event::Loaded {
                 current,
@@ -244,6 +262,11 @@ impl Step {
         }
         if self.screen.mode != Mode::Unregistered {
             self.go_on();
+        }
+        // The same card on a screen that is mounted in another way.
+        let (card, orientation) = before;
+        if card == self.screen.card() && orientation != self.screen.orientation() {
+            self.show_card_again();
         }
     }
 

@@ -23,7 +23,7 @@ use fleet_protocol::player::{
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::card;
+use super::card::{self, Canvas};
 use super::show::{Cover, News, Seen, Surroundings};
 use crate::cache::{self, Cache, CacheEvent};
 use crate::cec::Cec;
@@ -32,7 +32,6 @@ use crate::core::look_ahead::Plan;
 use crate::core::power::{Attention, ScreenHours};
 use crate::core::screen::{AssetRef, Card, Event, Screen};
 use crate::core::sync::{Known, Sync};
-use crate::media::engine::Engine;
 use crate::media::frame::SharedFrame;
 use crate::media::still;
 
@@ -326,7 +325,7 @@ impl Surroundings for Device {
         self.cache.path(&AssetRef::from(item))
     }
 
-    fn card(&self, which: Card, engine: &Engine) -> SharedFrame {
+    fn card(&self, which: Card, canvas: Canvas) -> SharedFrame {
         let facts = &self.setting.facts;
         let nothing = || Some("There is no content for this screen yet".to_owned());
         if let Some(card) = self.notices.card() {
@@ -334,7 +333,7 @@ impl Surroundings for Device {
             if let fleet_cards::Card::Status { activity, .. } = &mut card {
                 *activity = activity.take().or_else(nothing);
             }
-            return card::picture(&card, engine.size());
+            return card::picture(&card, canvas);
         }
         let card = match which {
             Card::Pairing => fleet_cards::Card::Pairing {
@@ -352,11 +351,11 @@ impl Surroundings for Device {
                 url: None,
             },
         };
-        card::picture(&card, engine.size())
+        card::picture(&card, canvas)
     }
 
-    fn cover(&mut self, engine: &Engine) -> Option<Cover> {
-        self.notices.cover(engine.size())
+    fn cover(&mut self, canvas: Canvas) -> Option<Cover> {
+        self.notices.cover(canvas)
     }
 
     fn power(&self) -> Power {

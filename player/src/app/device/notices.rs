@@ -7,8 +7,8 @@ use fleet_cards::{Card, Notice};
 use fleet_device::files;
 use fleet_protocol::instant::Monotonic;
 
-use crate::app::{Cover, card};
-use crate::media::frame::Size;
+use crate::app::Cover;
+use crate::app::card::{self, Canvas};
 
 const LOOKED_AT_EVERY_MS: u64 = 500;
 const MAX_BYTES: u64 = 64 * 1024;
@@ -22,8 +22,8 @@ pub(super) struct Notices {
     notice: Option<Notice>,
     /// Somebody said so and it was not passed on yet.
     woken: bool,
-    /// What covers the screen, and its size.
-    covering: Option<(Card, Size)>,
+    /// What covers the screen, and what it was drawn on.
+    covering: Option<(Card, Canvas)>,
 }
 
 impl Notices {
@@ -88,16 +88,16 @@ impl Notices {
         notice.is_some_and(|notice| notice.over_content)
     }
 
-    /// What is to cover a screen of this size, if that has changed since it was last asked.
-    pub(super) fn cover(&mut self, size: Size) -> Option<Cover> {
+    /// What is to cover the screen, if that has changed since it was last asked.
+    pub(super) fn cover(&mut self, canvas: Canvas) -> Option<Cover> {
         let notice = self.notice.as_ref().filter(|notice| notice.over_content);
-        let wanted = notice.map(|notice| (notice.card.clone(), size));
+        let wanted = notice.map(|notice| (notice.card.clone(), canvas));
         if wanted == self.covering {
             return None;
         }
         self.covering = wanted;
         Some(match &self.covering {
-            Some((card, size)) => Cover::Over(card::picture(card, *size)),
+            Some((card, canvas)) => Cover::Over(card::picture(card, *canvas)),
             None => Cover::Nothing,
         })
     }
@@ -105,14 +105,20 @@ impl Notices {
 
 #[cfg(test)]
 mod tests {
+    use fleet_protocol::player::Orientation;
+
     use super::*;
+    use crate::media::frame::Size;
 
     #[test]
     fn a_notice_is_taken_when_it_changes_and_covers_only_when_it_is_to() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("card.json");
         let mut notices = Notices::new(path.clone());
-        let size = Size::new(64, 64).unwrap();
+        let canvas = Canvas {
+            size: Size::new(64, 64).unwrap(),
+            orientation: Orientation::Landscape,
+        };
         let mut at = 0;
         let mut look = |notices: &mut Notices| {
             at += LOOKED_AT_EVERY_MS;
@@ -132,11 +138,18 @@ mod tests {
             assert!(look(&mut notices));
             assert!(!notices.take_wake());
             assert_eq!(notices.card(), Some(&card));
-            let cover = notices.cover(size);
+            let cover = notices.cover(canvas);
             let covered = cover.map(|cover| matches!(cover, Cover::Over(_)));
             assert_eq!(covered, covers);
             assert_eq!(notices.is_urgent(), over_content);
-            assert!(notices.cover(size).is_none());
+            assert!(notices.cover(canvas).is_none());
+            // On a screen that is mounted in another way it is drawn anew.
+            let turned = Canvas {
+                orientation: Orientation::Portrait,
+                ..canvas
+            };
+            assert_eq!(notices.cover(turned).is_some(), over_content);
+            assert_eq!(notices.cover(canvas).is_some(), over_content);
         }
         // Woken, with the same on the screen.
         let notice = Notice {

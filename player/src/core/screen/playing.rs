@@ -100,11 +100,8 @@ impl Step {
 
     /// If one is shown.
     pub(super) fn show_card_again(&mut self) {
-        match self.screen.mode {
-            Mode::ErrorScreen => self.effects.push(Effect::ShowCard(Card::Status)),
-            Mode::Unregistered => self.effects.push(Effect::ShowCard(Card::Pairing)),
-            Mode::Boot | Mode::Playing => {}
-        }
+        let card = self.screen.card();
+        self.effects.extend(card.map(Effect::ShowCard));
     }
 
     pub(super) fn engine_replaced(&mut self) {
@@ -180,9 +177,11 @@ impl Step {
         let item = Box::new(item.clone());
         self.screen.tickets += 1;
         let ticket = Ticket(self.screen.tickets);
+        let manifests = &self.screen.manifests;
         self.effects.push(Effect::Prepare {
             ticket,
             item: item.clone(),
+            orientation: manifests.orientation_with(position.source),
         });
         self.screen.next = Some(Next {
             ticket,

@@ -1,7 +1,7 @@
 //! The manifest in force, the one before it, and the one that waits for its files: applied at the end of
 //! an item, in two phases (seed 003, §28.5).
 
-use fleet_protocol::player::{Item, Manifest, PlayerEventKind};
+use fleet_protocol::player::{Item, Manifest, Orientation, PlayerEventKind};
 
 use super::{AssetRef, Effect, Source, Step};
 
@@ -72,6 +72,13 @@ impl Manifests {
 
     pub fn items(&self, source: Source) -> &[Item] {
         self.of(source).map_or(&[], Manifest::items)
+    }
+
+    /// How the screen is mounted while an item of `source` is seen: the newest manifest of those in force then knows.
+    pub(super) fn orientation_with(&self, source: Source) -> Orientation {
+        let staged = self.of(source).filter(|_| source == Source::Staged);
+        let newest = staged.or(self.current()).or(self.previous());
+        newest.map_or_else(Orientation::default, |m| m.settings.orientation)
     }
 
     /// Every item of every manifest, the most urgent for the cache first. Its files are not evicted.

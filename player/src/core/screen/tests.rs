@@ -1,6 +1,7 @@
 //! A screen with an engine that does what it is told, or fails on demand.
 
 mod any_order;
+mod orientation;
 mod rejected;
 
 use std::collections::BTreeMap;
@@ -59,6 +60,8 @@ struct Bench {
     screen: Screen,
     now_s: u64,
     prepared: BTreeMap<Ticket, Box<Item>>,
+    /// In which orientation what was last prepared.
+    turned: BTreeMap<String, Orientation>,
     log: Vec<String>,
     /// Tickets whose preparation the engine has still to answer.
     pending: Vec<Ticket>,
@@ -70,6 +73,7 @@ impl Bench {
             screen: Screen::default(),
             now_s: 0,
             prepared: BTreeMap::new(),
+            turned: BTreeMap::new(),
             log: Vec::new(),
             pending: Vec::new(),
         };
@@ -100,7 +104,12 @@ impl Bench {
 
     fn perform(&mut self, effect: Effect) {
         match effect {
-            Effect::Prepare { ticket, item } => {
+            Effect::Prepare {
+                ticket,
+                item,
+                orientation,
+            } => {
+                self.turned.insert(item.asset_id.to_string(), orientation);
                 assert!(self.prepared.insert(ticket, item).is_none(), "a new ticket");
                 self.pending.push(ticket);
             }
