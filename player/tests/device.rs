@@ -178,6 +178,27 @@ fn a_restart_plays_from_the_disk_when_nobody_can_be_reached() {
 }
 
 #[test]
+fn a_restart_goes_on_with_the_item_after_the_one_that_was_seen() {
+    let venue = Venue::new();
+    venue.pair();
+    let items = [1, 2, 3].map(|item| venue.picture(item));
+    venue.publish("one", &items);
+    let first = venue.play();
+    // All three are there, and what was written down is the first.
+    for item in [1, 2, 3] {
+        first.eyes.watch_for(item);
+    }
+    drop(first);
+    let bookmark = venue.device.path().join("state/bookmark.json");
+    let bookmark: Value = serde_json::from_slice(&std::fs::read(bookmark).unwrap()).unwrap();
+    let index = bookmark["index"].as_u64().unwrap();
+    let expected = [2, 3, 1][usize::try_from(index).unwrap()];
+    let second = venue.play();
+    let seen = second.eyes.watch(|_| true);
+    assert_eq!(codes(&seen)[0].item, expected, "after {bookmark}");
+}
+
+#[test]
 fn the_budget_of_the_manifest_counts_after_a_restart_and_until_it_is_taken_back() {
     let venue = Venue::new();
     venue.pair();

@@ -72,6 +72,7 @@ impl Folder {
             current,
             previous: None,
             present,
+            left_at: None,
         };
         Ok((folder, loaded))
     }
@@ -198,8 +199,9 @@ impl Surroundings for Folder {
         None
     }
 
-    fn shown(&mut self, _: Option<ProofOfPlay>, shown: Option<&Item>) {
-        if let Some(path) = shown.and_then(|item| self.file(item)) {
+    fn shown(&mut self, _: Option<ProofOfPlay>, screen: &Screen) {
+        let shown = screen.on_glass();
+        if let Some(path) = shown.and_then(|shown| self.file(&shown.item)) {
             log::debug!("{} is on the glass", path.display());
         }
     }

@@ -58,8 +58,8 @@ pub trait Surroundings {
         Power::On
     }
 
-    /// Something else is on the glass: `shown`, or a card. `proof` is of what was there before.
-    fn shown(&mut self, proof: Option<ProofOfPlay>, shown: Option<&Item>);
+    /// Something else is on the glass, or the player ends. `proof` is of what was there before.
+    fn shown(&mut self, proof: Option<ProofOfPlay>, screen: &Screen);
 
     /// What has happened since it was last asked.
     fn news(&mut self, seen: &Seen<'_>) -> News;
@@ -161,15 +161,14 @@ impl<S: Surroundings> Show<S> {
         }
         if before != on_glass(&self.screen) {
             let proof = self.witness.see(&self.screen, now);
-            let shown = self.screen.on_glass().map(|shown| &*shown.item);
-            self.surroundings.shown(proof, shown);
+            self.surroundings.shown(proof, &self.screen);
         }
     }
 
     /// The player ends: what is on the glass has been seen until now.
     pub fn end(&mut self) {
         let proof = self.witness.stop(clock::now());
-        self.surroundings.shown(proof, None);
+        self.surroundings.shown(proof, &self.screen);
         let seen = Seen {
             screen: &self.screen,
             engine: &self.engine,

@@ -27,7 +27,8 @@ use fleet_protocol::instant::Now;
 use fleet_protocol::player::{
     DecodeFailure, Item, Manifest, Orientation, PlayerEventKind, PlayerState,
 };
-use fleet_protocol::{AssetId, Sha256};
+use fleet_protocol::{AssetId, PlaylistId, Sha256};
+use serde::{Deserialize, Serialize};
 
 pub use library::Library;
 pub use playing::{OnGlass, Position, Source};
@@ -55,6 +56,16 @@ impl From<&Item> for AssetRef {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Ticket(pub u64);
 
+/// Where a playlist was when its player ended, however that was.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Bookmark {
+    pub playlist_id: PlaylistId,
+    pub published_version: u64,
+    /// Of the item that was on the glass, from 0.
+    pub index: usize,
+}
+
 /// A built-in picture.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Card {
@@ -71,6 +82,9 @@ pub enum Event {
         current: Option<Box<Manifest>>,
         previous: Option<Box<Manifest>>,
         present: Vec<AssetRef>,
+        /// Of the player before this one. What follows the item there comes first: one that takes the player with it
+        /// is not begun over and over.
+        left_at: Option<Bookmark>,
     },
     /// The control plane has another manifest than the one it was asked with.
     Received(Box<Manifest>),
@@ -153,6 +167,8 @@ pub struct Screen {
     library: Library,
     on_glass: Option<OnGlass>,
     next: Option<Next>,
+    /// While nothing has been shown yet: what was on the glass before.
+    left_at: Option<Position>,
     loop_count: u64,
     tickets: u64,
     /// Told once, until the current manifest plays again.
@@ -195,6 +211,17 @@ impl Screen {
         self.on_glass.as_ref()
     }
 
+    /// Where the playlist is that plays.
+    pub fn bookmark(&self) -> Option<Bookmark> {
+        let position = self.on_glass.as_ref()?.position;
+        let playlist = self.manifests.of(position.source)?.playlist.as_ref()?;
+        Some(Bookmark {
+            playlist_id: playlist.playlist_id.clone(),
+            published_version: playlist.published_version,
+            index: position.index,
+        })
+    }
+
     /// Since the manifest in force was applied.
     pub fn loop_count(&self) -> u64 {
         self.loop_count
@@ -231,7 +258,8 @@ impl Step {
                 current,
                 previous,
                 present,
-            } => self.loaded(current, previous, present),
+                left_at,
+            } => self.loaded(current, previous, present, left_at),
             Event::Received(manifest) => self.received(*manifest),
             Event::AssetReady(asset) => {
                 self.screen.library.add(asset);
@@ -275,6 +303,7 @@ impl Step {
         current: Option<Box<Manifest>>,
         previous: Option<Box<Manifest>>,
         present: Vec<AssetRef>,
+        left_at: Option<Bookmark>,
     ) {
         if self.screen.mode != Mode::Boot {
             return;
@@ -282,6 +311,7 @@ impl Step {
         self.screen.mode = Mode::Playing;
         self.screen.manifests = Manifests::new(current, previous);
         self.screen.library = Library::of(present);
+        self.screen.left_at = left_at.and_then(|left_at| self.screen.manifests.find(&left_at));
         self.fetch();
     }
 

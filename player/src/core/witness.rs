@@ -137,6 +137,7 @@ mod tests {
                 current: Some(Box::new(manifest)),
                 previous: None,
                 present,
+                left_at: None,
             });
             stand
         }

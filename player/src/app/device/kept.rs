@@ -1,4 +1,5 @@
-//! The manifests on disk: `currentManifest.json` and `previousManifest.json`.
+//! On disk: the manifests, `currentManifest.json` and `previousManifest.json`, and where the playlist is,
+//! `bookmark.json`.
 //!
 //! Each is replaced as a whole (written beside, flushed, renamed), so after a power cut there is the old one or
 //! the new one. One that can't be understood is set aside for whoever looks into it, and the other one plays.
@@ -12,20 +13,27 @@ use fleet_device::files::{self, Access, FileError};
 use fleet_protocol::instant::Monotonic;
 use fleet_protocol::player::{Manifest, PlayerEventKind};
 
+use crate::core::screen::Bookmark;
+
 const CURRENT: &str = "currentManifest.json";
 const PREVIOUS: &str = "previousManifest.json";
+const BOOKMARK: &str = "bookmark.json";
+const MAX_BOOKMARK_BYTES: u64 = 4_096;
 
 /// What was found at the start.
 #[derive(Debug, Default)]
 pub(super) struct Found {
     pub(super) current: Option<Box<Manifest>>,
     pub(super) previous: Option<Box<Manifest>>,
+    pub(super) left_at: Option<Bookmark>,
     /// Of what could not be understood.
     pub(super) complaints: Vec<PlayerEventKind>,
 }
 
 /// A disk that took nothing is asked again after so long.
 const TRIED_AGAIN_MS: u64 = 10_000;
+/// The bookmark is written no more often than this: flash wears out.
+const BOOKMARKED_EVERY_MS: u64 = 10_000;
 
 /// What is to be on disk and is not.
 #[derive(Debug)]
@@ -40,6 +48,9 @@ struct Unkept {
 pub(super) struct Kept {
     folder: PathBuf,
     unkept: Option<Unkept>,
+    /// The newest that is not on disk.
+    bookmark: Option<Bookmark>,
+    bookmarked: Option<Monotonic>,
 }
 
 impl Kept {
@@ -49,6 +60,8 @@ impl Kept {
         Ok(Self {
             folder: folder.to_owned(),
             unkept: None,
+            bookmark: None,
+            bookmarked: None,
         })
     }
 
@@ -56,6 +69,8 @@ impl Kept {
         let mut found = Found::default();
         found.current = self.read(CURRENT, &mut found.complaints);
         found.previous = self.read(PREVIOUS, &mut found.complaints);
+        let path = self.folder.join(BOOKMARK);
+        found.left_at = files::read_json(&path, MAX_BOOKMARK_BYTES).or_report(&path);
         found
     }
 
@@ -80,8 +95,32 @@ impl Kept {
         }
     }
 
+    /// It is on disk when this returns, unless one was written lately; then it will be.
+    pub(super) fn keep_bookmark(&mut self, bookmark: Bookmark, now: Monotonic) {
+        self.bookmark = Some(bookmark);
+        self.write_bookmark(now);
+    }
+
+    fn write_bookmark(&mut self, now: Monotonic) {
+        let lately = |at: Monotonic| now.since(at) < BOOKMARKED_EVERY_MS;
+        if self.bookmarked.is_some_and(lately) {
+            return;
+        }
+        let Some(bookmark) = self.bookmark.take() else {
+            return;
+        };
+        self.bookmarked = Some(now);
+        // A disk that takes nothing has been told of already; the next one may come through.
+        if let Err(error) =
+            files::write_json(&self.folder.join(BOOKMARK), &bookmark, Access::Public)
+        {
+            log::debug!("{error}");
+        }
+    }
+
     /// Time has passed.
     pub(super) fn try_again(&mut self, now: Monotonic) {
+        self.write_bookmark(now);
         let due = |unkept: &mut Unkept| now.since(unkept.tried) >= TRIED_AGAIN_MS;
         if let Some(mut unkept) = self.unkept.take_if(due) {
             unkept.tried = now;
@@ -167,6 +206,28 @@ mod tests {
         ));
         assert_eq!(kept.load().complaints, []);
     }
+
+    #[test]
+    fn the_newest_bookmark_is_found_again_and_not_written_at_every_item() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut kept = Kept::open(dir.path()).unwrap();
+        let bookmark = |index| Bookmark {
+            playlist_id: "pl_1".parse().unwrap(),
+            published_version: 1,
+            index,
+        };
+        let index = |kept: &Kept| kept.load().left_at.map(|left_at| left_at.index);
+        assert_eq!(index(&kept), None);
+        kept.keep_bookmark(bookmark(0), Monotonic(0));
+        kept.keep_bookmark(bookmark(1), Monotonic(1));
+        kept.keep_bookmark(bookmark(2), Monotonic(2));
+        assert_eq!(index(&kept), Some(0));
+        kept.try_again(Monotonic(BOOKMARKED_EVERY_MS));
+        assert_eq!(index(&kept), Some(2));
+        fs::write(dir.path().join(BOOKMARK), b"{").unwrap();
+        assert_eq!(index(&kept), None);
+    }
+
     #[test]
     fn what_the_disk_does_not_take_is_kept_once_it_does() {
         let dir = tempfile::tempdir().unwrap();

@@ -150,6 +150,7 @@ impl Device {
             current: found.current,
             previous: found.previous,
             present,
+            left_at: found.left_at,
         };
         // A device that was never paired says so; one that plays goes on, whatever became of its identity.
         let unpaired = !device.link.is_paired() && !has_manifest;
@@ -362,10 +363,13 @@ impl Surroundings for Device {
         self.hours.wanted()
     }
 
-    fn shown(&mut self, proof: Option<ProofOfPlay>, shown: Option<&Item>) {
+    fn shown(&mut self, proof: Option<ProofOfPlay>, screen: &Screen) {
         let was_seen = self.hours.begin_item();
-        if let Some(item) = shown {
-            self.cache.played(&AssetRef::from(item));
+        if let Some(shown) = screen.on_glass() {
+            self.cache.played(&AssetRef::from(&*shown.item));
+        }
+        if let Some(bookmark) = screen.bookmark() {
+            self.kept.keep_bookmark(bookmark, clock::monotonic());
         }
         if let Some(proof) = proof.filter(|_| was_seen) {
             self.link.queue(Happening::Played(proof));

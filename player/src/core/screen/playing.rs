@@ -87,6 +87,7 @@ impl Step {
 
     pub(super) fn restart(&mut self) {
         self.drop_next();
+        self.screen.left_at = None;
         self.screen.loop_count = 0;
         if let Some(on_glass) = &mut self.screen.on_glass {
             on_glass.position = Position {
@@ -208,6 +209,7 @@ impl Step {
             .find_map(|source| {
                 let shown = self.screen.on_glass.as_ref().map(|shown| shown.position);
                 let from = shown
+                    .or(self.screen.left_at)
                     .filter(|position| position.source == source)
                     .map_or(0, |position| position.index.wrapping_add(1));
                 let index = self.first_playable(source, from)?;
@@ -257,6 +259,7 @@ impl Step {
             self.screen.on_glass = None;
             next.position.source = Source::Current;
         }
+        self.screen.left_at = None;
         self.count_loop(next.position);
         self.tell_source(next.position.source);
         self.screen.mode = Mode::Playing;

@@ -3,7 +3,7 @@
 
 use fleet_protocol::player::{Item, Manifest, Orientation, PlayerEventKind};
 
-use super::{AssetRef, Effect, Source, Step};
+use super::{AssetRef, Bookmark, Effect, Position, Source, Step};
 
 /// A newer manifest on its way.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -72,6 +72,23 @@ impl Manifests {
 
     pub fn items(&self, source: Source) -> &[Item] {
         self.of(source).map_or(&[], Manifest::items)
+    }
+
+    /// In a playlist that is still what it was.
+    pub(super) fn find(&self, left_at: &Bookmark) -> Option<Position> {
+        let is_of = |source: &Source| {
+            let playlist = self.of(*source).and_then(|m| m.playlist.as_ref());
+            playlist.is_some_and(|playlist| {
+                playlist.playlist_id == left_at.playlist_id
+                    && playlist.published_version == left_at.published_version
+            })
+        };
+        let mut sources = [Source::Current, Source::Previous].into_iter();
+        let source = sources.find(is_of)?;
+        Some(Position {
+            source,
+            index: left_at.index,
+        })
     }
 
     /// How the screen is mounted while an item of `source` is seen: the newest manifest of those in force then knows.
@@ -217,6 +234,7 @@ impl Step {
             current: Some(current),
             previous: manifests.previous.clone(),
         });
+        self.screen.left_at = None;
         self.screen.loop_count = 0;
         self.screen.fell_back = false;
         self.tell(PlayerEventKind::ManifestApplied {

@@ -3,6 +3,7 @@
 mod any_order;
 mod orientation;
 mod rejected;
+mod resumed;
 
 use std::collections::BTreeMap;
 
@@ -82,6 +83,7 @@ impl Bench {
             current: some("current", current),
             previous: some("previous", previous),
             present: present.iter().map(|name| asset(name)).collect(),
+            left_at: None,
         });
         bench
     }

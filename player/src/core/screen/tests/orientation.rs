@@ -52,6 +52,7 @@ fn a_screen_that_starts_knows_how_it_was_mounted() {
         current: None,
         previous: Some(portrait("previous", &["a"])),
         present: Vec::new(),
+        left_at: None,
     };
     let now = Bench::new(&[], &[], &[]).now();
     let (screen, effects) = Screen::default().step(loaded, now);
