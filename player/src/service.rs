@@ -76,11 +76,6 @@ impl Pulse {
         self.write(counts);
     }
 
-    /// Another engine counts from 0.
-    pub const fn begin_anew(&mut self) {
-        self.pictures = 0;
-    }
-
     fn write(&self, counts: FrameCounts) {
         let Some(path) = &self.frames else { return };
         if let Err(error) = files::write_json(path, &counts, Access::Public) {

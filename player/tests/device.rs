@@ -11,118 +11,14 @@ mod cinema;
 
 use std::time::{Duration, Instant};
 
+use cinema::codes;
 use cinema::player::Player;
-use cinema::{DEADLINE, HEIGHT, WIDTH, codes};
+use cinema::venue::{Venue, film};
 use fleet_cards::{Card, Notice};
-use fleet_tests::fake_control_plane::{FakeControlPlane, Fault, TOKEN, screen_off_at};
+use fleet_player::media::output::Glass;
+use fleet_tests::fake_control_plane::{Fault, screen_off_at};
 use fleet_tests::media::{self, Film};
 use serde_json::{Value, json};
-use tempfile::TempDir;
-
-/// A second of it.
-fn film(item: u16) -> Film {
-    Film {
-        item,
-        frames: 25,
-        frames_a_second: 25,
-        width: WIDTH,
-        height: HEIGHT,
-        sound: true,
-    }
-}
-
-/// A control plane with files, and the device's own folders.
-struct Venue {
-    server: FakeControlPlane,
-    files: TempDir,
-    device: TempDir,
-}
-
-impl Venue {
-    fn new() -> Self {
-        let files = tempfile::tempdir().unwrap();
-        let server = FakeControlPlane::start(files.path()).unwrap();
-        Self {
-            server,
-            files,
-            device: tempfile::tempdir().unwrap(),
-        }
-    }
-
-    fn pair(&self) {
-        let identity = self.device.path().join("identity");
-        std::fs::create_dir_all(&identity).unwrap();
-        let url = json!({"serverUrl": self.server.url()}).to_string();
-        std::fs::write(identity.join("identity.json"), url).unwrap();
-        std::fs::write(identity.join("token"), TOKEN).unwrap();
-    }
-
-    fn item(&self, name: &str, kind: &str) -> Value {
-        let url = self.server.url();
-        let item = self.server.item(&url, name, kind, 1, (WIDTH, HEIGHT));
-        item.unwrap()
-    }
-
-    fn picture(&self, item: u16) -> Value {
-        let name = format!("{item}.png");
-        media::write_picture(&self.files.path().join(&name), item, WIDTH, HEIGHT).unwrap();
-        self.item(&name, "IMAGE")
-    }
-
-    fn film(&self, item: u16) -> Value {
-        self.film_of(&film(item))
-    }
-
-    fn film_of(&self, film: &Film) -> Value {
-        let name = format!("{}.mp4", film.item);
-        media::write_film(&self.files.path().join(&name), film).unwrap();
-        self.item(&name, "VIDEO")
-    }
-
-    fn file(&self, name: &str, kind: &str, bytes: &[u8]) -> Value {
-        std::fs::write(self.files.path().join(name), bytes).unwrap();
-        self.item(name, kind)
-    }
-
-    fn publish(&self, etag: &str, items: &[Value]) {
-        self.server.publish(etag, 5, items);
-    }
-
-    fn play(&self) -> Player {
-        Player::start(self.device.path())
-    }
-
-    /// Asks until `what` gives something.
-    fn wait<T>(&self, mut what: impl FnMut(&FakeControlPlane) -> Option<T>) -> T {
-        let until = Instant::now() + DEADLINE;
-        loop {
-            let before = self.server.requests().len();
-            if let Some(found) = what(&self.server) {
-                return found;
-            }
-            let left = until.saturating_duration_since(Instant::now());
-            assert!(
-                self.server.wait_for_requests(before + 1, left),
-                "not seen; the events are {:?}",
-                self.server.events()
-            );
-        }
-    }
-
-    fn wait_for_budget(&self, bytes: u64) {
-        self.wait(|server| {
-            let mut heartbeats = server.heartbeats().into_iter();
-            heartbeats.find(|heartbeat| heartbeat["cache"]["totalBytes"] == bytes)
-        });
-    }
-
-    fn wait_for_event(&self, kind: &str) -> Value {
-        self.wait(|server| {
-            let events = server.events();
-            events.into_iter().find(|event| event["eventType"] == kind)
-        })
-    }
-}
 
 #[test]
 fn content_is_fetched_played_in_order_and_told() {
@@ -379,6 +275,34 @@ fn what_plays_while_the_screen_is_off_by_its_hours_is_told_and_not_proven() {
     });
     let until = instant(&on["eventTimeUtc"]);
     assert!(instant(&proof["endedAtUtc"]) >= until, "{proof}");
+}
+
+#[test]
+fn what_plays_while_no_screen_is_there_is_neither_shown_nor_proven() {
+    let venue = Venue::new();
+    venue.pair();
+    let items = [venue.film(1), venue.picture(2)];
+    venue.publish("one", &items);
+    let (_, nobody) = cinema::glass();
+    let unseen = Player::start_on(Glass::Dark, nobody, venue.device.path());
+    let heartbeat = venue.wait(|server| {
+        let mut heartbeats = server.heartbeats().into_iter();
+        heartbeats.find(|heartbeat| heartbeat["playback"]["loopCount"].as_u64() > Some(0))
+    });
+    let frames = &heartbeat["frames"];
+    assert_eq!(
+        (&frames["presented"], &frames["blankMs"]),
+        (&json!(0), &json!(0))
+    );
+    assert!(frames["unseen"].as_u64() > Some(5), "{frames}");
+    drop(unseen);
+    // The oldest proof arrives first, and is of what is seen now.
+    let begin = jiff::Timestamp::now();
+    let seen = venue.play();
+    let proof = venue.wait(|server| server.proofs().into_iter().next());
+    let started: jiff::Timestamp = proof["startedAtUtc"].as_str().unwrap().parse().unwrap();
+    assert!(started >= begin, "{proof}");
+    drop(seen);
 }
 
 #[test]

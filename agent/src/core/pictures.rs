@@ -5,7 +5,7 @@ use fleet_protocol::player::FrameCounts;
 
 use super::Monotonic;
 
-/// The player hands a picture on at least once a second, also while the screen is off on purpose.
+/// The player hands a picture on at least once a second, also while the screen is off on purpose or not there.
 const STANDS_AFTER_MS: u64 = 10_000;
 /// The check's name.
 pub const PICTURES: &str = "pictures";
@@ -45,7 +45,7 @@ impl Pictures {
         } = counts;
         let off = match unseen {
             0 => String::new(),
-            unseen => format!(", {unseen} while the screen was off on purpose"),
+            unseen => format!(", {unseen} while the screen was off on purpose or not there"),
         };
         check(
             true,

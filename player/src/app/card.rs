@@ -83,7 +83,7 @@ mod tests {
         let card = Card::Boot {
             version: "1.2.3".to_owned(),
         };
-        let mut check = |orientation: Orientation, width, height| {
+        let check = |orientation: Orientation, width, height| {
             let size = Size::new(width, height).unwrap();
             let drawn = picture(&card, Canvas { size, orientation });
             let quarters = orientation.degrees() / 90;

@@ -62,7 +62,6 @@ pub fn play(
             }
             Ok(Happening::Screen(card, screen)) => {
                 show.replace_engine(|| engines.on(card, screen))?;
-                pulse.begin_anew();
             }
             Err(mpsc::RecvTimeoutError::Timeout) => show.take(Event::Tick),
         }

@@ -6,7 +6,6 @@ use fleet_device::clock;
 use fleet_protocol::player::{FrameCounts, Item, Manifest, PlayerEventKind, Power, ProofOfPlay};
 
 use super::card::Canvas;
-
 use crate::core::screen::{Card, Effect, Event, Screen};
 use crate::core::witness::Witness;
 use crate::media::engine::{Engine, Job};
@@ -17,6 +16,15 @@ use crate::media::frame::SharedFrame;
 pub struct Seen<'a> {
     pub screen: &'a Screen,
     pub engine: &'a Engine,
+    /// By the engines before this one.
+    counted: FrameCounts,
+}
+
+impl Seen<'_> {
+    /// Since the player started; `None` when the engine does not answer.
+    pub fn frames(&self) -> Option<FrameCounts> {
+        self.engine.counts().map(|counts| self.counted + counts)
+    }
 }
 
 /// What has happened around the screen.
@@ -71,6 +79,10 @@ pub struct Show<S> {
     screen: Screen,
     witness: Witness,
     engine: Engine,
+    /// By the engines before this one.
+    counted: FrameCounts,
+    /// How many pictures had been seen when what is on the glass began.
+    presented: u64,
     surroundings: S,
 }
 
@@ -82,6 +94,8 @@ impl<S: Surroundings> Show<S> {
             screen: Screen::default(),
             witness: Witness::default(),
             engine,
+            counted: FrameCounts::default(),
+            presented: 0,
             surroundings,
         }
     }
@@ -96,15 +110,31 @@ impl<S: Surroundings> Show<S> {
     /// # Errors
     /// What `make` gives; the engine before goes on then.
     pub fn replace_engine<E>(&mut self, make: impl FnOnce() -> Result<Engine, E>) -> Result<(), E> {
-        self.engine = make()?;
+        let before = std::mem::replace(&mut self.engine, make()?);
+        self.counted = self.counted + before.last_counts();
+        drop(before);
         self.engine.switch(self.surroundings.power());
         self.take(Event::EngineReplaced);
         Ok(())
     }
 
-    /// `None` when the engine does not answer.
+    fn seen(&self) -> Seen<'_> {
+        Seen {
+            screen: &self.screen,
+            engine: &self.engine,
+            counted: self.counted,
+        }
+    }
+
+    /// Since the player started; `None` when the engine does not answer.
     pub fn counts(&self) -> Option<FrameCounts> {
-        self.engine.counts()
+        self.seen().frames()
+    }
+
+    /// Whether anybody could see what was on the glass until now. Something else is from now on.
+    fn was_seen(&mut self) -> bool {
+        let presented = self.counted.presented + self.engine.presented();
+        presented > std::mem::replace(&mut self.presented, presented)
     }
 
     /// What cards are drawn on.
@@ -128,6 +158,7 @@ impl<S: Surroundings> Show<S> {
         let seen = Seen {
             screen: &self.screen,
             engine: &self.engine,
+            counted: self.counted,
         };
         match self.surroundings.news(&seen) {
             News::Events(events) => {
@@ -160,18 +191,22 @@ impl<S: Surroundings> Show<S> {
             self.perform(effect);
         }
         if before != on_glass(&self.screen) {
+            let was_seen = self.was_seen();
             let proof = self.witness.see(&self.screen, now);
+            let proof = proof.filter(|_| was_seen);
             self.surroundings.shown(proof, &self.screen);
         }
     }
 
     /// The player ends: what is on the glass has been seen until now.
     pub fn end(&mut self) {
-        let proof = self.witness.stop(clock::now());
+        let was_seen = self.was_seen();
+        let proof = self.witness.stop(clock::now()).filter(|_| was_seen);
         self.surroundings.shown(proof, &self.screen);
         let seen = Seen {
             screen: &self.screen,
             engine: &self.engine,
+            counted: self.counted,
         };
         // What comes of it is written down; nothing is done about it any more.
         let _ = self.surroundings.news(&seen);

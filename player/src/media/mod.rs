@@ -18,6 +18,7 @@
 //! - GStreamer and DRM are used in this folder alone.
 
 mod bus;
+mod counts;
 pub mod decoder;
 pub mod display;
 pub mod engine;

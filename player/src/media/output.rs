@@ -4,8 +4,8 @@
 //! than the one before it. On a display of the kernel the sink keeps the time, and [`Scanout`] does the showing.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
 use fleet_protocol::player::{FrameCounts, Power};
 use gstreamer as gst;
@@ -13,6 +13,7 @@ use gstreamer::prelude::*;
 use gstreamer_app as gst_app;
 
 use super::bus;
+use super::counts::{Counts, Found, Punctual};
 use super::display::{Buffers, Card, DisplayError, Scanout, Screen, Shown};
 use super::frame::{SharedFrame, Size};
 use super::switch::Switch;
@@ -57,42 +58,6 @@ pub enum Glass {
     Sink(gst::Element),
 }
 
-/// Counted at the glass where it says so, else at the sink's door.
-#[derive(Debug, Default)]
-struct Counts {
-    presented: AtomicU64,
-    late: AtomicU64,
-    unseen: AtomicU64,
-    /// When the first picture came, seen or not.
-    first_ns: AtomicU64,
-    /// Something was on the glass before the first frame.
-    lit_before: bool,
-}
-
-impl Counts {
-    /// At `now_ns` one is shown that was due at `pts`.
-    fn count(&self, shown: Shown, now_ns: u64, pts: Option<gst::ClockTime>) {
-        if self.pictures() == 0 {
-            self.first_ns.store(now_ns, Ordering::Relaxed);
-        }
-        match shown {
-            Shown::Seen => self.presented.fetch_add(1, Ordering::Relaxed),
-            Shown::Unseen => {
-                self.unseen.fetch_add(1, Ordering::Relaxed);
-                return;
-            }
-        };
-        let at_ns = pts.map_or(now_ns, gst::ClockTime::nseconds);
-        if now_ns > at_ns + LATE_NS {
-            self.late.fetch_add(1, Ordering::Relaxed);
-        }
-    }
-
-    fn pictures(&self) -> u64 {
-        self.presented.load(Ordering::Relaxed) + self.unseen.load(Ordering::Relaxed)
-    }
-}
-
 /// A running pipeline; it stops when dropped. A display of the kernel keeps the last picture then.
 #[derive(Debug)]
 pub struct Output {
@@ -128,10 +93,11 @@ impl Output {
             .max_buffers(8)
             .build();
         let pipeline = gst::Pipeline::new();
-        let counts = Arc::new(Counts {
-            lit_before: matches!(glass, Glass::Kms { lit: true, .. }),
-            ..Counts::default()
-        });
+        let found = match glass {
+            Glass::Kms { lit: true, .. } | Glass::Dark => Found::Lit,
+            Glass::Kms { .. } | Glass::Window | Glass::Sink(_) => Found::Blank,
+        };
+        let counts = Arc::new(Counts::new(found, Instant::now()));
         let chain = Self::chain(&glass)?;
         pipeline
             .add(source.upcast_ref::<gst::Element>())
@@ -156,12 +122,18 @@ impl Output {
                 message: output.failure().unwrap_or_else(|| error.to_string()),
             })?;
         let sink = chain.into_iter().last().ok_or(OutputError::Refused)?;
+        let shown = match glass {
+            Glass::Dark => Shown::Unseen,
+            Glass::Kms { .. } | Glass::Window | Glass::Sink(_) => Shown::Seen {
+                after_blank: Duration::ZERO,
+            },
+        };
         match (glass, sink.downcast::<gst_app::AppSink>()) {
             (Glass::Kms { card, screen, .. }, Ok(sink)) => {
                 output.scanout = Some(output.scan_out(card, screen, sink)?);
             }
-            (_, Ok(sink)) => output.count_at_door(sink.upcast_ref()),
-            (_, Err(sink)) => output.count_at_door(&sink),
+            (_, Ok(sink)) => output.count_at_door(sink.upcast_ref(), shown),
+            (_, Err(sink)) => output.count_at_door(&sink, shown),
         }
         Ok(output)
     }
@@ -209,12 +181,12 @@ impl Output {
         sink: gst_app::AppSink,
     ) -> Result<JoinHandle<()>, OutputError> {
         let (pipeline, counts) = (self.pipeline.downgrade(), Arc::clone(&self.counts));
-        let count = move |shown, pts| counts.count(shown, running_time_ns(&pipeline), pts);
+        let punctual = move |pts| punctual(running_time_ns(&pipeline), pts);
         let switch = Arc::clone(&self.switch);
         std::thread::Builder::new()
             .name("display".to_owned())
             .spawn(move || {
-                if let Err(error) = scan_out(&card, screen, &sink, &switch, count) {
+                if let Err(error) = scan_out(&card, screen, &sink, &switch, &counts, punctual) {
                     let error = with_causes(&error);
                     gst::element_error!(sink, gst::ResourceError::Write, ("{error}"));
                 }
@@ -222,14 +194,15 @@ impl Output {
             .map_err(OutputError::Thread)
     }
 
-    fn count_at_door(&self, sink: &gst::Element) {
+    fn count_at_door(&self, sink: &gst::Element, shown: Shown) {
         let Some(pad) = sink.static_pad("sink") else {
             return;
         };
         let (pipeline, counts) = (self.pipeline.downgrade(), Arc::clone(&self.counts));
         pad.add_probe(gst::PadProbeType::BUFFER, move |_, info| {
             let pts = info.buffer().and_then(|buffer| buffer.pts());
-            counts.count(Shown::Seen, running_time_ns(&pipeline), pts);
+            let punctual = punctual(running_time_ns(&pipeline), pts);
+            counts.count(shown, punctual, Instant::now());
             gst::PadProbeReturn::Ok
         });
     }
@@ -251,7 +224,7 @@ impl Output {
 
     /// A frame that was left out because the next one was due.
     pub fn count_late(&self) {
-        self.counts.late.fetch_add(1, Ordering::Relaxed);
+        self.counts.count_late();
     }
 
     /// Since the output was opened; the time base of all that is shown.
@@ -279,19 +252,12 @@ impl Output {
     }
 
     pub fn counts(&self) -> FrameCounts {
-        let first_ns = self.counts.first_ns.load(Ordering::Relaxed);
-        let presented = self.counts.presented.load(Ordering::Relaxed);
-        let dark_ns = match self.counts.pictures() {
-            _ if self.counts.lit_before => 0,
-            0 => self.running_time_ns(),
-            _ => first_ns,
-        };
-        FrameCounts {
-            presented,
-            late: self.counts.late.load(Ordering::Relaxed),
-            blank_ms: dark_ns / 1_000_000,
-            unseen: self.counts.unseen.load(Ordering::Relaxed),
-        }
+        self.counts.read(Instant::now())
+    }
+
+    /// The counts themselves, for whoever can't wait for the engine.
+    pub(super) fn shared_counts(&self) -> Arc<Counts> {
+        Arc::clone(&self.counts)
     }
 }
 
@@ -312,19 +278,37 @@ fn running_time_ns(pipeline: &gst::glib::WeakRef<gst::Pipeline>) -> u64 {
         .map_or(0, gst::ClockTime::nseconds)
 }
 
-/// Until the pipeline ends or the display fails. `count` is told of each picture, when it is seen if it is.
+/// Of a picture that is seen at `now_ns` and was due at `pts`.
+fn punctual(now_ns: u64, pts: Option<gst::ClockTime>) -> Punctual {
+    let due_ns = pts.map_or(now_ns, gst::ClockTime::nseconds);
+    if now_ns > due_ns + LATE_NS {
+        Punctual::Late
+    } else {
+        Punctual::InTime
+    }
+}
+
+/// Until the pipeline ends or the display fails. Each picture is counted when it is seen, if it is.
 fn scan_out(
     card: &Card,
     screen: Screen,
     sink: &gst_app::AppSink,
     switch: &Switch,
-    count: impl Fn(Shown, Option<gst::ClockTime>),
+    counts: &Counts,
+    punctual: impl Fn(Option<gst::ClockTime>) -> Punctual,
 ) -> Result<(), DisplayError> {
+    let begin = Instant::now();
     let mut buffers = Buffers::new(card, &screen)?;
     let mut scanout = Scanout::new(card, screen, &mut buffers)?;
+    if !scanout.has_predecessors_picture() {
+        counts.found_blank(begin);
+    }
     loop {
         if let Err(error) = scanout.switch(switch.wanted()) {
             switch.fail(with_causes(&error));
+        }
+        if scanout.is_dark() {
+            counts.dark(Instant::now());
         }
         let Some(sample) = sink.try_pull_sample(PULLED_WITHIN) else {
             if sink.is_eos() {
@@ -337,7 +321,7 @@ fn scan_out(
         };
         if let Ok(picture) = buffer.map_readable() {
             let shown = scanout.present(&picture)?;
-            count(shown, buffer.pts());
+            counts.count(shown, punctual(buffer.pts()), Instant::now());
         }
     }
 }

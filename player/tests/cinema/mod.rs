@@ -8,6 +8,7 @@
 )]
 
 pub mod player;
+pub mod venue;
 
 use std::path::PathBuf;
 use std::sync::mpsc;

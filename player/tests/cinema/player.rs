@@ -7,6 +7,7 @@ use std::thread::JoinHandle;
 use fleet_player::app::device::{Device, Facts, MediaLimits, Places, Setting};
 use fleet_player::app::{self, Engines, Happening, Place, Show};
 use fleet_player::control_plane::PlainHttp;
+use fleet_player::media::output::Glass;
 
 use super::{Eyes, glass, program, size};
 
@@ -20,6 +21,10 @@ impl Player {
     /// `device`: its folders `identity`, `state` and `cache`.
     pub fn start(device: &Path) -> Self {
         let (glass, eyes) = glass();
+        Self::start_on(glass, eyes, device)
+    }
+
+    pub fn start_on(glass: Glass, eyes: Eyes, device: &Path) -> Self {
         let (happen, happenings) = mpsc::channel();
         let mut engines = Engines::new(program(), happen.clone());
         let engine = engines.begin(Place::Glass(glass, size())).unwrap();

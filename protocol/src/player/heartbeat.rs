@@ -56,16 +56,17 @@ pub struct PlayerErrors {
 /// Where the player leaves its [`FrameCounts`] for the agent, in its runtime folder.
 pub const FRAMES_FILE: &str = "frames.json";
 
-/// Counted where pictures leave for the glass, since the player started. Beyond the contract.
+/// Counted where pictures leave for the glass, since the player started, whatever became of its screen. Beyond the
+/// contract.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct FrameCounts {
     pub presented: u64,
     pub late: u64,
-    /// For how long there was no picture; what was off on purpose does not count.
+    /// For how long there was no picture on a screen; one that was off on purpose or not there does not count.
     pub blank_ms: u64,
-    /// Pictures that came while the screen was off on purpose; they are not among those presented.
+    /// Pictures that came while the screen was off on purpose, or not there; they are not among those presented.
     #[serde(default, skip_serializing_if = "is_none")]
     pub unseen: u64,
 }
@@ -74,6 +75,19 @@ impl FrameCounts {
     /// How many pictures there were, seen or not: it grows as long as the player lives.
     pub const fn pictures(&self) -> u64 {
         self.presented.saturating_add(self.unseen)
+    }
+}
+
+impl std::ops::Add for FrameCounts {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        Self {
+            presented: self.presented.saturating_add(other.presented),
+            late: self.late.saturating_add(other.late),
+            blank_ms: self.blank_ms.saturating_add(other.blank_ms),
+            unseen: self.unseen.saturating_add(other.unseen),
+        }
     }
 }
 

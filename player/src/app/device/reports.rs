@@ -83,7 +83,7 @@ pub(super) fn heartbeat(
             addresses: Vec::new(),
         },
         errors,
-        frames: seen.engine.counts(),
+        frames: seen.frames(),
         screen_power,
     }
 }

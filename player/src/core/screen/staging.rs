@@ -95,7 +95,8 @@ impl Manifests {
     pub(super) fn orientation_with(&self, source: Source) -> Orientation {
         let staged = self.of(source).filter(|_| source == Source::Staged);
         let newest = staged.or(self.current()).or(self.previous());
-        newest.map_or_else(Orientation::default, |m| m.settings.orientation)
+        let orientation = newest.map(|manifest| manifest.settings.orientation);
+        orientation.unwrap_or_default()
     }
 
     /// Every item of every manifest, the most urgent for the cache first. Its files are not evicted.
@@ -195,8 +196,11 @@ impl Step {
             return;
         };
         if !manifest.items().is_empty() && self.first_playable(Source::Staged, 0).is_none() {
-            let reason = "all its files are here, and none of them can be decoded";
-            self.reject(manifest.clone(), reason);
+            let manifest = manifest.clone();
+            self.reject(
+                manifest,
+                "all its files are here, and none of them can be decoded",
+            );
         }
     }
 

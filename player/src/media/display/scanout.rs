@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 use drm::buffer::{Buffer as _, DrmFourcc};
 use drm::control::dumbbuffer::{DumbBuffer, DumbMapping};
 use drm::control::{
-    Device as _, Event, PageFlipFlags, RawResourceHandle, connector, framebuffer, property,
+    Device as _, Event, Mode, PageFlipFlags, RawResourceHandle, connector, framebuffer, property,
 };
 use fleet_protocol::player::Power;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -65,14 +65,16 @@ pub(in crate::media) struct Scanout<'a> {
     stale: Vec<framebuffer::Handle>,
     cable_looked_at: Instant,
     connected: bool,
+    /// When this scanout took the picture away.
+    blank_since: Option<Instant>,
 }
 
 /// What became of a picture.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::media) enum Shown {
-    /// It is on the glass.
-    Seen,
-    /// The screen is off on purpose.
+    /// It is on the glass, after nothing was for so long.
+    Seen { after_blank: Duration },
+    /// The screen is off on purpose, or not there.
     Unseen,
 }
 
@@ -130,7 +132,21 @@ impl<'a> Scanout<'a> {
             stale: resources.framebuffers().to_vec(),
             cable_looked_at: Instant::now(),
             connected: true,
+            blank_since: None,
         })
+    }
+
+    /// Before the first picture of this scanout: whether one of the same file is there, in the right mode. The kernel
+    /// lists the framebuffers of this file alone, so the console's is none.
+    pub(in crate::media) fn has_predecessors_picture(&self) -> bool {
+        let Ok(crtc) = self.card.get_crtc(self.screen.crtc) else {
+            return false;
+        };
+        let wanted = self.screen.mode;
+        let same_mode =
+            |mode: Mode| (mode.size(), mode.vrefresh()) == (wanted.size(), wanted.vrefresh());
+        let own = |shown| self.stale.contains(&shown);
+        crtc.mode().is_some_and(same_mode) && crtc.framebuffer().is_some_and(own)
     }
 
     /// To be called often. A screen that is to be on is with the next picture.
@@ -159,6 +175,11 @@ impl<'a> Scanout<'a> {
         Ok(())
     }
 
+    /// Off on purpose.
+    pub(in crate::media) const fn is_dark(&self) -> bool {
+        self.dark
+    }
+
     fn darken(&self) -> Result<(), DisplayError> {
         let connector = self.screen.connector;
         let properties = self
@@ -176,7 +197,8 @@ impl<'a> Scanout<'a> {
             .map_err(drm_error("switching off the screen"))
     }
 
-    /// Puts a picture of the screen's size on the glass, unless that is off; returns when it is seen.
+    /// Puts a picture of the screen's size on the glass, unless that is off; returns when it is seen. While the
+    /// screen is unplugged it is only made ready, for when it comes back.
     pub(in crate::media) fn present(&mut self, picture: &[u8]) -> Result<Shown, DisplayError> {
         if self.dark {
             return Ok(Shown::Unseen);
@@ -199,7 +221,13 @@ impl<'a> Scanout<'a> {
             self.light(framebuffer)?;
         }
         self.back = (self.back + 1) % BUFFERS;
-        Ok(Shown::Seen)
+        let blank_since = self.blank_since.take();
+        let after_blank = blank_since.map_or(Duration::ZERO, |since| since.elapsed());
+        Ok(if self.connected {
+            Shown::Seen { after_blank }
+        } else {
+            Shown::Unseen
+        })
     }
 
     /// With the mode. Where that is set already, as by a predecessor, only the picture changes.
@@ -264,6 +292,7 @@ impl<'a> Scanout<'a> {
                 log::warn!("the screen that came back is not switched off first: {error}");
             }
             self.lit = false;
+            self.blank_since = Some(Instant::now());
         }
         self.connected = connected;
     }

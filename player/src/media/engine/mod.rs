@@ -22,6 +22,7 @@ use std::thread::JoinHandle;
 use fleet_protocol::player::{DecodeFailure, FrameCounts, Item, Orientation, Power};
 use nix::sys::eventfd::EventFd;
 
+use super::counts::Counts;
 use super::decoder::Program;
 use super::frame::{SharedFrame, Size};
 use super::output::{Glass, Output, OutputError};
@@ -82,6 +83,7 @@ pub struct Engine {
     commands: mpsc::Sender<Command>,
     wake: Arc<EventFd>,
     switch: Arc<Switch>,
+    counts: Arc<Counts>,
     thread: Option<JoinHandle<()>>,
     size: Size,
 }
@@ -103,6 +105,7 @@ impl Engine {
             .map_err(|error| EngineError::Thread(error.into()))?;
         let (commands, orders) = mpsc::channel();
         let switch = output.switch();
+        let counts = output.shared_counts();
         let turn = Turn::new(output, size, program, Box::new(tell));
         let listening = Arc::clone(&wake);
         let thread = std::thread::Builder::new()
@@ -113,6 +116,7 @@ impl Engine {
             commands,
             wake,
             switch,
+            counts,
             thread: Some(thread),
             size,
         })
@@ -169,6 +173,16 @@ impl Engine {
     /// What is on the glass; `None` while nothing is.
     pub fn snapshot(&self) -> Option<SharedFrame> {
         self.ask(Command::Snapshot).flatten()
+    }
+
+    /// How many pictures were seen so far. Answered at once, however busy the engine is.
+    pub fn presented(&self) -> u64 {
+        self.counts.presented()
+    }
+
+    /// What was counted so far, by an engine that may have nothing more to say.
+    pub fn last_counts(&self) -> FrameCounts {
+        self.counts.read(std::time::Instant::now())
     }
 
     /// `None` when the engine does not answer.
