@@ -68,8 +68,8 @@ pub struct Network {
     pub network_type: NetworkType,
     #[serde(default)]
     pub last_sync_at_utc: Option<Timestamp>,
-    /// Addresses on the LAN, where the device's own page is found.
-    #[serde(default)]
+    /// Addresses on the LAN, where the device's own page is found; the player says none. Beyond the signage contract.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub addresses: Vec<String>,
 }
 

@@ -126,7 +126,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_heartbeat_of_the_contract_is_understood() {
+    fn a_heartbeat_of_the_contract_is_read_and_written_the_same() {
         let text = r#"{
             "deviceTime": "2025-06-15T13:45:12Z", "appVersion": "1.2.0", "state": "PLAYING",
             "manifestEtag": "e:ven_01:47",
@@ -141,10 +141,8 @@ mod tests {
         let read: PlayerHeartbeat = serde_json::from_str(text).unwrap();
         assert_eq!(read.playback.loop_count, 14);
         assert_eq!(read.frames, None);
-        let written = serde_json::to_string(&read).unwrap();
-        assert_eq!(
-            serde_json::from_str::<PlayerHeartbeat>(&written).unwrap(),
-            read
-        );
+        // Field by field: nothing is left out, and nothing comes beside it.
+        let contract: serde_json::Value = serde_json::from_str(text).unwrap();
+        assert_eq!(serde_json::to_value(&read).unwrap(), contract);
     }
 }
