@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use std::sync::mpsc;
 
 use anyhow::Context as _;
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
 use fleet_device::logging;
 use fleet_player::app::device::{Device, Facts, MediaLimits, Places, Setting};
 use fleet_player::app::folder::{Folder, Manner};
@@ -22,10 +22,33 @@ use signal_hook::consts::{SIGINT, SIGTERM};
 
 /// Keeps pictures on a screen.
 #[derive(Debug, Parser)]
-#[command(version, max_term_width = 100)]
+#[command(
+    version,
+    max_term_width = 100,
+    args_conflicts_with_subcommands = true,
+    arg_required_else_help = true
+)]
 struct Arguments {
     #[command(subcommand)]
-    verb: Verb,
+    verb: Option<Verb>,
+    /// Of `--window` without a verb.
+    #[command(flatten)]
+    run: RunArguments,
+}
+
+impl Arguments {
+    /// `fleet-player --window` is short for `fleet-player run --window`; the display is taken only when told so.
+    fn verb(self) -> Result<Verb, clap::Error> {
+        match self.verb {
+            Some(verb) => Ok(verb),
+            None if self.run.window.is_some() => Ok(Verb::Run(self.run)),
+            None => {
+                let kind = clap::error::ErrorKind::MissingSubcommand;
+                let message = "without `run` or `play` a `--window` is asked for";
+                Err(Self::command().error(kind, message))
+            }
+        }
+    }
 }
 
 #[derive(Debug, Subcommand)]
@@ -139,7 +162,9 @@ fn bandwidth_limit(text: &str) -> Result<u64, String> {
 const EX_UNAVAILABLE: u8 = 69;
 
 fn main() -> ExitCode {
-    let verb = Arguments::parse().verb;
+    let verb = Arguments::parse()
+        .verb()
+        .unwrap_or_else(|error| error.exit());
     // A decoder has nobody to log to: what goes wrong it tells the player.
     if !matches!(verb, Verb::Decode) {
         logging::start("fleet-player", LogLevel::Info);
@@ -266,5 +291,53 @@ fn manner(arguments: &PlayArguments) -> Manner {
             },
             ..Settings::KIOSK
         },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn verb(arguments: &[&str]) -> Result<Verb, clap::Error> {
+        let arguments = std::iter::once(&"fleet-player").chain(arguments);
+        Arguments::try_parse_from(arguments)?.verb()
+    }
+
+    #[test]
+    fn a_window_needs_no_verb() {
+        let check = |arguments: &[&str], size: &str| {
+            let Verb::Run(run) = verb(arguments).unwrap() else {
+                panic!("{arguments:?}");
+            };
+            assert_eq!(run.window, Some(size.parse().unwrap()), "{arguments:?}");
+            assert_eq!(run.cache, PathBuf::from("/tmp/media"));
+        };
+        check(&["--window", "--cache", "/tmp/media"], "1280x720");
+        check(&["--window", "640x360", "--cache", "/tmp/media"], "640x360");
+        check(&["run", "--window", "--cache", "/tmp/media"], "1280x720");
+    }
+
+    #[test]
+    fn the_display_is_taken_only_when_told_so() {
+        assert!(matches!(verb(&["run"]), Ok(Verb::Run(run)) if run.window.is_none()));
+        assert!(matches!(verb(&["play", "/tmp"]), Ok(Verb::Play(_))));
+        for wrong in [
+            &[][..],
+            &["--cache", "/tmp"],
+            &["--window", "64x64", "play", "/tmp"],
+        ] {
+            assert!(verb(wrong).is_err(), "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn a_bandwidth_through_which_nothing_gets_is_refused() {
+        let check = |limit: &str, accepted: bool| {
+            let parsed = verb(&["run", "--bandwidth-limit", limit]);
+            assert_eq!(parsed.is_ok(), accepted, "{limit}");
+        };
+        check("0", true);
+        check("16383", false);
+        check("16384", true);
     }
 }
