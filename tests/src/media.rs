@@ -150,6 +150,44 @@ pub fn wait_for_end(pipeline: &gst::Pipeline) -> Result<(), MediaError> {
     }
 }
 
+/// The pixels of a JPEG (blue, green, red, unused), its width and height.
+pub fn read_jpeg(jpeg: Vec<u8>) -> Result<(Vec<u8>, u32, u32), MediaError> {
+    let missing = |what: &str| MediaError::Pipeline(format!("no {what}"));
+    gst::init()?;
+    let description = "appsrc name=in caps=image/jpeg ! jpegdec ! videoconvert ! \
+                       video/x-raw,format=BGRx ! appsink name=out sync=false";
+    let pipeline = gst::parse::launch(description)?
+        .downcast::<gst::Pipeline>()
+        .map_err(|_| missing("pipeline"))?;
+    let element = |name: &str| pipeline.by_name(name).ok_or_else(|| missing(name));
+    let source = element("in")?.downcast::<gst_app::AppSrc>();
+    let sink = element("out")?.downcast::<gst_app::AppSink>();
+    let (Ok(source), Ok(sink)) = (source, sink) else {
+        return Err(missing("way in or out"));
+    };
+    let refused = |error: &dyn std::fmt::Display| MediaError::Pipeline(error.to_string());
+    let started = pipeline.set_state(gst::State::Playing);
+    let sample = started.map_err(|error| refused(&error)).and_then(|_| {
+        let pushed = source.push_buffer(gst::Buffer::from_slice(jpeg));
+        pushed.map_err(|error| refused(&error))?;
+        source.end_of_stream().map_err(|error| refused(&error))?;
+        let sample = sink.try_pull_sample(gst::ClockTime::from_seconds(60));
+        sample.ok_or_else(|| missing("picture within 60 s"))
+    });
+    // What matters has been said already.
+    let _ = pipeline.set_state(gst::State::Null);
+    let sample = sample?;
+    let caps = sample.caps().and_then(|caps| caps.structure(0));
+    let side = |name| caps.and_then(|caps| caps.get::<i32>(name).ok());
+    let (Some(width), Some(height)) = (side("width"), side("height")) else {
+        return Err(missing("size"));
+    };
+    let buffer = sample.buffer().ok_or_else(|| missing("buffer"))?;
+    let pixels = buffer.map_readable().map_err(|error| refused(&error))?;
+    let (width, height) = (width.cast_unsigned(), height.cast_unsigned());
+    Ok((pixels.to_vec(), width, height))
+}
+
 /// A PNG of a few kilobytes that says it is `side` pixels wide and high: as large as memory allows, or larger.
 pub fn png_bomb(side: u32) -> Vec<u8> {
     let mut png = b"\x89PNG\r\n\x1a\n".to_vec();

@@ -45,8 +45,17 @@ pub struct Eyes(mpsc::Receiver<Seen>);
 
 impl Eyes {
     /// All that is seen until `enough` of it was.
-    pub fn watch(&self, mut enough: impl FnMut(&Seen) -> bool) -> Vec<Seen> {
-        let until = Instant::now() + DEADLINE;
+    pub fn watch(&self, enough: impl FnMut(&Seen) -> bool) -> Vec<Seen> {
+        self.watch_within(DEADLINE, enough)
+    }
+
+    /// The same, of something that takes its time.
+    pub fn watch_within(
+        &self,
+        deadline: Duration,
+        mut enough: impl FnMut(&Seen) -> bool,
+    ) -> Vec<Seen> {
+        let until = Instant::now() + deadline;
         let mut seen = Vec::new();
         loop {
             let left = until.saturating_duration_since(Instant::now());
@@ -55,6 +64,20 @@ impl Eyes {
             seen.push(next);
             if is_enough {
                 return seen;
+            }
+        }
+    }
+
+    /// All that is seen until the player has ended.
+    pub fn watch_to_the_end(&self) -> Vec<Seen> {
+        let until = Instant::now() + DEADLINE;
+        let mut seen = Vec::new();
+        loop {
+            let left = until.saturating_duration_since(Instant::now());
+            match self.0.recv_timeout(left) {
+                Ok(next) => seen.push(next),
+                Err(mpsc::RecvTimeoutError::Disconnected) => return seen,
+                Err(mpsc::RecvTimeoutError::Timeout) => panic!("the player goes on"),
             }
         }
     }
