@@ -20,6 +20,7 @@ use fleet_tests::fleet::{Device, Fleet, wait_until};
 use fleet_tests::kit::{Kit, release};
 use fleet_tests::vm::{Boot, Disks, Display, Machine, Programs, Vm};
 
+use crate::desktop::Desktop;
 use crate::kit::{self, Purpose};
 use crate::progress::Progress;
 use crate::setup::Consent;
@@ -56,6 +57,18 @@ pub struct DemoArguments {
 }
 
 impl DemoArguments {
+    /// What can't be shown is said before anything is installed or built.
+    ///
+    /// # Errors
+    /// When a window is asked for and there is no desktop.
+    pub fn check(&self) -> Result<()> {
+        self.desktop().map(drop)
+    }
+
+    fn desktop(&self) -> Result<Option<Desktop>> {
+        self.display.then(Desktop::of_this_session).transpose()
+    }
+
     /// To installing what the machine lacks.
     pub fn consent(&self) -> Consent {
         if self.yes {
@@ -113,8 +126,11 @@ fn play(
     progress: Progress,
     dir: &Path,
 ) -> Result<Stage> {
+    let tools: Arc<dyn Programs> = Arc::new(match arguments.desktop()? {
+        Some(desktop) => ToolTree::with_window(workspace, desktop, progress)?,
+        None => ToolTree::ensure(workspace, progress)?,
+    });
     let kit = Arc::new(kit::build(workspace, Purpose::Demo, progress)?);
-    let tools: Arc<dyn Programs> = Arc::new(ToolTree::ensure(workspace, progress)?);
     if dir.exists() {
         fs::remove_dir_all(dir).with_context(|| format!("removing {}", dir.display()))?;
     }

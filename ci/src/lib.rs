@@ -8,6 +8,7 @@ pub mod bundle;
 pub mod contract;
 pub mod debian;
 pub mod demo;
+pub mod desktop;
 pub mod fuzz;
 pub mod image;
 pub mod keys;

@@ -74,6 +74,9 @@ fn main() -> ExitCode {
 fn run(task: &Task) -> Result<()> {
     let workspace = Workspace::locate()?;
     let progress = Progress::detect();
+    if let Task::Demo(arguments) = task {
+        arguments.check()?;
+    }
     let consent = match *task {
         Task::Setup { check: true, .. } => Consent::CheckOnly,
         Task::Setup { yes: true, .. } => Consent::Given,

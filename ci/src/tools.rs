@@ -3,7 +3,8 @@
 //!
 //! The host then needs little more than mmdebstrap and bubblewrap, and a laptop, Ubuntu and CI use the same tools.
 //! A command runs with the tree as its root; the repository, the target folder, `/tmp` and `/dev` keep their paths,
-//! the network is shared, and so are process ids. Nothing writes to the tree itself.
+//! the network is shared, and so are process ids. Nothing writes to the tree itself. A machine with a window runs from a
+//! second tree, with the desktop's socket in it.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -12,6 +13,7 @@ use std::process::Command;
 use anyhow::{Context as _, Result, bail};
 
 use crate::debian::{Bootstrap, Kind};
+use crate::desktop::Desktop;
 use crate::process;
 use crate::progress::Progress;
 use crate::workspace::Workspace;
@@ -49,11 +51,24 @@ const PACKAGES: &[&str] = &[
     "zstd",
 ];
 
+/// What a machine with a window needs. Half of the desktop comes along with QEMU's GTK: more than a hundred packages that
+/// tests and CI have no use for, so this is a tree of its own, made when a window is asked for.
+const WINDOW_PACKAGES: &[&str] = &[
+    "netcat-openbsd",
+    "ovmf",
+    "qemu-system-data",
+    "qemu-system-gui",
+    "qemu-system-x86",
+    "qemu-utils",
+];
+
 /// A ready tree.
 #[derive(Debug, Clone)]
 pub struct ToolTree {
     tree: PathBuf,
     workspace: Workspace,
+    /// That its programs may open windows on.
+    desktop: Option<Desktop>,
 }
 
 impl ToolTree {
@@ -62,32 +77,35 @@ impl ToolTree {
     /// # Errors
     /// When bubblewrap is missing or the tree can't be made.
     pub fn ensure(workspace: &Workspace, progress: Progress) -> Result<Self> {
-        if !process::on_path("bwrap") {
-            bail!("bubblewrap (bwrap) is not installed\nhint: cargo xtask setup");
-        }
-        let bootstrap = bootstrap();
-        fs::create_dir_all(workspace.fleet_dir())?;
-        let tree = workspace
-            .fleet_dir()
-            .join(format!("tools-{}", bootstrap.key()));
-        // Tests run side by side, and each may be the first to need it.
-        let lock = workspace.fleet_dir().join("tools.lock");
-        let lock = File::create(&lock).with_context(|| format!("creating {}", lock.display()))?;
-        lock.lock().context("waiting for the tools tree")?;
-        if !tree.is_dir() {
-            let step = progress.step("Installing the tools tree (QEMU, RAUC, genimage, …)");
-            bootstrap.build(&tree, &workspace.log_file("tools-tree"))?;
-            step.done("");
-        }
+        let what = "Installing the tools tree (QEMU, RAUC, genimage, …)";
         Ok(Self {
-            tree,
+            tree: made(workspace, &bootstrap(PACKAGES), "tools", what, progress)?,
             workspace: workspace.clone(),
+            desktop: None,
+        })
+    }
+
+    /// The same for QEMU with its companions alone, which shows a machine's screen in a window on `desktop`.
+    ///
+    /// # Errors
+    /// See [`Self::ensure`].
+    pub fn with_window(
+        workspace: &Workspace,
+        desktop: Desktop,
+        progress: Progress,
+    ) -> Result<Self> {
+        let what = "Installing QEMU with a window";
+        let bootstrap = bootstrap(WINDOW_PACKAGES);
+        Ok(Self {
+            tree: made(workspace, &bootstrap, "window-tools", what, progress)?,
+            workspace: workspace.clone(),
+            desktop: Some(desktop),
         })
     }
 
     /// Is the tree of the present package list there?
     pub fn is_present(workspace: &Workspace) -> bool {
-        let name = format!("tools-{}", bootstrap().key());
+        let name = format!("tools-{}", bootstrap(PACKAGES).key());
         workspace.fleet_dir().join(name).is_dir()
     }
 
@@ -138,6 +156,9 @@ impl ToolTree {
         for dir in [self.workspace.root(), self.workspace.target()] {
             command.arg("--bind-try").arg(dir).arg(dir);
         }
+        if let Some(desktop) = &self.desktop {
+            desktop.bind(&mut command);
+        }
         command
             .args(options)
             .args(["--setenv", "PATH", "/usr/sbin:/usr/bin", "--"])
@@ -151,10 +172,37 @@ impl ToolTree {
     }
 }
 
-fn bootstrap() -> Bootstrap {
+/// The tree of `bootstrap`, made if need be; its key is part of its name.
+fn made(
+    workspace: &Workspace,
+    bootstrap: &Bootstrap,
+    name: &str,
+    what: &'static str,
+    progress: Progress,
+) -> Result<PathBuf> {
+    if !process::on_path("bwrap") {
+        bail!("bubblewrap (bwrap) is not installed\nhint: cargo xtask setup");
+    }
+    fs::create_dir_all(workspace.fleet_dir())?;
+    let tree = workspace
+        .fleet_dir()
+        .join(format!("{name}-{}", bootstrap.key()));
+    // Tests run side by side, and each may be the first to need it.
+    let lock = workspace.fleet_dir().join("tools.lock");
+    let lock = File::create(&lock).with_context(|| format!("creating {}", lock.display()))?;
+    lock.lock().context("waiting for the tools tree")?;
+    if !tree.is_dir() {
+        let step = progress.step(what);
+        bootstrap.build(&tree, &workspace.log_file(&format!("{name}-tree")))?;
+        step.done("");
+    }
+    Ok(tree)
+}
+
+fn bootstrap(packages: &[&str]) -> Bootstrap {
     Bootstrap {
         kind: Kind::System,
-        packages: PACKAGES.iter().map(ToString::to_string).collect(),
+        packages: packages.iter().map(ToString::to_string).collect(),
         excludes: ["man", "doc", "locale", "info"]
             .iter()
             .map(|dir| format!("/usr/share/{dir}/*"))

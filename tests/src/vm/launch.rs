@@ -225,7 +225,8 @@ fn arguments(
     };
     let display = match machine.display {
         Display::Headless => "none",
-        Display::Window => "gtk",
+        // Closed by its button it would take the machine with it, in the middle of an update.
+        Display::Window => "gtk,window-close=off",
     };
     let (width, height) = machine.screen;
     let screen = format!("virtio-vga,xres={width},yres={height}");
