@@ -6,8 +6,8 @@ mod support;
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, mpsc};
 use std::time::{Duration, Instant};
 
 use fleet_agent::client::bundle_proxy::{BundleProxy, BundleSource, Place, SourceError};
@@ -163,14 +163,18 @@ fn an_endless_answer_is_cut() {
 #[test]
 fn wakeups_arrive_as_they_are_sent() {
     let pki = Pki::new();
-    let server = Server::start(&pki, |_| {
+    let (wakeups, events) = mpsc::channel();
+    let events = Mutex::new(Some(events));
+    let server = Server::start(&pki, move |_| {
         let mut response = Response::new(200)
             .header("content-type", "text/event-stream")
-            .body(b": hi\n\nevent: wakeup\ndata: {\"reason\":\"target\"}\n\n".to_vec());
-        response.stream = true;
+            .body(b": hi\n\n".to_vec());
+        response.stream = events.lock().unwrap().take();
         response
     });
     let mut stream = device(&server, &pki).wakeup().unwrap();
+    let event = "event: wakeup\ndata: {\"reason\":\"target\"}\n\n";
+    wakeups.send(event.to_owned()).unwrap();
     let wakeup = stream.next_wakeup().unwrap();
     assert_eq!(wakeup.as_deref(), Some("{\"reason\":\"target\"}"));
 }

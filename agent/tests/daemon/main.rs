@@ -19,9 +19,22 @@ use support::device::{Device, root_hash};
 const ONE: Version = Version::new(1, 0, 0);
 const TWO: Version = Version::new(2, 0, 0);
 
+/// Of a device on which a trial is to fail: nothing is gained by waiting for it.
+const HASTY: &str = "[health]\ndeadline_s = 8\n";
+
 /// Enrolled and at rest in release 1.
 fn enrolled() -> Device {
-    let mut device = Device::new();
+    enrol(Device::new())
+}
+
+/// The same, with this in its `local.toml`.
+fn enrolled_with(config: &str) -> Device {
+    let device = Device::new();
+    device.write("data/fleet/config/local.toml", config);
+    enrol(device)
+}
+
+fn enrol(mut device: Device) -> Device {
     device.provision();
     device.boot();
     device

@@ -5,11 +5,11 @@ use fleet_protocol::target::TargetKind;
 use fleet_protocol::update::{FailureReason, RefuseReason, Slot, UpdateState};
 use fleet_tests::fake_rauc::{Trouble, Unit};
 
-use super::{ONE, TWO, enrolled};
+use super::{HASTY, ONE, TWO, enrolled, enrolled_with};
 
 #[test]
 fn an_unhealthy_slot_is_left_again_and_not_tried_twice() {
-    let mut device = enrolled();
+    let mut device = enrolled_with(HASTY);
     device.publish(&TWO);
     device.systemd.set_unit(
         "fleet-agent.service",
@@ -37,7 +37,7 @@ fn an_unhealthy_slot_is_left_again_and_not_tried_twice() {
 
 #[test]
 fn a_release_that_the_control_plane_refuses_to_speak_to_is_left_again() {
-    let mut device = enrolled();
+    let mut device = enrolled_with(HASTY);
     device.control.state().refuse_version = Some(TWO);
     device.publish(&TWO);
     device.reboot_when_asked();
@@ -54,7 +54,7 @@ fn a_release_that_the_control_plane_refuses_to_speak_to_is_left_again() {
 
 #[test]
 fn a_bad_slot_is_left_even_when_rauc_is_what_is_broken_in_it() {
-    let mut device = enrolled();
+    let mut device = enrolled_with(HASTY);
     device.publish(&TWO);
     let failed = Unit {
         active: "failed".to_owned(),

@@ -107,8 +107,8 @@ fn a_connection_cut_in_mid_download_does_not_end_the_installation() {
     device
         .control
         .wait("a quiet line", |s| !s.events.is_empty());
-    device.publish(&TWO);
     *device.control.server.faults.cut_after.lock().unwrap() = Some(300_000);
+    device.publish(&TWO);
     device.reboot_when_asked();
     assert_eq!(device.rauc.installations(), 1);
     assert_committed(&device);

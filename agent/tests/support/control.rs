@@ -1,6 +1,7 @@
 //! A control plane as far as one device needs it, with a memory of what the device said.
 
 use std::collections::BTreeMap;
+use std::sync::mpsc::{self, Sender};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::time::Duration;
 
@@ -45,6 +46,11 @@ pub struct State {
     pub results: BTreeMap<String, CommandResult>,
     pub target: Target,
     pub commands: Vec<Value>,
+    /// How often target and commands were asked for.
+    pub target_asked: u32,
+    pub commands_asked: u32,
+    /// Open wake-up streams.
+    pub wakeups: Vec<Sender<String>>,
     pub bundles: BTreeMap<String, Vec<u8>>,
     pub uploads: BTreeMap<String, Vec<u8>>,
     pub server_time: Option<Timestamp>,
@@ -65,6 +71,13 @@ impl State {
     pub fn shows_renewed(&self) -> bool {
         let renewed = self.renewed.last().map(|pem| der(pem));
         renewed.is_some() && renewed == self.shown
+    }
+
+    /// As the control plane when there is something new: `command`, `target` or `content`.
+    pub fn wake(&mut self, reason: &str) {
+        let event = format!("event: wakeup\ndata: {{\"reason\":\"{reason}\"}}\n\n");
+        self.wakeups
+            .retain(|stream| stream.send(event.clone()).is_ok());
     }
 
     fn refuses(&self, request: &Request) -> bool {
@@ -175,6 +188,7 @@ fn handle(state: &mut State, pki: &Pki, request: &Request) -> Response {
             Response::json(200, &ack)
         }
         ("GET", "/v1/device/target") => {
+            state.target_asked += 1;
             let etag = format!("\"{}\"", state.target.generation);
             if request.headers.get("if-none-match") == Some(&etag) {
                 return Response::new(304);
@@ -193,6 +207,7 @@ fn handle(state: &mut State, pki: &Pki, request: &Request) -> Response {
             Response::json(200, &answer)
         }
         ("GET", "/v1/device/commands") => {
+            state.commands_asked += 1;
             Response::json(200, &serde_json::json!({ "items": state.commands }))
         }
         ("POST", "/v1/device/events") => {
@@ -208,11 +223,7 @@ fn handle(state: &mut State, pki: &Pki, request: &Request) -> Response {
             state.reports.push(parse(request));
             Response::new(204)
         }
-        ("GET", "/v1/device/wakeup") => {
-            let mut response = Response::new(200).header("content-type", "text/event-stream");
-            response.stream = true;
-            response
-        }
+        ("GET", "/v1/device/wakeup") => open_wakeups(state),
         ("PUT", _) if path.starts_with("/v1/device/support-bundles/") => {
             let name = path.rsplit('/').next().unwrap().to_owned();
             state.uploads.insert(name, request.body.clone());
@@ -233,6 +244,14 @@ fn handle(state: &mut State, pki: &Pki, request: &Request) -> Response {
         }
         _ => Response::new(404),
     }
+}
+
+fn open_wakeups(state: &mut State) -> Response {
+    let (wakeups, events) = mpsc::channel();
+    state.wakeups.push(wakeups);
+    let mut response = Response::new(200).header("content-type", "text/event-stream");
+    response.stream = Some(events);
+    response
 }
 
 fn start_pairing(state: &mut State) -> Response {
@@ -301,6 +320,6 @@ fn parse<T: serde::de::DeserializeOwned>(request: &Request) -> T {
 }
 
 #[allow(clippy::disallowed_methods, reason = "a server has a clock")]
-fn now() -> Timestamp {
+pub fn now() -> Timestamp {
     Timestamp::now()
 }

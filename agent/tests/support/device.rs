@@ -17,7 +17,9 @@ use jiff::Timestamp;
 use super::control::{Control, PATIENCE};
 
 pub const COMPATIBLE: &str = "fleet-qemux86-64";
-const BUNDLE_BYTES: usize = 1_000_000;
+pub const BUNDLE_BYTES: usize = 1_000_000;
+/// Of the release key in the image's key set.
+pub const FIRST_KEY: u8 = 7;
 
 /// Quick enough for a test; what is tested is the order of things, not their length.
 const CONFIG: &str = r#"
@@ -99,7 +101,7 @@ impl Device {
             &format!("[system]\ngrubenv={}\n", grubenv.display()),
         );
         device.write("usr/share/fleet/agent.toml", CONFIG);
-        let keys = serde_json::to_string(&key_set()).unwrap();
+        let keys = serde_json::to_string(&key_set(1, FIRST_KEY, FIRST_KEY)).unwrap();
         device.write("usr/share/fleet/keyset.json", &keys);
         let route = "Iface\tDestination\neth0\t00000000\t0100000A\n";
         device.write("proc/net/route", route);
@@ -263,6 +265,13 @@ impl Device {
 
     /// Publishes `version` and makes it this device's target.
     pub fn publish(&self, version: &Version) -> ReleaseMetadata {
+        let metadata = self.offer(version);
+        self.aim(&metadata, TargetKind::Install);
+        metadata
+    }
+
+    /// Leaves the bundle of `version` at the control plane.
+    pub fn offer(&self, version: &Version) -> ReleaseMetadata {
         let bundle = FakeBundle {
             version: version.clone(),
             compatible: COMPATIBLE.to_owned(),
@@ -289,15 +298,12 @@ impl Device {
         };
         let name = metadata.bundle.sha256.to_string();
         self.control.state().bundles.insert(name, bytes);
-        self.aim(&metadata, TargetKind::Install);
         metadata
     }
 
     /// Makes `metadata` the target, signed.
     pub fn aim(&self, metadata: &ReleaseMetadata, kind: TargetKind) {
-        let mut envelope = metadata.to_envelope();
-        envelope.sign(&signing_key());
-        self.aim_at(metadata, envelope, kind);
+        self.aim_at(metadata, signed(metadata, FIRST_KEY), kind);
     }
 
     pub fn aim_at(&self, metadata: &ReleaseMetadata, envelope: Envelope, kind: TargetKind) {
@@ -313,8 +319,9 @@ impl Device {
                 attempt: 1,
             }),
             config: state.target.config.clone(),
-            key_sets: Vec::new(),
+            key_sets: state.target.key_sets.clone(),
         };
+        state.wake("target");
     }
 
     /// Waits until the control plane has a report of this state.
@@ -337,21 +344,30 @@ impl Drop for Device {
     }
 }
 
-fn signing_key() -> SigningKey {
-    SigningKey::from_secret(&[7; 32])
+fn signing_key(seed: u8) -> SigningKey {
+    SigningKey::from_secret(&[seed; 32])
 }
 
-fn key_set() -> Envelope {
-    let key = signing_key();
+pub fn signed(metadata: &ReleaseMetadata, key: u8) -> Envelope {
+    let mut envelope = metadata.to_envelope();
+    envelope.sign(&signing_key(key));
+    envelope
+}
+
+/// A key set of one key, signed by it and by the one before it.
+pub fn key_set(version: u32, key: u8, before: u8) -> Envelope {
     let set = KeySet {
-        version: 1,
+        version,
         threshold: 1,
-        keys: vec![PublicKey::new("test", key.verifying_key())],
+        keys: vec![PublicKey::new("test", signing_key(key).verifying_key())],
         issued_at: Timestamp::UNIX_EPOCH,
     };
     let payload = serde_json::to_vec(&set).unwrap();
     let mut envelope = Envelope::unsigned(KEY_SET_PAYLOAD_TYPE, payload);
-    envelope.sign(&key);
+    envelope.sign(&signing_key(key));
+    if before != key {
+        envelope.sign(&signing_key(before));
+    }
     envelope
 }
 

@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -26,13 +28,13 @@ pub struct Request {
     pub certificate: Option<Vec<u8>>,
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct Response {
     pub status: u16,
     pub headers: Vec<(String, String)>,
     pub body: Vec<u8>,
-    /// Keeps the connection open after the body, without a length: an event stream.
-    pub stream: bool,
+    /// Keeps the connection open after the body, without a length, and sends what comes: an event stream.
+    pub stream: Option<Receiver<String>>,
 }
 
 impl Response {
@@ -41,7 +43,7 @@ impl Response {
             status,
             headers: Vec::new(),
             body: Vec::new(),
-            stream: false,
+            stream: None,
         }
     }
 
@@ -184,18 +186,30 @@ fn serve(connection: TcpStream, shared: &Shared) -> io::Result<()> {
         shared.requests.fetch_add(1, Ordering::Relaxed);
         let delay_ms = shared.faults.delay_ms.load(Ordering::Relaxed);
         if delay_ms > 0 {
-            std::thread::park_timeout(std::time::Duration::from_millis(delay_ms));
+            std::thread::park_timeout(Duration::from_millis(delay_ms));
         }
         let response = (shared.handler)(request);
-        let keeps_open = response.stream;
         write_response(stream.get_mut(), &response, shared)?;
-        if keeps_open {
-            // Held until the client or the test ends.
-            let _ = stream.get_mut().read(&mut [0]);
-            return Ok(());
+        if let Some(events) = response.stream {
+            return send_events(stream.get_mut(), &events, shared);
         }
         if shared.faults.refuse.load(Ordering::Relaxed) > 0 {
             return Ok(());
+        }
+    }
+    Ok(())
+}
+
+/// Until the client or the test ends.
+fn send_events(stream: &mut Tls, events: &Receiver<String>, shared: &Shared) -> io::Result<()> {
+    while !shared.stop.load(Ordering::Relaxed) {
+        match events.recv_timeout(Duration::from_secs(1)) {
+            Ok(event) => {
+                stream.write_all(event.as_bytes())?;
+                stream.flush()?;
+            }
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => break,
         }
     }
     Ok(())
@@ -242,7 +256,7 @@ fn write_response(stream: &mut Tls, response: &Response, shared: &Shared) -> io:
     for (name, value) in &response.headers {
         head.push_str(&format!("{name}: {value}\r\n"));
     }
-    if !response.stream {
+    if response.stream.is_none() {
         head.push_str(&format!("content-length: {}\r\n", response.body.len()));
     }
     head.push_str("\r\n");
