@@ -10,6 +10,8 @@ mod identity;
 mod rollbacks;
 #[path = "../support/mod.rs"]
 mod support;
+mod thermal;
+mod trust;
 mod updates;
 
 use fleet_protocol::Version;
