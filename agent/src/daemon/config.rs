@@ -29,6 +29,8 @@ pub(super) enum Message {
     Delivered {
         fleet: Option<Sha256>,
         target: Option<TargetConfig>,
+        /// Told once that is decided on: in force, on trial, waiting for another trial's end, or rejected.
+        taken: oneshot::Sender<()>,
     },
     /// A `config` command; answered when the changes are kept or rejected.
     OwnChanges {
@@ -202,7 +204,14 @@ pub(super) async fn run(ctx: Ctx, loaded: Loaded, mut messages: mpsc::Receiver<M
     while let Some(message) = stamp.idle(messages.recv()).await {
         stamp.touch();
         match message {
-            Message::Delivered { fleet, target } => driver.feed(Event::Delivered { fleet, target }),
+            Message::Delivered {
+                fleet,
+                target,
+                taken,
+            } => {
+                driver.feed(Event::Delivered { fleet, target });
+                let _ = taken.send(());
+            }
             Message::OwnChanges { changes, reply } => {
                 if driver.trial.is_some() {
                     let busy = "another configuration is on trial: try again when it has ended";

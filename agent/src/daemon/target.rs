@@ -10,7 +10,7 @@ use fleet_protocol::backoff::Backoff;
 use fleet_protocol::target::{Target, TargetRelease};
 use fleet_protocol::trust::{Envelope, VerifiedRelease, VerifyReleaseError};
 use serde::{Deserialize, Serialize};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
 use super::context::{Ctx, dice};
 use super::enrol::linked;
@@ -141,17 +141,21 @@ async fn announce(
 ) {
     log::debug!("target.generation" = target.generation; "the target was fetched");
     keys.rotate(ctx, &target.key_sets);
+    // First, and waited for: a window or a limit that comes with a release counts for this release already. Both loops
+    // live as long as the process.
+    let (taken, is_taken) = oneshot::channel();
+    let delivered = config::Message::Delivered {
+        fleet,
+        target: target.config,
+        taken,
+    };
+    let _ = audience.config.send(delivered).await;
+    let _ = is_taken.await;
     let message = update::Message::Target {
         generation: target.generation,
         release: target.release.map(|release| keys.judge(release)),
     };
-    // Both loops live as long as the process.
     let _ = audience.update.send(message).await;
-    let delivered = config::Message::Delivered {
-        fleet,
-        target: target.config,
-    };
-    let _ = audience.config.send(delivered).await;
 }
 
 /// The keys that this device trusts, if its image has any.

@@ -1,21 +1,32 @@
 //! Delivered configuration: kept only if the device is healthy with it.
 
 use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
 
+use fleet_protocol::command::CommandOutcome;
 use fleet_protocol::event::EventKind;
 use fleet_protocol::target::TargetConfig;
+use fleet_protocol::update::{DeferReason, UpdateState};
+use jiff::ToSpan as _;
+use jiff::tz::TimeZone;
 
-use super::enrolled;
-use super::support::control::{Control, State};
-use super::support::device::Device;
+use super::support::control::{Control, PATIENCE, State, now};
+use super::support::device::{BUNDLE_BYTES, Device};
+use super::{HASTY, TWO, enrolled, enrolled_with};
 
-fn deliver(control: &Control, version: u64, document: &serde_json::Value) {
-    let mut state = control.state();
-    state.target.generation += 1;
-    state.target.config = Some(TargetConfig {
+/// The document comes with the next target.
+fn comes_next(control: &Control, version: u64, document: &serde_json::Value) {
+    control.state().target.config = Some(TargetConfig {
         version,
         document: document.as_object().unwrap().clone(),
     });
+}
+
+fn deliver(control: &Control, version: u64, document: &serde_json::Value) {
+    comes_next(control, version, document);
+    let mut state = control.state();
+    state.target.generation += 1;
+    state.wake("target");
 }
 
 fn applied(state: &State, version: u64) -> bool {
@@ -56,7 +67,7 @@ fn a_delivered_configuration_is_kept_when_healthy_and_a_wrong_one_is_not_taken()
 
 #[test]
 fn a_configuration_that_loses_the_control_plane_is_taken_back() {
-    let device = enrolled();
+    let device = enrolled_with(HASTY);
     let delay_ms = &device.control.server.faults.delay_ms;
     delay_ms.store(1_500, Ordering::Relaxed);
     let hasty = serde_json::json!({ "control": { "request_timeout_s": 1 } });
@@ -125,4 +136,60 @@ fn a_role_that_the_image_does_not_have_is_told_and_the_images_own_is_kept() {
     let state = device.control.state();
     let last = state.heartbeats.last().unwrap();
     assert_eq!((last.role.as_str(), last.config_version), ("signage", 0));
+}
+
+#[test]
+fn a_window_that_comes_with_the_release_holds_it_back_until_somebody_insists() {
+    let device = enrolled();
+    let in_hours = |hours: i64| {
+        let then = now() + hours.hours();
+        then.to_zoned(TimeZone::UTC).time().to_string()
+    };
+    let window = serde_json::json!({
+        "start": in_hours(2), "end": in_hours(3), "timezone": "Etc/UTC"
+    });
+    let document = serde_json::json!({ "updates": { "maintenance_window": window } });
+    comes_next(&device.control, 1, &document);
+    device.publish(&TWO);
+    device.wait_for_report("deferred");
+    let mut state = device.control.state();
+    let last = state.reports.last().unwrap();
+    let UpdateState::Deferred {
+        why: DeferReason::MaintenanceWindow { .. },
+        ..
+    } = &last.state
+    else {
+        panic!("{last:?}")
+    };
+    assert_eq!(device.rauc.installations(), 0);
+    state.commands = vec![serde_json::json!({
+        "commandId": "cmd_1", "sequence": 1, "createdAt": "2026-01-01T00:00:00Z",
+        "expiresAt": "2200-01-01T00:00:00Z", "type": "update", "payload": { "force": true }
+    })];
+    state.wake("command");
+    drop(state);
+    let reboots = device.systemd.wait_for_job("start reboot.target", PATIENCE);
+    assert!(reboots, "{}", device.log());
+    device.control.wait("the answer", |s| {
+        let result = s.results.get("cmd_1");
+        result.is_some_and(|result| result.outcome == CommandOutcome::Succeeded)
+    });
+}
+
+#[test]
+fn a_bandwidth_limit_slows_the_release_that_it_comes_with() {
+    let device = enrolled();
+    let limit = serde_json::json!({ "bandwidth_limit_bytes_per_s": BUNDLE_BYTES / 3 });
+    comes_next(&device.control, 1, &serde_json::json!({ "updates": limit }));
+    device.publish(&TWO);
+    assert!(
+        device
+            .rauc
+            .wait_for_progress(PATIENCE, |percent| percent > 0)
+    );
+    let began = Instant::now();
+    let reboots = device.systemd.wait_for_job("start reboot.target", PATIENCE);
+    assert!(reboots, "{}", device.log());
+    let took = began.elapsed();
+    assert!(took > Duration::from_secs(2), "{took:?} for three seconds");
 }
