@@ -66,7 +66,9 @@ impl Target {
             _ => return Err(TargetError::NotHttps),
         };
         let host = authority.host().trim_matches(['[', ']']).to_owned();
-        if host.is_empty() {
+        let port = &authority.as_str()[authority.host().len()..];
+        let is_port_unfit = !port.is_empty() && uri.port_u16().is_none();
+        if host.is_empty() || is_port_unfit {
             return Err(TargetError::Malformed);
         }
         let target = Self {
@@ -178,6 +180,8 @@ mod tests {
             ("example.org/hook", TargetError::Malformed),
             ("https://", TargetError::Malformed),
             ("https://a b/", TargetError::Malformed),
+            ("https://example.org:99999/", TargetError::Malformed),
+            ("https://example.org:/", TargetError::Malformed),
             ("http://example.org/", TargetError::NotHttps),
             ("ftp://example.org/", TargetError::NotHttps),
             ("https://u:p@example.org/", TargetError::Superfluous),
