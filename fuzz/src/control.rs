@@ -8,7 +8,9 @@ use crate::survives;
 
 /// What people and programs send: each document of the API that asks for something.
 pub fn request_bodies(data: &[u8]) {
-    use fleet_protocol::{access, content, device, player, release, schedule};
+    use fleet_protocol::{
+        access, alert, content, device, enrolment, player, release, schedule, webhook,
+    };
     survives::<access::LogIn>(data);
     survives::<access::Refresh>(data);
     survives::<access::ChangePassword>(data);
@@ -18,6 +20,10 @@ pub fn request_bodies(data: &[u8]) {
     survives::<access::ChangeUser>(data);
     survives::<access::PutVenueRoles>(data);
     survives::<access::CreateApiKey>(data);
+    survives::<alert::AlertRules>(data);
+    survives::<webhook::PutWebhook>(data);
+    survives::<enrolment::ClaimPairing>(data);
+    survives::<content::CreateOverride>(data);
     survives::<content::CreateUpload>(data);
     survives::<content::CreatePlaylist>(data);
     survives::<content::PutEntries>(data);
@@ -31,6 +37,33 @@ pub fn request_bodies(data: &[u8]) {
     survives::<release::SetReleaseStatus>(data);
     survives::<player::ProofOfPlayBatch>(data);
     survives::<player::PlayerCommand>(data);
+}
+
+/// Where a webhook is to go: never to a machine beside the control plane, and the request that is made of it says the same.
+pub fn webhook_url(data: &[u8]) {
+    use fleet_control::domain::webhooks::target::{Reach, Scheme, Target, check};
+    let Ok(text) = std::str::from_utf8(data) else {
+        return;
+    };
+    for reach in [Reach::Public, Reach::Everywhere] {
+        let Ok(target) = Target::parse(text, reach) else {
+            continue;
+        };
+        if let Ok(address) = target.host.parse() {
+            assert_eq!(check(address, reach), Ok(()));
+        }
+        let scheme = match target.scheme {
+            Scheme::Http => "http",
+            Scheme::Https => "https",
+        };
+        let (authority, path) = (target.authority(), &target.path_and_query);
+        assert!(path.starts_with('/') && !authority.contains('/'));
+        // It may have grown by a slash, beyond the longest.
+        if text.len() < 1_900 {
+            let again = Target::parse(&format!("{scheme}://{authority}{path}"), reach);
+            assert_eq!(again, Ok(target));
+        }
+    }
 }
 
 /// A picture that somebody sent. What is said to be playable is within the limits.

@@ -106,3 +106,13 @@ pub fn board_facts(data: &[u8]) {
         "one verdict a boot"
     );
 }
+
+/// What the kernel hands out for a keyboard: each whole record counts for itself, and a part of one for nothing.
+pub fn input_events(data: &[u8]) {
+    use fleet_agent::safe_mode::presence::{EVENT_BYTES, has_press};
+    let pressed = has_press(data);
+    let (records, _part) = data.split_at(data.len() - data.len() % EVENT_BYTES);
+    assert_eq!(pressed, has_press(records));
+    let one_by_one = records.chunks(EVENT_BYTES).any(has_press);
+    assert_eq!(pressed, one_by_one);
+}

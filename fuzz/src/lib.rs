@@ -14,11 +14,13 @@ use fleet_protocol::trust::{
     Envelope, KeySet, PublicKey, SigningKey, TrustedKeys, VerifiedRelease,
 };
 
-pub use control::{audit_record, backup_archive, media_files, request_bodies};
-pub use device::{board_facts, certificates, rauc_replies};
+pub use control::{audit_record, backup_archive, media_files, request_bodies, webhook_url};
+pub use device::{board_facts, certificates, input_events, rauc_replies};
 pub use device_state::device_state;
 pub use flash::{block_map, boot_partition, flash_image, gpt_header, mountinfo};
-pub use network::{http_ranges, http_refusals, network_form, upload_form, wakeup_stream};
+pub use network::{
+    http_ranges, http_refusals, network_form, page_headers, upload_form, wakeup_stream,
+};
 pub use player::decoder_messages;
 
 /// A signing key, and the key set of it alone that a device might have in its image.

@@ -1,5 +1,8 @@
 //! What comes over HTTP that is no JSON, and the form that sets the network up.
 
+use std::path::Path;
+use std::sync::LazyLock;
+
 /// Ranges of a file: as the control plane is asked for them and is sent them, and as the device's own
 /// server is asked for them. What is granted lies within the file.
 pub fn http_ranges(data: &[u8]) {
@@ -84,6 +87,43 @@ pub fn upload_form(data: &[u8]) {
             assert!(bytes.len() <= MAX_BYTES);
         }
     });
+}
+
+/// Origin, host and cookies of a request to safe mode's page, separated by zero bytes: nobody comes in by what they made
+/// up, and a form that another site sent does nothing.
+pub fn page_headers(data: &[u8]) {
+    use axum::http::{HeaderMap, HeaderValue, header};
+    use fleet_agent::core::Monotonic;
+    use fleet_agent::platform::paths::Paths;
+    use fleet_agent::safe_mode::Gate;
+    use fleet_agent::safe_mode::pin::Pin;
+    const NOW: Monotonic = Monotonic::from_secs(1);
+    /// Somebody is logged in, with this cookie.
+    static PAGE: LazyLock<(Gate, HeaderValue)> = LazyLock::new(|| {
+        let pin = Pin::parse("12345678").expect("eight digits");
+        let gate = Gate::new(&Paths::under(Path::new("/nowhere")), pin, NOW);
+        let cookie = gate.log_in("12345678", NOW).expect("it is the PIN");
+        let (session, _attributes) = cookie.split_once(';').expect("it has attributes");
+        let session = session.parse().expect("hex digits");
+        (gate, session)
+    });
+    let (gate, session) = &*PAGE;
+    let mut parts = data.splitn(3, |byte| *byte == 0);
+    let mut value = || HeaderValue::from_bytes(parts.next()?).ok();
+    let (origin, host, cookies) = (value(), value(), value());
+    let mut strangers = HeaderMap::new();
+    strangers.extend(cookies.map(|cookies| (header::COOKIE, cookies)));
+    assert!(gate.form_token(&strangers, NOW).is_none());
+    let mut form = HeaderMap::from_iter([(header::COOKIE, session.clone())]);
+    let token = gate.form_token(&form, NOW).expect("they are logged in");
+    form.extend(origin.clone().map(|origin| (header::ORIGIN, origin)));
+    form.extend(host.clone().map(|host| (header::HOST, host)));
+    assert!(!gate.allows(&form, "made up", NOW));
+    let is_own = origin.is_none_or(|origin| {
+        let of_host = host.map(|host| [b"http://".as_slice(), host.as_bytes()].concat());
+        of_host.is_some_and(|of_host| of_host == origin.as_bytes())
+    });
+    assert!(is_own || !gate.allows(&form, token.as_str(), NOW));
 }
 
 /// Safe mode's network form, its fields separated by zero bytes: what is accepted becomes files in which

@@ -18,7 +18,7 @@ use crate::platform::paths::Paths;
 /// USB, i8042 (PC keyboards, and those of virtual machines), the board itself.
 const NEAR_BUSES: [&str; 3] = ["0003", "0011", "0019"];
 /// `struct input_event` on 64-bit: 16 bytes of time, type, code, value.
-const EVENT_BYTES: usize = 24;
+pub const EVENT_BYTES: usize = 24;
 const EV_KEY: u16 = 1;
 const PRESSED: i32 = 1;
 
@@ -76,7 +76,8 @@ fn is_near(class: &Path) -> bool {
     NEAR_BUSES.contains(&bus.as_str()) && !is_remote
 }
 
-fn has_press(events: &[u8]) -> bool {
+/// Whether a key went down, among whole records; part of one at the end says nothing.
+pub fn has_press(events: &[u8]) -> bool {
     events.chunks_exact(EVENT_BYTES).any(|event| {
         let kind = u16::from_ne_bytes([event[16], event[17]]);
         let value = i32::from_ne_bytes([event[20], event[21], event[22], event[23]]);
