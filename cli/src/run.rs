@@ -1,6 +1,7 @@
 //! From arguments to the command that does it.
 
 use clap::CommandFactory as _;
+use clap_complete::Shell;
 
 use crate::args::{Args, Command};
 use crate::error::Result;
@@ -43,10 +44,32 @@ pub fn run(args: Args, output: &Output) -> Result<()> {
         Command::Override(command) => override_::run(command, global, *output),
         Command::Flash(args) => flash::run(&args, *output),
         Command::Completions { shell } => {
-            let mut script = Vec::new();
-            clap_complete::generate(shell, &mut Args::command(), "fleet", &mut script);
-            output.raw(&script);
+            output.raw(&completions(shell));
             Ok(())
+        }
+    }
+}
+
+fn completions(shell: Shell) -> Vec<u8> {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Args::command(), "fleet", &mut script);
+    script
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::ValueEnum as _;
+
+    use super::*;
+
+    #[test]
+    fn every_shell_completes_every_command_of_the_first_level() {
+        for shell in Shell::value_variants() {
+            let script = String::from_utf8(completions(*shell)).unwrap();
+            for command in Args::command().get_subcommands() {
+                let name = command.get_name();
+                assert!(script.contains(name), "{shell}: no `{name}`");
+            }
         }
     }
 }
