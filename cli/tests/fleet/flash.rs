@@ -2,8 +2,10 @@
 
 use std::fs;
 use std::os::unix::fs::FileExt as _;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 
-use crate::support::Bench;
+use crate::support::{Bench, Ran};
 
 const MIB: u64 = 1 << 20;
 
@@ -248,4 +250,43 @@ fn a_missing_device_is_not_made_into_a_file() {
     bench
         .fleet(&["flash", "disk.img", ".", "--yes"])
         .fails(2, "neither a disk nor a file");
+}
+
+/// A loop device that stands for no file; `None` where a container has none.
+fn idle_loop_device() -> Option<PathBuf> {
+    let devices = (0..8).map(|number| format!("loop{number}"));
+    let is_idle = |name: &String| {
+        let disk = Path::new("/sys/block").join(name);
+        disk.is_dir() && !disk.join("loop").exists()
+    };
+    let devices = devices.filter(is_idle);
+    let mut devices = devices.map(|name| Path::new("/dev").join(name));
+    devices.find(|device| device.exists())
+}
+
+/// The image is cut: nothing could be written, even if nothing refused it.
+#[test]
+#[expect(clippy::disallowed_methods, reason = "a test starts programs")]
+fn a_disk_is_refused_for_as_long_as_it_is_mounted() {
+    let Some(device) = idle_loop_device() else {
+        return;
+    };
+    let bench = bench();
+    let disk = fs::read(bench.path("disk.img")).unwrap();
+    fs::write(bench.path("short.img"), &disk[..40 << 20]).unwrap();
+    fs::create_dir(bench.path("mounted")).unwrap();
+    let device = device.to_str().unwrap();
+    let flash = ["flash", "short.img", device, "--bmap", "disk.bmap", "--yes"];
+    bench.fleet(&flash).fails(1, "ends too early");
+    // As with btrfs the file system has a number of its own and names the disk; nobody's rights are needed to mount it.
+    let mount = "mount -t tmpfs \"$0\" mounted && exec \"$@\"";
+    let mounted = Command::new("unshare")
+        .args(["--map-root-user", "--mount", "sh", "-c", mount, device])
+        .arg(env!("CARGO_BIN_EXE_fleet"))
+        .args(flash)
+        .current_dir(bench.dir.path())
+        .output();
+    let at = bench.path("mounted").canonicalize().unwrap();
+    let refused = format!("it is mounted at {}", at.display());
+    Ran::from(mounted.unwrap()).fails(4, &refused);
 }
