@@ -113,6 +113,8 @@ fn compose(ctx: &Ctx, meter: &mut Meter) -> Heartbeat {
         metrics: meter.read(&device.paths),
         network,
         errors: ctx.error_counts(),
+        // What an application knows of itself it tells in its own words: the player by its own heartbeat. The field is for
+        // roles whose application has no line to the control plane of its own; none of today's is one.
         status: None,
         next_within_seconds: Some(longest_pause_s(&config.config.control)),
         config_version: config.version,
