@@ -11,6 +11,8 @@ use std::path::{Path, PathBuf};
 const ADDRESSES: usize = 4;
 const LONGEST: usize = 16;
 const NO_PHYSICAL_ADDRESS: u16 = 0xffff;
+/// Of the TV itself, and of an input of this machine, at which it would be the TV.
+const ROOT: u16 = 0x0000;
 const VERSION_1_4: u8 = 5;
 const NO_VENDOR: u32 = 0xffff_ffff;
 /// A playback device, as three tables have it.
@@ -106,6 +108,11 @@ impl Adapter {
         Ok(Self(file))
     }
 
+    /// Whether sources are plugged in here instead of a TV.
+    pub(super) fn is_input(&self) -> io::Result<bool> {
+        Ok(self.physical_address()? == ROOT)
+    }
+
     /// Takes one if there is none yet; `None` while no TV is seen.
     pub(super) fn address(&self) -> io::Result<Option<Address>> {
         let mut addresses = self.logical_addresses()?;
@@ -116,15 +123,20 @@ impl Adapter {
             unsafe { ioctl::claim(self.0.as_raw_fd(), &raw mut wanted) }?;
             addresses = self.logical_addresses()?;
         }
-        let mut physical = NO_PHYSICAL_ADDRESS;
-        #[expect(unsafe_code, reason = "an ioctl")]
-        // SAFETY: the file is open, and `physical` is the `__u16` that is written, and outlives the call.
-        unsafe { ioctl::physical_address(self.0.as_raw_fd(), &raw mut physical) }?;
+        let physical = self.physical_address()?;
         let is_there = addresses.log_addr_mask != 0 && physical != NO_PHYSICAL_ADDRESS;
         Ok(is_there.then_some(Address {
             logical: addresses.log_addr[0],
             physical,
         }))
+    }
+
+    fn physical_address(&self) -> io::Result<u16> {
+        let mut physical = NO_PHYSICAL_ADDRESS;
+        #[expect(unsafe_code, reason = "an ioctl")]
+        // SAFETY: the file is open, and `physical` is the `__u16` that is written, and outlives the call.
+        unsafe { ioctl::physical_address(self.0.as_raw_fd(), &raw mut physical) }?;
+        Ok(physical)
     }
 
     fn logical_addresses(&self) -> io::Result<LogicalAddresses> {
@@ -142,9 +154,7 @@ impl Adapter {
 
     /// The first operand of the answer, which is of the type `reply`; `None` if none came.
     pub(super) fn ask(&self, message: &[u8], reply: u8) -> io::Result<Option<u8>> {
-        let answered = self.transmit(message, reply)?;
-        let is_answer = answered.rx_status & STATUS_OK != 0 && answered.len > 2;
-        Ok(is_answer.then_some(answered.msg[2]))
+        Ok(operand(&self.transmit(message, reply)?, reply))
     }
 
     fn transmit(&self, bytes: &[u8], reply: u8) -> io::Result<Message> {
@@ -168,6 +178,13 @@ impl Adapter {
     }
 }
 
+/// Whoever does not know a question says so (Feature Abort), and the kernel hands that on as an answer.
+fn operand(answered: &Message, reply: u8) -> Option<u8> {
+    let is_answer =
+        answered.rx_status & STATUS_OK != 0 && answered.len > 2 && answered.msg[1] == reply;
+    is_answer.then_some(answered.msg[2])
+}
+
 /// What the player is on the bus.
 fn playback() -> LogicalAddresses {
     let mut addresses = LogicalAddresses {
@@ -181,4 +198,39 @@ fn playback() -> LogicalAddresses {
     addresses.log_addr_type[0] = ADDRESS_TYPE_PLAYBACK;
     addresses.all_device_types[0] = ALL_TYPES_PLAYBACK;
     addresses
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const REPORT_POWER_STATUS: u8 = 0x90;
+
+    fn answered(rx_status: u8, bytes: &[u8]) -> Message {
+        let mut message = Message {
+            len: u32::try_from(bytes.len()).unwrap(),
+            rx_status,
+            ..Message::default()
+        };
+        message.msg[..bytes.len()].copy_from_slice(bytes);
+        message
+    }
+
+    #[test]
+    fn only_the_answer_that_was_asked_for_counts() {
+        let check = |rx_status: u8, bytes: &[u8], expected| {
+            let message = answered(rx_status, bytes);
+            assert_eq!(
+                operand(&message, REPORT_POWER_STATUS),
+                expected,
+                "{bytes:x?}"
+            );
+        };
+        check(0x01, &[0x04, 0x90, 0x01], Some(1));
+        // No answer in time, and one that says nothing.
+        check(0x02, &[0x40, 0x8f], None);
+        check(0x01, &[0x04, 0x90], None);
+        // Feature Abort of the question, as `vivid` and TVs that do not know it send.
+        check(0x05, &[0x04, 0x00, 0x8f, 0x00], None);
+    }
 }

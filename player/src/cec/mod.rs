@@ -162,6 +162,11 @@ fn switch_one(path: PathBuf, wanted: Power) -> Result<(), CecError> {
         Ok(adapter) => adapter,
         Err(source) => return Err(CecError::Open { path, source }),
     };
+    match adapter.is_input() {
+        Ok(false) => {}
+        Ok(true) => return Err(CecError::NoTv { path }),
+        Err(source) => return Err(CecError::Address { path, source }),
+    }
     let own = match adapter.address() {
         Ok(own) => own,
         Err(source) => return Err(CecError::Address { path, source }),
