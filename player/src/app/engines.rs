@@ -6,11 +6,11 @@
 
 use std::os::fd::OwnedFd;
 use std::sync::mpsc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::Happening;
 use crate::media::decoder::Program;
-use crate::media::display::{Card, DisplayError, Screen};
+use crate::media::display::{Card, DisplayError, Hotplug, Look, Screen};
 use crate::media::engine::{Engine, EngineError};
 use crate::media::frame::Size;
 use crate::media::output::Glass;
@@ -23,6 +23,8 @@ const DARK: Size = match Size::new(640, 360) {
 };
 const LOOKED_FOR_EVERY: Duration = Duration::from_millis(250);
 const LOOKED_AT_EVERY: Duration = Duration::from_secs(1);
+/// After a plug was pulled or put in: a TV that wakes up can't be asked for its modes at once.
+const PROBED_FOR: Duration = Duration::from_secs(5);
 
 /// Where pictures are to be seen.
 #[derive(Debug)]
@@ -83,11 +85,12 @@ impl Engines {
     }
 
     fn begin_on_display(&mut self, kept: Option<OwnedFd>) -> Result<Engine, EngineError> {
+        let hotplug = Hotplug::listen();
         let kept = kept.and_then(take_over);
         let lit = kept.is_some();
         let card = kept.or_else(open);
         let screen = card.as_ref().and_then(connected);
-        watch(card.clone(), screen, self.happen.clone()).map_err(EngineError::Thread)?;
+        watch(hotplug, card.clone(), screen, self.happen.clone()).map_err(EngineError::Thread)?;
         if let (Some(card), Some(screen)) = (card, screen) {
             self.start_on(card, screen, lit)
         } else {
@@ -135,7 +138,7 @@ fn open() -> Option<Card> {
 }
 
 fn connected(card: &Card) -> Option<Screen> {
-    card.screen().unwrap_or_else(|error| {
+    card.screen(Look::Known).unwrap_or_else(|error| {
         log::warn!("{error}");
         None
     })
@@ -143,21 +146,28 @@ fn connected(card: &Card) -> Option<Screen> {
 
 /// Tells of each screen that is another than the one before.
 fn watch(
+    hotplug: Hotplug,
     mut card: Option<Card>,
     mut screen: Option<Screen>,
     happen: mpsc::Sender<Happening>,
 ) -> std::io::Result<()> {
+    let mut probed_until = None;
     let look = move || loop {
-        std::thread::sleep(match screen {
+        let pause = match screen {
             Some(_) => LOOKED_AT_EVERY,
             None => LOOKED_FOR_EVERY,
-        });
+        };
+        if hotplug.wait(pause) {
+            probed_until = Some(Instant::now() + PROBED_FOR);
+        }
         if card.is_none() {
             card = open();
         }
         let Some(card) = &card else { continue };
+        let is_plugged = probed_until.is_some_and(|until| Instant::now() < until);
+        let look = if is_plugged { Look::Probe } else { Look::Known };
         // What can't be asked now is asked again.
-        let Ok(Some(found)) = card.screen() else {
+        let Ok(Some(found)) = card.screen(look) else {
             continue;
         };
         if screen.is_none_or(|before| !before.is_same(&found)) {

@@ -4,6 +4,7 @@
 //! kept by the service manager: a player that is killed leaves its last picture, and its successor gets the same
 //! file, with its framebuffers and its right to set modes (decision 0011).
 
+mod hotplug;
 mod scanout;
 
 use std::fs::{self, OpenOptions};
@@ -16,6 +17,7 @@ use drm::control::{Device as _, Mode, ModeTypeFlags, connector, crtc};
 
 use super::frame::{Size, SizeError};
 
+pub use hotplug::Hotplug;
 pub(super) use scanout::{Buffers, Scanout, Shown};
 
 /// Why a display is no use.
@@ -58,6 +60,15 @@ impl AsFd for Card {
 impl drm::Device for Card {}
 impl drm::control::Device for Card {}
 
+/// How a screen is looked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Look {
+    /// What the kernel found when it was last told to look: cheap.
+    Known,
+    /// The kernel is told to look, and reads the EDID of what is there.
+    Probe,
+}
+
 /// A connected screen, and how it is driven.
 #[derive(Debug, Clone, Copy)]
 pub struct Screen {
@@ -91,7 +102,7 @@ impl Card {
         let mut without_screen = None;
         let mut last = DisplayError::Absent;
         for path in cards() {
-            match Self::open_at(&path).and_then(|card| Ok((card.screen()?, card))) {
+            match Self::open_at(&path).and_then(|card| Ok((card.screen(Look::Known)?, card))) {
                 Ok((Some(_), card)) => return Ok(card),
                 Ok((None, card)) => without_screen = without_screen.or(Some(card)),
                 Err(error) => last = error,
@@ -121,15 +132,14 @@ impl Card {
         Ok(card)
     }
 
-    /// The screen that is connected now, with its own preferred mode. Asks what the kernel knows by its
-    /// interrupts; no cable is probed, so this is cheap.
-    pub fn screen(&self) -> Result<Option<Screen>, DisplayError> {
+    /// The screen that is connected now, with its own preferred mode.
+    pub fn screen(&self, look: Look) -> Result<Option<Screen>, DisplayError> {
         let resources = self
             .resource_handles()
             .map_err(drm_error("listing the outputs"))?;
         let infos = resources.connectors().iter();
         let mut connected = infos
-            .filter_map(|handle| self.get_connector(*handle, false).ok())
+            .filter_map(|handle| self.get_connector(*handle, look == Look::Probe).ok())
             .filter(|info| info.state() == connector::State::Connected);
         let Some(info) = connected.find(|info| !info.modes().is_empty()) else {
             return Ok(None);
