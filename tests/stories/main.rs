@@ -13,6 +13,7 @@ mod player;
 mod power;
 mod refusals;
 mod safe_mode;
+mod screen;
 mod stage;
 mod update;
 mod watch;

@@ -18,11 +18,11 @@ use crate::stage::{self, BOOT, Failure, SHORT, Stage, Told, ensure, same};
 use crate::watch::Watch;
 
 /// Until a round of a playlist is over: an emulated machine takes its time for each item.
-const ROUND: Duration = Duration::from_mins(3);
+pub(crate) const ROUND: Duration = Duration::from_mins(3);
 
 /// A control plane for the player alone, with files, and the story's device playing from it.
-struct Programme {
-    server: FakeControlPlane,
+pub(crate) struct Programme {
+    pub(crate) server: FakeControlPlane,
     files: PathBuf,
     /// How many frames each item has that was made for it, by its number.
     frames: RefCell<BTreeMap<u16, u16>>,
@@ -77,13 +77,13 @@ impl Programme {
         self.item(name, kind, 2)
     }
 
-    fn publish(&self, etag: &str, items: &[Value]) {
+    pub(crate) fn publish(&self, etag: &str, items: &[Value]) {
         self.server.publish(etag, 5, items);
     }
 
     /// A picture, a small slow film, a larger faster one, and a photograph of another size: 1, 2, 3, 4. Both films are
     /// slow: other machines run beside this one.
-    fn four(&self) -> Result<[Value; 4], Failure> {
+    pub(crate) fn four(&self) -> Result<[Value; 4], Failure> {
         let small = Film {
             item: 2,
             frames: 10,
@@ -153,7 +153,7 @@ fn tell(name: &str, story: impl FnOnce(&mut Stage, &Programme, &Watch) -> Told) 
 }
 
 /// The same, whatever else may be seen.
-fn play(name: &str, story: impl FnOnce(&mut Stage, &Programme, &Watch) -> Told) -> Told {
+pub(crate) fn play(name: &str, story: impl FnOnce(&mut Stage, &Programme, &Watch) -> Told) -> Told {
     let files = tempfile::tempdir()?;
     let programme = Programme::new(files.path())?;
     stage::tell_with_content(name, programme.server.port(), |stage| {

@@ -23,6 +23,8 @@ pub(crate) struct Look {
     pub(crate) at: Instant,
     /// `None`: no picture of ours, be it black, a console or half of two.
     pub(crate) code: Option<Code>,
+    /// The screen's mode, in pixels.
+    pub(crate) mode: (u32, u32),
 }
 
 /// Watches from the first picture on until it is dropped.
@@ -51,7 +53,8 @@ impl Watch {
                 let has_begun = !seen.is_empty();
                 if has_begun || code.is_some() {
                     let at = Instant::now();
-                    seen.push(Look { at, code });
+                    let mode = (picture.width, picture.height);
+                    seen.push(Look { at, code, mode });
                 }
                 drop(seen);
                 if has_begun && code.is_none() && kept < KEPT {
@@ -109,6 +112,21 @@ impl Watch {
             })?;
             std::thread::sleep(Duration::from_millis(200));
         }
+    }
+
+    /// Waits until, from now on, these items have been seen in this order in this mode.
+    pub(crate) fn wait_for_in(&self, mode: (u32, u32), items: &[u16], within: Duration) -> Told {
+        let since = Instant::now();
+        self.wait_for(items, within)?;
+        let looks = self.looks();
+        let last = looks
+            .iter()
+            .rev()
+            .find(|look| look.at >= since && look.code.is_some());
+        let found = last.map(|look| look.mode);
+        ensure(found == Some(mode), || {
+            format!("the screen's mode is {mode:?}, and what is shown is {found:?}")
+        })
     }
 
     /// Which items, each once for as long as it stayed.

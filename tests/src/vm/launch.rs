@@ -2,7 +2,7 @@
 
 use std::io;
 use std::os::unix::net::{UnixListener, UnixStream};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver};
@@ -25,6 +25,7 @@ const CONNECT_WITHIN: Duration = Duration::from_mins(1);
 /// The plainest one, and what any processor of the last ten years has for hashes and ciphers: QEMU computes these
 /// natively, where it would emulate a kernel's own loops. A sixth less processor time for boot and installation.
 const CPU: &str = "qemu64,+ssse3,+sse4.1,+sse4.2,+popcnt,+sha-ni,+aes,+pclmulqdq";
+const PLUG: &str = "plug";
 const FIRMWARE: &str = "usr/share/OVMF/OVMF_CODE_4M.fd";
 
 /// QEMU with its lines. Dropping it ends it.
@@ -37,7 +38,7 @@ pub(super) struct Running {
     pub(super) page_port: u16,
     pub(super) ssh_port: u16,
     process: Process,
-    _sockets: TempDir,
+    sockets: TempDir,
 }
 
 /// The process, kept by a thread of its own: the tools tree ends a program with the *thread* that started it.
@@ -99,8 +100,13 @@ impl Running {
             page_port,
             ssh_port,
             process,
-            _sockets: sockets,
+            sockets,
         })
+    }
+
+    /// The line over which the screen is plugged in and pulled out, while it has no window of its own.
+    pub(super) fn plug(&self) -> PathBuf {
+        self.sockets.path().join(PLUG)
     }
 
     /// Ends QEMU at once and returns when it is gone and its locks with it.
@@ -238,6 +244,10 @@ fn arguments(
         .args(["-rtc", rtc, "-display", display])
         .args(["-device", &screen, "-device", "virtio-rng-pci"])
         .args(["-device", "i6300esb", "-action", "watchdog=reset"]);
+    if machine.display == Display::Headless {
+        let plug = sockets.join(PLUG);
+        command.arg("-vnc").arg(format!("unix:{}", plug.display()));
+    }
     command.arg("-drive").arg(format!(
         "if=pflash,unit=0,format=raw,readonly=on,file={}",
         programs.file(FIRMWARE).display()

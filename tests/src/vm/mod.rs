@@ -13,6 +13,7 @@ mod console;
 mod disk;
 mod error;
 mod launch;
+mod plug;
 mod programs;
 mod qmp;
 mod seat;
@@ -107,6 +108,8 @@ pub struct Vm {
     dir: PathBuf,
     serial: Console,
     shell_log: Console,
+    /// The mode of the screen that is plugged in, or was.
+    plugged_in: (u32, u32),
     running: Option<Running>,
 }
 
@@ -115,6 +118,7 @@ impl Vm {
     pub fn new(programs: Arc<dyn Programs>, machine: Machine, disks: Disks, dir: &Path) -> Self {
         Self {
             programs,
+            plugged_in: machine.screen,
             machine,
             disks,
             dir: dir.to_owned(),
@@ -198,6 +202,20 @@ impl Vm {
         let qmp = self.qmp()?;
         qmp.execute("blockdev-add", &medium)?;
         qmp.execute("device_add", &device).map(drop)
+    }
+
+    /// Pulls the screen's plug. What would be on it can still be photographed.
+    pub fn unplug_screen(&mut self) -> Result<()> {
+        let (line, plugged_in) = (self.running()?.plug(), self.plugged_in);
+        // Of a machine that was never asked for anything QEMU believes that this is so.
+        plug::set(&line, plugged_in)?;
+        plug::set(&line, (0, 0))
+    }
+
+    /// Plugs a screen with this mode in, in the place of the one that was there.
+    pub fn plug_screen_in(&mut self, mode: (u32, u32)) -> Result<()> {
+        self.plugged_in = mode;
+        plug::set(&self.running()?.plug(), mode)
     }
 
     /// The colour on the screen at `x`, and half-way down.
