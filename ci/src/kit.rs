@@ -120,6 +120,7 @@ pub fn build(workspace: &Workspace, purpose: Purpose, progress: Progress) -> Res
         control,
         cli,
         rauc: rauc_wrapper(workspace, &builder)?,
+        television: builder.television()?,
         keys,
         disk: disk.disk,
         disk_version: first.version.parse()?,

@@ -47,6 +47,7 @@ const PACKAGES: &[&str] = &[
     "shellcheck",
     "squashfs-tools",
     "systemd",
+    "v4l-utils",
     "xz-utils",
     "zstd",
 ];

@@ -61,6 +61,8 @@ pub struct Kit {
     pub cli: PathBuf,
     /// A `rauc` new enough for the operator's command.
     pub rauc: PathBuf,
+    /// A tarball with a TV at the end of a CEC line: the kernel's modules for it, and programs.
+    pub television: PathBuf,
     /// The folder that `fleet keys init` made.
     pub keys: PathBuf,
     /// A raw disk image of release 1, with the test shell.

@@ -3,6 +3,7 @@
 //! `#[ignore]`d, and told by `cargo xtask test --all-stories`.
 
 mod bad_slots;
+mod cec;
 mod content;
 mod data;
 mod enrolment;

@@ -75,27 +75,36 @@ impl ImageBuilder {
             0o755,
             &read(&self.tools.file(program))?,
         );
-        let inside = format!("/{program}");
-        let listing = process::capture(self.tools.command("ldd").arg(&inside))?;
-        for library in listing
-            .split_whitespace()
-            .filter(|word| word.starts_with('/'))
-        {
-            let real = self.tools.file(&format!("usr{library}"));
-            let real = if real.exists() {
-                real
-            } else {
-                self.tools.file(library)
-            };
-            let file = library.rsplit('/').next().unwrap_or(library);
-            let folder = if file.starts_with("ld-") {
+        for (library, file) in self.libraries(program)? {
+            let folder = if library.starts_with("ld-") {
                 "lib64"
             } else {
                 "lib"
             };
-            archive.file(&format!("{folder}/{file}"), 0o755, &read(&real)?);
+            archive.file(&format!("{folder}/{library}"), 0o755, &read(&file)?);
         }
         Ok(())
+    }
+
+    /// What a program of the tools tree is linked with, the loader among it: names, and the files in the tree.
+    pub(super) fn libraries(&self, program: &str) -> Result<Vec<(String, PathBuf)>> {
+        let inside = format!("/{program}");
+        let listing = process::capture(self.tools.command("ldd").arg(&inside))?;
+        let libraries = listing
+            .split_whitespace()
+            .filter(|word| word.starts_with('/'));
+        Ok(libraries
+            .map(|library| {
+                let merged = self.tools.file(&format!("usr{library}"));
+                let file = if merged.exists() {
+                    merged
+                } else {
+                    self.tools.file(library)
+                };
+                let name = library.rsplit('/').next().unwrap_or(library);
+                (name.to_owned(), file)
+            })
+            .collect())
     }
 }
 
@@ -107,7 +116,7 @@ pub(super) fn verity_archive(config: &str) -> Vec<u8> {
 }
 
 /// The listed modules, each after what it needs. Those that are built in or absent are skipped.
-fn load_order(list: &str, modules: &Path) -> Result<Vec<String>> {
+pub(super) fn load_order(list: &str, modules: &Path) -> Result<Vec<String>> {
     let dependencies = read_dependencies(&modules.join("modules.dep"))?;
     let mut order = Vec::new();
     let mut seen = BTreeSet::new();
@@ -137,7 +146,7 @@ fn module_name(path: &str) -> String {
     file.split('.').next().unwrap_or(file).replace('-', "_")
 }
 
-fn read(path: &PathBuf) -> Result<Vec<u8>> {
+pub(super) fn read(path: &Path) -> Result<Vec<u8>> {
     fs::read(path).with_context(|| format!("reading {}", path.display()))
 }
 

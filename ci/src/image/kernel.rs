@@ -124,9 +124,7 @@ impl ImageBuilder {
         let mut files = Vec::new();
         list_files(tree, &mut files)?;
         files.retain(|file| file.extension().is_some_and(|ext| ext == "xz"));
-        let mut command = self.tools.command("xz");
-        command.args(["--decompress", "--threads=0"]).args(&files);
-        process::run_logged(&mut command, &self.workspace.log_file("kernel-modules"))?;
+        self.unpack_modules(&files)?;
         let release = tree.file_name().context("a modules folder has a name")?;
         let mut command = self.tools.command("depmod");
         command
@@ -134,6 +132,14 @@ impl ImageBuilder {
             .arg(aside.join("root"))
             .arg(release);
         process::run_logged(&mut command, &self.workspace.log_file("kernel-depmod"))
+    }
+
+    /// Replaces each `NAME.ko.xz` by `NAME.ko`; their paths come back.
+    pub(super) fn unpack_modules(&self, files: &[PathBuf]) -> Result<Vec<PathBuf>> {
+        let mut command = self.tools.command("xz");
+        command.args(["--decompress", "--threads=0"]).args(files);
+        process::run_logged(&mut command, &self.workspace.log_file("kernel-modules"))?;
+        Ok(files.iter().map(|file| file.with_extension("")).collect())
     }
 }
 
@@ -145,7 +151,7 @@ impl Kernel {
 }
 
 /// Unpacks kernel and modules below `aside`; returns the kernel's release name.
-fn unpack(base: &Base, aside: &Path) -> Result<String> {
+pub(super) fn unpack(base: &Base, aside: &Path) -> Result<String> {
     let modules = Path::new("usr/lib/modules");
     let mut release = None;
     for entry in base

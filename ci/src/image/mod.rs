@@ -18,6 +18,7 @@ mod media;
 mod overlay;
 mod release;
 mod reproducible;
+mod television;
 mod variant;
 
 pub use command::{ImageArguments, run};
