@@ -36,7 +36,7 @@ pub enum UserCommand {
         /// Id or e-mail address
         user: String,
     },
-    /// Add somebody: prints a link, by which they choose a password
+    /// Add somebody: mails them a link, by which they choose a password; prints it if it can't be mailed
     Invite(InviteArgs),
     /// Change name, role over everything, or capabilities
     Change(ChangeArgs),
@@ -52,10 +52,13 @@ pub enum UserCommand {
         /// Id or e-mail address
         user: String,
     },
-    /// Print a new link, by which somebody chooses a password
+    /// Mail somebody a new link, by which they choose a password; prints it if it can't be mailed
     Reset {
         /// Id or e-mail address
         user: String,
+        /// Print the link instead of mailing it
+        #[arg(long, conflicts_with = "second_factor")]
+        print: bool,
         /// Take the second factor off instead: the authenticator is lost
         #[arg(long)]
         second_factor: bool,
@@ -97,16 +100,19 @@ pub fn run(command: UserCommand, global: &Global, output: Output) -> Result<()> 
         UserCommand::Enable { user } => show(&change::enable(&user, &users)?, output),
         UserCommand::Reset {
             user,
+            print,
             second_factor: false,
         } => {
             let user = users.one(&user)?;
-            let path = format!("{}/invitation", users.path(&user));
+            let query = if print { "?mail=false" } else { "" };
+            let path = format!("{}/invitation{query}", users.path(&user));
             let link: Invitation = users.client.post(&path, &NoBody {})?;
             output.result(&link, |link| text_of_link(&user, link));
         }
         UserCommand::Reset {
             user,
             second_factor: true,
+            ..
         } => {
             let user = users.one(&user)?;
             let path = format!("{}/totp/remove", users.path(&user));
@@ -188,12 +194,23 @@ fn invite(args: InviteArgs, users: &Users, output: Output) -> Result<()> {
     Ok(())
 }
 
-fn text_of_link(user: &UserView, link: &Invitation) -> String {
+fn text_of_link(user: &UserView, invitation: &Invitation) -> String {
+    let who = label(&user.display_name, &printable(&user.email));
+    let until = invitation.expires_at.strftime("%Y-%m-%d %H:%M UTC");
+    let Some(link) = &invitation.link else {
+        return format!(
+            "A link was mailed, by which {who} chooses a password, once, until {until}\n"
+        );
+    };
+    let failure = invitation
+        .mail_failure
+        .as_deref()
+        .map_or_else(String::new, |why| {
+            format!("It was not mailed: {}\n", printable(why))
+        });
     format!(
-        "By this link {} chooses a password, once, until {}:\n{}\n",
-        label(&user.display_name, &printable(&user.email)),
-        link.expires_at.strftime("%Y-%m-%d %H:%M UTC"),
-        printable(&link.link)
+        "{failure}By this link {who} chooses a password, once, until {until}:\n{}\n",
+        printable(link)
     )
 }
 
@@ -298,6 +315,23 @@ pub(crate) mod tests {
         ] {
             assert!(shown.contains(part), "no `{part}` in\n{shown}");
         }
+    }
+
+    #[test]
+    fn a_link_that_was_mailed_is_not_shown_and_one_that_was_not_says_why() {
+        let mut invitation: Invitation =
+            serde_json::from_value(json!({"expiresAt": "2026-06-15T14:02:00Z", "mailed": true}))
+                .unwrap();
+        let mailed = text_of_link(&ada(), &invitation);
+        assert!(mailed.starts_with("A link was mailed"), "{mailed}");
+        invitation.link = Some("https://h/join?token=a".to_owned());
+        invitation.mail_failure = Some("no connection".to_owned());
+        let shown = text_of_link(&ada(), &invitation);
+        assert!(
+            shown.starts_with("It was not mailed: no connection\n"),
+            "{shown}"
+        );
+        assert!(shown.ends_with("\nhttps://h/join?token=a\n"), "{shown}");
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //!
 //! `domain` decides (pure: no clock, disk or network), `store` remembers (all SQL, tenant-scoped),
 //! `media` looks at files in a process of its own, `app` performs operations, `api` and `console` speak HTTP, `server` speaks TLS.
-//! `outbound` sends messages to webhooks, `metrics` counts, `backup` makes one file of everything and goes back to it.
+//! `outbound` sends messages to webhooks, `mail` letters to people, `metrics` counts, `backup` makes one file of everything and goes back to it.
 //!
 //! Invariants:
 //! - Every query takes a [`store::TenantContext`]; one can only be had by presenting credentials.
@@ -16,6 +16,7 @@ pub mod clock;
 mod console;
 pub mod disk;
 pub mod domain;
+pub mod mail;
 pub mod media;
 pub mod metrics;
 pub mod outbound;

@@ -1,5 +1,6 @@
 //! `fleet-control`: the command line of the control plane.
 
+mod mail_options;
 mod tenant;
 
 use std::io::IsTerminal as _;
@@ -13,11 +14,14 @@ use fleet_control::app::Settings;
 use fleet_control::backup::{Backup, BackupError, Restore};
 use fleet_control::clock::Clock;
 use fleet_control::domain::webhooks::target::Reach;
+use fleet_control::mail::{MailError, Mailer};
 use fleet_control::server::{Config, PublicUrl, StartError, check_name, start};
 use fleet_control::store::{ServerUrl, Store};
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
+
+use mail_options::MailOptions;
 
 /// Fleet's control plane: registry, releases, rollouts, commands and the operator's console.
 ///
@@ -99,6 +103,8 @@ struct Options {
     /// chooses what this control plane connects to there.
     #[arg(long, env = "FLEET_WEBHOOKS_EVERYWHERE")]
     webhooks_everywhere: bool,
+    #[command(flatten)]
+    mail: MailOptions,
 }
 
 #[derive(Debug, Args)]
@@ -163,6 +169,7 @@ impl Home {
 
 impl Options {
     fn config(self) -> anyhow::Result<Config> {
+        let mail = self.mail.server()?;
         Ok(Config {
             database: self.home.database()?,
             data: self.home.data,
@@ -175,6 +182,7 @@ impl Options {
                 } else {
                     Reach::Public
                 },
+                mail,
                 ..Settings::default()
             },
             clock: Clock::system(),
@@ -195,13 +203,23 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("fleet-control: {error:#}");
-            let started = error.downcast_ref().map(StartError::hint);
-            if let Some(hint) = started.or_else(|| error.downcast_ref().map(BackupError::hint)) {
+            if let Some(hint) = hint(&error) {
                 eprintln!("Hint: {hint}");
             }
             ExitCode::FAILURE
         }
     }
+}
+
+/// What to do next.
+fn hint(error: &anyhow::Error) -> Option<String> {
+    let started = error.downcast_ref().map(StartError::hint);
+    let backed_up = || error.downcast_ref().map(BackupError::hint);
+    let mailed = || {
+        let hint = error.downcast_ref().map(MailError::hint);
+        hint.map(str::to_owned)
+    };
+    started.or_else(backed_up).or_else(mailed)
 }
 
 fn run(serve: Serve) -> anyhow::Result<()> {
@@ -285,6 +303,14 @@ fn check(options: &Options) -> anyhow::Result<()> {
     if let Some(server) = options.home.database()? {
         let checked = runtime()?.block_on(Store::check(&server));
         checked.map_err(StartError::from)?;
+    }
+    if let Some(server) = options.mail.server()? {
+        let url = options.public_url.as_ref();
+        let host = url.map_or_else(
+            || options.listen.ip().to_string(),
+            |url| url.host().to_owned(),
+        );
+        runtime()?.block_on(Mailer::new(server, &host).check())?;
     }
     println!("ok");
     Ok(())

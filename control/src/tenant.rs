@@ -38,6 +38,8 @@ enum TenantCommand {
     },
     /// List tenants.
     List,
+    /// Give a tenant another name: it stands in mails.
+    Rename { id: TenantId, name: String },
     /// Shut a tenant out: its users, keys and devices, from their next request on.
     Disable { id: TenantId },
     /// Let a tenant in again.
@@ -63,18 +65,21 @@ async fn act(args: TenantArgs) -> anyhow::Result<()> {
                 Some(url) => url.to_string(),
                 None => address(&args.home.data)?,
             };
-            let invitation = create_tenant(&store, &url, &id, &name, now).await?;
+            let link = create_tenant(&store, &url, &id, &name, now).await?;
             if args.json {
+                let invitation =
+                    serde_json::json!({"link": link.url, "expiresAt": link.expires_at});
                 let created =
                     serde_json::json!({"tenantId": id, "name": name, "invitation": invitation});
                 println!("{created}");
             } else {
                 println!("{id} is there. Its first administrator chooses a password at");
-                println!("  {}", invitation.link);
-                println!("until {}.", invitation.expires_at);
+                println!("  {}", link.url);
+                println!("until {}.", link.expires_at);
             }
             Ok(())
         }
+        TenantCommand::Rename { id, name } => found(&id, store.rename_tenant(&id, &name).await?),
         TenantCommand::List => list(&store, args.json).await,
         TenantCommand::Disable { id } => found(&id, store.disable_tenant(&id, Some(now)).await?),
         TenantCommand::Enable { id } => found(&id, store.disable_tenant(&id, None).await?),

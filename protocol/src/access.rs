@@ -7,8 +7,8 @@ mod user;
 
 pub use audit::{AuditCheck, AuditEntry, AuditOutcome};
 pub use login::{
-    AcceptInvitation, ChangePassword, LogIn, LoggedInUser, Refresh, SessionView, Tokens, TotpBegun,
-    TotpCode, TotpConfirmed,
+    AcceptInvitation, ChangePassword, ForgotPassword, LogIn, LoggedInUser, Refresh, SessionView,
+    Tokens, TotpBegun, TotpCode, TotpConfirmed,
 };
 pub use user::{
     ApiKeyCreated, ApiKeyView, Capability, ChangeUser, CreateApiKey, CreateUser, Invitation, Me,

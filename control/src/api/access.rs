@@ -4,21 +4,22 @@ use std::sync::Arc;
 
 use axum::Json as Answer;
 use axum::body::{Body, Bytes};
-use axum::extract::State;
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Query, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use fleet_protocol::access::{
     AcceptInvitation, ApiKeyCreated, ApiKeyView, AuditCheck, AuditEntry, ChangePassword,
-    ChangeUser, CreateApiKey, CreateUser, Invitation, LogIn, Me, PutVenueRoles, Refresh,
-    SessionView, Tokens, TotpBegun, TotpCode, TotpConfirmed, UserCreated, UserView,
+    ChangeUser, CreateApiKey, CreateUser, ForgotPassword, Invitation, LogIn, Me, PutVenueRoles,
+    Refresh, SessionView, Tokens, TotpBegun, TotpCode, TotpConfirmed, UserCreated, UserView,
 };
 use fleet_protocol::device::Page;
 use fleet_protocol::{ApiKeyId, SessionId, TenantId, UserId};
 
 use super::extract::{IfMatch, Json, ListQuery, Operator, Path, Peer, text};
 use super::operator::{Result, all, status};
-use super::seat::Seat;
-use crate::app::{App, Error, etag};
+use super::seat::{Seat, late_entry};
+use crate::app::{App, Error, Handing, Kind, Refusal, etag};
 use crate::store::{Client, TenantContext, UserFilter};
 
 pub(crate) fn client(peer: &Peer, headers: &HeaderMap) -> Client {
@@ -104,6 +105,19 @@ pub(super) async fn accept(
     let ctx = app.accept(&request, peer.address).await?;
     seat.caller(&ctx);
     Ok(StatusCode::NO_CONTENT)
+}
+
+pub(super) async fn forgot(
+    State(app): State<Arc<App>>,
+    peer: Peer,
+    seat: Seat,
+    headers: HeaderMap,
+    Json(request): Json<ForgotPassword>,
+) -> Result<StatusCode> {
+    let status = StatusCode::ACCEPTED;
+    let entry = late_entry("/v1/auth/forgot", status, &peer, &headers);
+    seat.standing(app.forgot_password(&request.email, peer.address, entry)?);
+    Ok(status)
 }
 
 pub(super) async fn begin_totp(
@@ -195,8 +209,24 @@ pub(super) async fn invite(
     State(app): State<Arc<App>>,
     Operator(ctx): Operator,
     Path((_, id)): Path<(TenantId, UserId)>,
+    query: std::result::Result<Query<InviteQuery>, QueryRejection>,
 ) -> Result<Answer<Invitation>> {
-    Ok(Answer(app.invite(&ctx, &id).await?))
+    let Query(query) = query.map_err(|rejection| {
+        let hint = "possible is mail=false";
+        Refusal::new(Kind::BadRequest, "BAD_QUERY", rejection.body_text(), hint)
+    })?;
+    let handing = if query.mail == Some(false) {
+        Handing::Shown
+    } else {
+        Handing::Mailed
+    };
+    Ok(Answer(app.invite(&ctx, &id, handing).await?))
+}
+
+#[derive(serde::Deserialize, schemars::JsonSchema)]
+pub(super) struct InviteQuery {
+    /// `false`: the link is in the answer, to be handed on, and is not mailed.
+    mail: Option<bool>,
 }
 
 pub(super) async fn take_totp_off(

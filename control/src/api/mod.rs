@@ -40,7 +40,7 @@ pub use openapi::document;
 pub(crate) use operator::device_filter;
 pub(crate) use problem::ApiError;
 pub use routes::{Audience, Route, routes};
-pub(crate) use seat::Seat;
+pub(crate) use seat::{Seat, late_entry};
 
 use crate::app::{App, Kind, Refusal};
 use route::Body;

@@ -50,6 +50,8 @@ fn open_routes() -> Vec<Route> {
         open.page(Method::POST, "/logout", post(c::logout)),
         open.page(Method::GET, "/pair", get(c::pair)),
         open.page(Method::POST, "/pair", post(c::submit_pair)),
+        open.page(Method::GET, "/forgot", get(c::forgot)),
+        open.page(Method::POST, "/forgot", post(c::submit_forgot)),
         open.page(Method::GET, "/join", get(c::join)),
         open.page(Method::POST, "/join", post(c::submit_join)),
         browser.page(Method::GET, "/", get(c::fleet)),

@@ -4,7 +4,7 @@ use std::sync::{Arc, OnceLock};
 
 use axum::extract::{FromRequestParts, Request, State};
 use axum::http::request::Parts;
-use axum::http::{HeaderValue, Method, StatusCode};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 use fleet_protocol::access::{AuditEntry, AuditOutcome};
@@ -148,24 +148,45 @@ fn say_standing(mut response: Response, seat: &Seat) -> Response {
 
 /// What is known before it is done.
 fn about(request: &Request, rule: &Rule) -> AuditEntry {
+    let action = format!("{} {}", rule.method, rule.path);
+    let entry = entry(action, request.uri().path(), request.headers());
     let peer = request.extensions().get::<Peer>();
+    let address = peer.map(|peer| peer.address.to_string());
+    AuditEntry {
+        address: address.unwrap_or_default(),
+        ..entry
+    }
+}
+
+/// One for what is asked for with these headers, by nobody yet.
+fn entry(action: String, subject: &str, headers: &HeaderMap) -> AuditEntry {
     AuditEntry {
         tenant_id: "ten_none".parse().expect("a constant"),
         sequence: 0,
         at: jiff::Timestamp::UNIX_EPOCH,
         actor_id: String::new(),
         actor: String::new(),
-        action: format!("{} {}", rule.method, rule.path),
-        subject: request.uri().path().to_owned(),
+        action,
+        subject: subject.to_owned(),
         outcome: AuditOutcome::Done,
         status: 0,
-        address: peer
-            .map(|peer| peer.address.to_string())
-            .unwrap_or_default(),
-        request_id: text(request.headers(), REQUEST_ID)
-            .unwrap_or_default()
-            .to_owned(),
+        address: String::new(),
+        request_id: text(headers, REQUEST_ID).unwrap_or_default().to_owned(),
         previous_hash: BEGINNING,
         hash: None,
+    }
+}
+
+/// For what is recorded after it was answered, since the answer must not show whether there is somebody to record it of.
+pub(crate) fn late_entry(
+    path: &str,
+    status: StatusCode,
+    peer: &Peer,
+    headers: &HeaderMap,
+) -> AuditEntry {
+    AuditEntry {
+        status: status.as_u16(),
+        address: peer.address.to_string(),
+        ..entry(format!("POST {path}"), path, headers)
     }
 }

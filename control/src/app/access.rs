@@ -411,7 +411,7 @@ fn bad_credentials() -> Error {
         Kind::Unauthenticated,
         "BAD_CREDENTIALS",
         "address and password do not go together, or this user can't log in",
-        "check both; a forgotten password is reset by an administrator (`fleet user reset`)",
+        "check both; for a forgotten password there is a link, from the login page or from an administrator (`fleet user reset`)",
     )
     .into()
 }

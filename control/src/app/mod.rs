@@ -17,6 +17,7 @@ mod error;
 mod executor;
 mod limiter;
 mod looker;
+mod mail;
 mod monitoring;
 mod overrides;
 mod pairing;
@@ -46,10 +47,11 @@ use std::sync::Arc;
 
 use fleet_protocol::device::Page;
 use jiff::{SignedDuration, Timestamp};
-use tokio::sync::{Mutex, Notify, mpsc, watch};
+use tokio::sync::{Mutex, Notify, Semaphore, mpsc, watch};
 
 use crate::clock::Clock;
 use crate::domain::webhooks::target::Reach;
+use crate::mail::{MailServer, Mailer};
 use crate::media::{Limits, Looker};
 use crate::metrics::Metrics;
 use crate::outbound::Sender;
@@ -63,6 +65,7 @@ pub use bundles::{BundleFile, BundleStored};
 pub use error::{Error, Kind, Refusal};
 pub(crate) use error::{etag, no_such};
 pub use limiter::Limiter;
+pub use mail::Handing;
 pub use playback::{Days, PlayerEvents};
 pub use rates::{Rate, Rates, Standing};
 pub use resume::Part;
@@ -102,6 +105,8 @@ pub struct Settings {
     pub least_free_bytes: u64,
     /// Where webhooks may be.
     pub webhooks: Reach,
+    /// Through which mail is sent; `None`: links are shown instead.
+    pub mail: Option<MailServer>,
 }
 
 impl Default for Settings {
@@ -121,6 +126,7 @@ impl Default for Settings {
             rates: true,
             least_free_bytes: 256 << 20,
             webhooks: Reach::default(),
+            mail: None,
         }
     }
 }
@@ -149,6 +155,9 @@ pub struct App {
     /// Something was uploaded.
     looks: Notify,
     outbound: Sender,
+    mailer: Option<Mailer>,
+    /// One for each letter to somebody who forgot their password.
+    resets: Arc<Semaphore>,
     /// Something is to be told to webhooks.
     messages: Notify,
     /// Held by whoever does.
@@ -172,6 +181,8 @@ impl App {
             (Wakeups::default(), None)
         };
         let outbound = Sender::new(settings.webhooks);
+        let mailer = settings.mail.clone();
+        let mailer = mailer.map(|server| Mailer::new(server, host(&settings.public_url)));
         Arc::new(Self {
             limiter: Limiter::new(settings.max_failures),
             metrics: Metrics::new(clock.now()),
@@ -191,6 +202,8 @@ impl App {
             plan_now: Notify::new(),
             looks: Notify::new(),
             outbound,
+            mailer,
+            resets: Arc::new(Semaphore::new(mail::RESETS_AT_ONCE)),
             messages: Notify::new(),
             delivering: Mutex::default(),
             shutdown: watch::Sender::new(false),
@@ -236,6 +249,13 @@ impl App {
     fn tenant_folder(&self, ctx: &TenantContext, kind: &str) -> PathBuf {
         self.data.join(kind).join(ctx.tenant().as_str())
     }
+}
+
+/// The host of `https://host[:port]`.
+fn host(public_url: &str) -> &str {
+    let rest = public_url.trim_start_matches("https://");
+    let host = rest.rsplit_once(':').map_or(rest, |(host, _)| host);
+    host.trim_matches(['[', ']'])
 }
 
 #[derive(Debug)]

@@ -20,6 +20,7 @@ use crate::clock::Clock;
 pub enum Rate {
     LoginOfAddress,
     LoginOfAccount,
+    ResetOfAccount,
     PairingOfAddress,
     Refresh,
     Mutation,
@@ -48,9 +49,10 @@ const fn limit(requests: u32, within_s: u64, at_once: u32) -> Limit {
 }
 
 impl Rate {
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::LoginOfAddress,
         Self::LoginOfAccount,
+        Self::ResetOfAccount,
         Self::PairingOfAddress,
         Self::Refresh,
         Self::Mutation,
@@ -65,6 +67,8 @@ impl Rate {
     const fn limit(self) -> Limit {
         match self {
             Self::LoginOfAccount => limit(5, 60, 5),
+            // Each is a mail to somebody who may not have asked for it.
+            Self::ResetOfAccount => limit(3, 3_600, 3),
             Self::LoginOfAddress | Self::Publish => limit(10, 60, 10),
             // A building full of new screens gets its power at once; each asks anew every quarter of an hour.
             Self::PairingOfAddress => limit(60, 60, 300),

@@ -1,9 +1,10 @@
 //! Making tenants and shutting them out: what whoever runs the control plane does on its machine.
 
-use fleet_protocol::access::{Invitation, TenantRole};
+use fleet_protocol::access::TenantRole;
 use fleet_protocol::{TenantId, UserId};
 use jiff::Timestamp;
 
+pub use super::users::Link;
 use super::users::{INVITED_FOR, make_link};
 use crate::clock::random_id;
 use crate::store::{NewUser, Store, StoreError};
@@ -18,7 +19,7 @@ pub async fn create_tenant(
     tenant: &TenantId,
     name: &str,
     now: Timestamp,
-) -> Result<Invitation, StoreError> {
+) -> Result<Link, StoreError> {
     let ctx = store.put_tenant(tenant, name, now).await?;
     let email = format!("{tenant}{UNNAMED}");
     let user_id: UserId = if let Some(user) = store.user_by_email(&ctx, &email).await? {

@@ -13,6 +13,7 @@ use jiff::{SignedDuration, Timestamp};
 use super::access::KEY_PREFIX;
 use super::enrolment::check_name;
 use super::error::{Error, Kind, Refusal, no_such, stale};
+use super::mail::Handing;
 use super::tenants::UNNAMED;
 use super::venues::VENUE_LIST;
 use super::{App, PageRequest};
@@ -24,7 +25,7 @@ const KEY_LIST: &str = "`fleet api-key list` (GET /v1/tenants/{tenantId}/api-key
 /// An invitation's link.
 pub(super) const INVITED_FOR: SignedDuration = SignedDuration::from_hours(7 * 24);
 /// A link that resets a password: whoever finds it later must not get in.
-const RESET_FOR: SignedDuration = SignedDuration::from_hours(24);
+pub(super) const RESET_FOR: SignedDuration = SignedDuration::from_hours(24);
 const MAX_KEY_DAYS: u32 = 3_650;
 /// Characters of an address (RFC 5321, §4.5.3.1).
 pub(super) const LONGEST_EMAIL: usize = 254;
@@ -56,7 +57,7 @@ impl App {
         }
         tracing::info!(user.id = %user_id, operator = ctx.actor_name(), "user invited");
         Ok(UserCreated {
-            invitation: self.invite(ctx, &user_id).await?,
+            invitation: self.invite(ctx, &user_id, Handing::Mailed).await?,
             user: self.user(ctx, &user_id).await?,
         })
     }
@@ -79,7 +80,12 @@ impl App {
     }
 
     /// A new link by which the user chooses a password; the one before is no longer good.
-    pub async fn invite(&self, ctx: &TenantContext, id: &UserId) -> Result<Invitation, Error> {
+    pub async fn invite(
+        &self,
+        ctx: &TenantContext,
+        id: &UserId,
+        handing: Handing,
+    ) -> Result<Invitation, Error> {
         let user = self.user(ctx, id).await?;
         let lifetime = match user.status {
             UserStatus::Invited => INVITED_FOR,
@@ -91,7 +97,8 @@ impl App {
             }
         };
         let expires_at = self.now() + lifetime;
-        Ok(make_link(&self.store, &self.settings.public_url, ctx, id, expires_at).await?)
+        let link = make_link(&self.store, &self.settings.public_url, ctx, id, expires_at).await?;
+        self.hand_out(ctx, &user, link, handing).await
     }
 
     /// Changes what is given, if the user is still at version `expected`.
@@ -267,6 +274,35 @@ impl App {
     }
 }
 
+/// A link by which somebody chooses a password, once.
+#[expect(missing_debug_implementations, reason = "lets somebody in")]
+pub struct Link {
+    pub url: String,
+    pub expires_at: Timestamp,
+}
+
+impl Link {
+    /// For whoever asked, who hands it on; with the reason why it was not mailed, if it was to be.
+    pub(super) fn shown(self, mail_failure: Option<String>) -> Invitation {
+        Invitation {
+            link: Some(self.url),
+            expires_at: self.expires_at,
+            mailed: false,
+            mail_failure,
+        }
+    }
+
+    /// It is on its way to whom it is for, and nobody else is to have it.
+    pub(super) fn mailed(self) -> Invitation {
+        Invitation {
+            link: None,
+            expires_at: self.expires_at,
+            mailed: true,
+            mail_failure: None,
+        }
+    }
+}
+
 /// A link by which the user chooses a password.
 pub(super) async fn make_link(
     store: &Store,
@@ -274,12 +310,12 @@ pub(super) async fn make_link(
     ctx: &TenantContext,
     id: &UserId,
     expires_at: Timestamp,
-) -> Result<Invitation, StoreError> {
+) -> Result<Link, StoreError> {
     let token = random_secret();
     let hash = Sha256::of(&token);
     store.invite(ctx, id, &hash, expires_at).await?;
-    let link = format!("{public_url}/join?token={token}");
-    Ok(Invitation { link, expires_at })
+    let url = format!("{public_url}/join?token={token}");
+    Ok(Link { url, expires_at })
 }
 
 fn key_end(now: Timestamp, days: u32) -> Result<Timestamp, Error> {

@@ -1,6 +1,7 @@
 //! The operator's pages: rendered here, readable without JavaScript, fresh by reloading themselves.
 
 mod device_page;
+mod forgot;
 mod join;
 mod pages;
 mod pair;
@@ -8,6 +9,7 @@ mod session;
 mod words;
 
 pub(crate) use device_page::device;
+pub(crate) use forgot::{forgot, submit_forgot};
 pub(crate) use join::{join, submit_join};
 pub(crate) use pages::{fleet, rollout};
 pub(crate) use pair::{pair, submit_pair};

@@ -43,6 +43,8 @@ struct LoginPage {
     message: Option<String>,
     email: String,
     pair: String,
+    /// Whether a link can be mailed to whoever forgot their password.
+    mail: bool,
 }
 
 /// An operator's browser; without a session it is filled to the login page.
@@ -112,7 +114,7 @@ pub(crate) async fn login(
             "",
             &query.pair,
         ),
-        None => form(StatusCode::OK, None, "", &query.pair),
+        None => form(&app, StatusCode::OK, None, "", &query.pair),
     }
 }
 
@@ -200,7 +202,7 @@ fn entered(app: &App, found: Result<Credential, Error>, email: &str, pair: &str)
         }
         Err(error) => {
             let (status, message) = told(error);
-            form(status, Some(message), email, pair)
+            form(app, status, Some(message), email, pair)
         }
     }
 }
@@ -223,7 +225,13 @@ fn cookie(value: &str, max_age_s: i64) -> String {
     format!("{COOKIE}={value}; Path=/; Max-Age={max_age_s}; HttpOnly; Secure; SameSite=Lax")
 }
 
-fn form(status: StatusCode, message: Option<String>, email: &str, pair: &str) -> Response {
+fn form(
+    app: &App,
+    status: StatusCode,
+    message: Option<String>,
+    email: &str,
+    pair: &str,
+) -> Response {
     let page = LoginPage {
         title: "Log in",
         refresh_s: 0,
@@ -233,6 +241,7 @@ fn form(status: StatusCode, message: Option<String>, email: &str, pair: &str) ->
         pair: pair
             .parse::<PairingCode>()
             .map_or_else(|_| String::new(), |code| code.to_string()),
+        mail: app.sends_mail(),
     };
     render(status, &page)
 }

@@ -50,6 +50,13 @@ pub struct PublicUrl {
     host: String,
 }
 
+impl PublicUrl {
+    /// Without brackets.
+    pub fn host(&self) -> &str {
+        &self.host
+    }
+}
+
 impl std::str::FromStr for PublicUrl {
     type Err = String;
 
@@ -167,8 +174,8 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
         .put_operator(&tenant, "admin", &Sha256::of(&admin_token), now)
         .await?;
     let first_link = if first_start {
-        let invitation = create_tenant(&store, &settings.public_url, &tenant, "Default", now);
-        Some(invitation.await?.link)
+        let link = create_tenant(&store, &settings.public_url, &tenant, "Default", now);
+        Some(link.await?.url)
     } else {
         None
     };

@@ -46,6 +46,25 @@ impl Store {
         Ok(TenantContext::system(tenant.clone()))
     }
 
+    /// What the organisation calls itself.
+    pub async fn tenant_name(&self, ctx: &TenantContext) -> Result<String, StoreError> {
+        let name = sqlx::query_scalar("SELECT name FROM tenants WHERE tenant_id = $1")
+            .bind(ctx.key())
+            .fetch_one(&self.read)
+            .await?;
+        Ok(name)
+    }
+
+    /// Gives it another name. False: there is no such tenant.
+    pub async fn rename_tenant(&self, tenant: &TenantId, name: &str) -> Result<bool, StoreError> {
+        let done = sqlx::query("UPDATE tenants SET name = $2 WHERE tenant_id = $1")
+            .bind(tenant.as_str())
+            .bind(name)
+            .execute(&self.write)
+            .await?;
+        Ok(done.rows_affected() == 1)
+    }
+
     pub async fn tenants(&self) -> Result<Vec<TenantRow>, StoreError> {
         let rows = sqlx::query(
             "SELECT t.tenant_id, t.name, t.created_ms, t.disabled_ms,

@@ -14,6 +14,7 @@ mod devices;
 mod durability;
 mod enrolment;
 mod load;
+mod mail;
 mod monitoring;
 mod openapi;
 mod overrides;

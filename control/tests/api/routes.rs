@@ -13,7 +13,7 @@ use crate::world::{OTHER_TENANT_TOKEN, World};
 struct Row(&'static str, &'static str, [u16; 4]);
 
 /// What a browser sends, and not JSON.
-const FORMS: [&str; 3] = ["/login", "/join", "/pair"];
+const FORMS: [&str; 4] = ["/login", "/join", "/pair", "/forgot"];
 
 /// A device's route is closed to operators, whoever they are.
 const DEVICE: [u16; 3] = [401, 401, 401];
@@ -111,6 +111,9 @@ fn rows() -> Vec<Row> {
         Row("POST", "/logout", [303; 4]),
         Row("GET", "/pair", [303; 4]),
         Row("POST", "/pair", [303; 4]),
+        // Nobody who has no mail server sends links.
+        Row("GET", "/forgot", [303; 4]),
+        Row("POST", "/forgot", [409; 4]),
         Row("GET", "/join", [401; 4]),
         Row("POST", "/join", [401; 4]),
         Row("GET", "/", [303; 4]),
@@ -181,6 +184,7 @@ fn access_rows() -> Vec<Row> {
         Row("POST", "/v1/auth/login", [422; 4]),
         Row("POST", "/v1/auth/refresh", [422; 4]),
         Row("POST", "/v1/auth/accept", [422; 4]),
+        Row("POST", "/v1/auth/forgot", [422; 4]),
         // The other tenant's operator is no person.
         Row("POST", "/v1/auth/logout", operator(409)),
         Row("GET", "/v1/auth/sessions", operator(409)),
@@ -239,6 +243,7 @@ fn body(method: &str, path: &str) -> String {
             json!({"name": "x", "url": "https://example.org/"}).to_string()
         }
         ("POST", "/v1/rollouts") => json!({"version": "2.0.0"}).to_string(),
+        ("POST", "/forgot") => "email=anna%40example.com".to_owned(),
         ("POST", "/login" | "/join" | "/pair") => "token=wrong".to_owned(),
         ("POST" | "PUT", "/v1/enrolment-tokens" | "/v1/config/{scope}" | "/v1/bundles/prune") => {
             "{}".to_owned()

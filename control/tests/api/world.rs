@@ -8,6 +8,7 @@ mod line;
 mod people;
 pub(crate) mod program;
 mod signing;
+pub(crate) mod smtp;
 
 use std::io::Write as _;
 use std::sync::{Arc, Mutex};

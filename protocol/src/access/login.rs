@@ -59,6 +59,15 @@ pub struct ChangePassword {
     pub new_password: String,
 }
 
+/// `POST /v1/auth/forgot`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ForgotPassword {
+    /// With which the user logs in.
+    pub email: String,
+}
+
 /// `POST /v1/auth/accept`: what an invitation's or a reset's link leads to.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]

@@ -120,11 +120,19 @@ pub struct CreateUser {
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct Invitation {
-    pub link: String,
+    /// For whoever asked to hand on; left out once it was mailed, as nobody else is to have it then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub link: Option<String>,
     pub expires_at: Timestamp,
+    /// Whether the user's mail server, or one on the way, has taken it.
+    #[serde(default)]
+    pub mailed: bool,
+    /// Why it was not mailed although this control plane sends mail.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mail_failure: Option<String>,
 }
 
-/// The answer to [`CreateUser`]: give the link to the person.
+/// The answer to [`CreateUser`]: give the link to the person, unless it was mailed to them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]

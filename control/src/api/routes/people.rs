@@ -20,6 +20,9 @@ pub(super) fn logging_in() -> Vec<Route> {
             .refuses(401, &["UNAUTHENTICATED"]).refuses(429, &["RATE_LIMITED", "TOO_MANY_FAILURES"]),
         anyone.post("/v1/auth/accept", a::accept, "Choose the password that a link is for")
             .refuses(401, &["UNAUTHENTICATED"]).refuses(429, &["TOO_MANY_FAILURES"]),
+        anyone.post("/v1/auth/forgot", a::forgot, "Have a link mailed to choose a new password by")
+            .details("The answer is the same whether or not anybody has this address.")
+            .answers(&[202]).refuses(429, &["RATE_LIMITED"]).conflicts(&["NO_MAIL"]),
         me.get("/v1/me", a::me, "Who asks"),
         me.post("/v1/auth/logout", a::log_out, "End the session that asks").conflicts(&["NO_USER"]),
         me.get("/v1/auth/sessions", a::sessions, "List one's sessions, newest first").conflicts(&["NO_USER"]),
@@ -41,7 +44,7 @@ pub(super) fn users() -> Vec<Route> {
     let audit = Rows { tag: "Audit log", ..users };
     vec![
         users.post("/v1/tenants/{tenant_id}/users", a::create_user, "Invite somebody")
-            .details("The answer has the link by which they choose a password.").conflicts(&["EMAIL_TAKEN"]),
+            .details("The link by which they choose a password is mailed to them; if it can't be, it is in the answer.").conflicts(&["EMAIL_TAKEN"]),
         users.get("/v1/tenants/{tenant_id}/users", a::users, "List users"),
         users.get("/v1/tenants/{tenant_id}/users/{user_id}", a::user, "Show a user").versioned::<UserView>(),
         users.patch("/v1/tenants/{tenant_id}/users/{user_id}", a::change_user, "Change a user")
@@ -50,7 +53,8 @@ pub(super) fn users() -> Vec<Route> {
         users.put("/v1/tenants/{tenant_id}/users/{user_id}/venue-roles", a::put_venue_roles, "Replace a user's roles at venues")
             .versioned::<UserView>(),
         users.post("/v1/tenants/{tenant_id}/users/{user_id}/invitation", a::invite, "Make a new link for a user")
-            .details("An invitation, or for whoever has a password: a reset. The link before it is no longer good.")
+            .details("An invitation, or for whoever has a password: a reset. It is mailed as an invitation is. The link before \
+                      it is no longer good.")
             .conflicts(&["USER_DISABLED"]),
         users.post("/v1/tenants/{tenant_id}/users/{user_id}/totp/remove", a::take_totp_off, "Take a lost second factor off"),
         users.post("/v1/tenants/{tenant_id}/api-keys", a::create_api_key, "Make a key for a program")
