@@ -1,5 +1,6 @@
 //! `fleet alert`: what is wrong in the fleet, who looks after it, and by which rules it is noticed.
 
+mod mail;
 mod rules;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
@@ -15,6 +16,7 @@ use crate::error::Result;
 use crate::output::{Output, Tone, printable};
 use crate::{clock, context, device, venue};
 
+pub use mail::MailCommand;
 pub use rules::RulesCommand;
 
 /// As many as the control plane gives in one page.
@@ -32,6 +34,9 @@ pub enum AlertCommand {
     /// The rules by which alerts open and end
     #[command(subcommand)]
     Rules(RulesCommand),
+    /// Who is told of alerts by mail
+    #[command(subcommand)]
+    Mail(MailCommand),
 }
 
 #[derive(Debug, Args)]
@@ -95,6 +100,7 @@ pub fn run(command: AlertCommand, global: &Global, output: Output) -> Result<()>
         }
         AlertCommand::Acknowledge(args) => acknowledge(&args, &client, output),
         AlertCommand::Rules(command) => rules::run(command, &client, output),
+        AlertCommand::Mail(command) => mail::run(command, &client, output),
     }
 }
 

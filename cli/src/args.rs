@@ -284,6 +284,9 @@ mod tests {
             "fleet alert rules disable underVoltage hot",
             "fleet webhook create Ops https://a.example/hook --kind hot --kind offline --out secret",
             "fleet webhook set Ops --disable --all-kinds",
+            "fleet alert mail add ops@example.org --kind hot --kind offline",
+            "fleet alert mail deliveries ops@example.org",
+            "fleet user reset ada@example.org --print",
             "fleet webhook test Ops",
         ] {
             assert!(accepts(line), "{line}");
@@ -297,6 +300,8 @@ mod tests {
             "fleet webhook create Ops",
             "fleet webhook set Ops",
             "fleet webhook set Ops --enable --disable",
+            "fleet alert mail add",
+            "fleet user reset ada@example.org --print --second-factor",
         ] {
             assert!(!accepts(line), "{line}");
         }

@@ -196,7 +196,12 @@ text_id!(
     "^whk_[a-z0-9_-]{1,60}$", |t| prefixed(t, "whk_")
 );
 text_id!(
-    /// One message to one webhook: `msg_…`. The receiver drops one that it already has.
+    /// Somebody who is told of alerts by mail: `mrc_…`.
+    MailRecipientId, "mail recipient id", "`mrc_` and up to 60 of a-z, 0-9, - and _",
+    "^mrc_[a-z0-9_-]{1,60}$", |t| prefixed(t, "mrc_")
+);
+text_id!(
+    /// One message to one webhook or mail recipient: `msg_…`. The receiver drops one that it already has.
     DeliveryId, "delivery id", "`msg_` and up to 60 of a-z, 0-9, - and _",
     "^msg_[a-z0-9_-]{1,60}$", |t| prefixed(t, "msg_")
 );

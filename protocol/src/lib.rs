@@ -22,6 +22,7 @@ pub mod event;
 pub mod heartbeat;
 mod id;
 pub mod instant;
+pub mod mail;
 mod pairing_code;
 mod percent;
 pub mod player;
@@ -39,8 +40,8 @@ pub mod why;
 pub use digest::{ParseDigestError, Sha256};
 pub use id::{
     AlertId, ApiKeyId, AssetId, BatchId, CommandId, Compatible, DeliveryId, DeviceId, EventId,
-    OverrideId, ParseIdError, PlaylistId, PlaylistItemId, RoleName, RolloutId, SessionId, SlotId,
-    TargetId, TenantId, TokenId, UnitName, UploadId, UserId, VenueId, WebhookId,
+    MailRecipientId, OverrideId, ParseIdError, PlaylistId, PlaylistItemId, RoleName, RolloutId,
+    SessionId, SlotId, TargetId, TenantId, TokenId, UnitName, UploadId, UserId, VenueId, WebhookId,
 };
 pub use percent::{ParsePercentError, Percent};
 pub use version::{ParseVersionError, Version};

@@ -120,3 +120,20 @@ fn a_webhook_is_made_tried_out_changed_and_deleted() {
     plane.fleet(&["webhook", "delete", "Ops"]).ok();
     plane.fleet(&["webhook", "show", "Ops"]).fails(3, "Ops");
 }
+
+#[test]
+fn where_no_mail_is_sent_nobody_is_told_by_it() {
+    let plane = Plane::logged_in();
+    let listed = plane.fleet(&["alert", "mail", "list"]).ok().stdout;
+    assert!(
+        listed.starts_with("Nobody is told of alerts by mail."),
+        "{listed}"
+    );
+    let add = ["alert", "mail", "add", "ops@example.org", "--kind", "hot"];
+    plane.fleet(&add).fails(4, "sends no mail");
+    for command in ["test", "deliveries", "remove"] {
+        plane
+            .fleet(&["alert", "mail", command, "ops@example.org"])
+            .fails(3, "ops@example.org");
+    }
+}

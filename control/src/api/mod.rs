@@ -6,6 +6,7 @@ mod content;
 mod device;
 mod extract;
 mod linger;
+mod mail;
 mod monitoring;
 mod observe;
 mod openapi;

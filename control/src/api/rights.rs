@@ -35,6 +35,7 @@ pub(super) fn right(method: &Method, path: &str) -> Option<Right> {
         "/v1/alerts" | "/v1/alerts/{alert_id}" => ReadTenant,
         "/v1/alerts/{alert_id}/acknowledge" => ManageReleases,
         _ if path.starts_with("/v1/webhooks") => Administer,
+        _ if path.starts_with("/v1/mail-recipients") => Administer,
         "/v1/alert-rules" => if reads { ReadTenant } else { ManageReleases },
 
         "/v1/overview" | "/v1/proof-of-play" | "/v1/pairing-file" | "/metrics" => ReadTenant,

@@ -25,6 +25,7 @@ pub fn routes() -> Vec<Route> {
         fleet::devices(),
         fleet::alerts(),
         fleet::webhooks(),
+        fleet::mail(),
         fleet::releases(),
         device::agents(),
         device::players(),

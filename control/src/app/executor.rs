@@ -94,6 +94,7 @@ impl App {
             super::resume::sweep(&self.tenant_folder(&ctx, "assets"), now);
             self.forget_alerts(&ctx).await?;
             self.forget_deliveries(&ctx).await?;
+            self.forget_mails(&ctx).await?;
             self.forget_overrides(&ctx).await?;
             self.tidy_bundles(&ctx).await?;
             self.tidy_assets(&ctx).await?;

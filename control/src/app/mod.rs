@@ -4,6 +4,7 @@
 //! carries a hint.
 
 mod access;
+mod alert_mail;
 mod alerts;
 mod assets;
 mod audit;
@@ -162,6 +163,8 @@ pub struct App {
     messages: Notify,
     /// Held by whoever does.
     delivering: Mutex<()>,
+    /// Held by whoever mails.
+    mailing: Mutex<()>,
     shutdown: watch::Sender<bool>,
 }
 
@@ -206,6 +209,7 @@ impl App {
             resets: Arc::new(Semaphore::new(mail::RESETS_AT_ONCE)),
             messages: Notify::new(),
             delivering: Mutex::default(),
+            mailing: Mutex::default(),
             shutdown: watch::Sender::new(false),
         })
     }

@@ -6,6 +6,7 @@
 //!   the same Message-ID, goes again.
 //! - Neither a letter nor a password is ever logged: a letter may hold a link that lets somebody in.
 
+mod alerts;
 mod letter;
 mod server;
 
@@ -16,6 +17,7 @@ use lettre::transport::smtp::commands::{Mail, Rset};
 use lettre::transport::smtp::extension::ClientId;
 use lettre::transport::smtp::{Error as SmtpError, authentication::DEFAULT_MECHANISMS};
 
+pub use alerts::AlertMail;
 pub use letter::{Letter, LetterError, Occasion, PasswordLink, address};
 pub use server::{Account, Encryption, MailServer, ServerError};
 

@@ -41,15 +41,18 @@ pub enum Task {
     Alerts,
     /// Bringing messages to webhooks.
     Deliver,
+    /// Sending mail about alerts.
+    Mail,
 }
 
 impl Task {
-    const ALL: [Self; 5] = [
+    const ALL: [Self; 6] = [
         Self::Plan,
         Self::Housekeeping,
         Self::Look,
         Self::Alerts,
         Self::Deliver,
+        Self::Mail,
     ];
 
     const fn name(self) -> &'static str {
@@ -59,6 +62,7 @@ impl Task {
             Self::Look => "look",
             Self::Alerts => "alerts",
             Self::Deliver => "deliver",
+            Self::Mail => "mail",
         }
     }
 }

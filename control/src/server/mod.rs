@@ -109,6 +109,7 @@ pub struct Running {
     looker: JoinHandle<()>,
     alerts: JoinHandle<()>,
     deliveries: JoinHandle<()>,
+    mail: JoinHandle<()>,
     certificate: JoinHandle<()>,
     relay: Option<JoinHandle<()>>,
     _place: std::fs::File,
@@ -123,6 +124,7 @@ impl Running {
         let _ = self.looker.await;
         let _ = self.alerts.await;
         let _ = self.deliveries.await;
+        let _ = self.mail.await;
         let _ = self.certificate.await;
         if let Some(relay) = self.relay {
             let _ = relay.await;
@@ -198,6 +200,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     let background = tokio::spawn(Arc::clone(&app).run_background());
     let looker = tokio::spawn(Arc::clone(&app).run_looker());
     let deliveries = tokio::spawn(Arc::clone(&app).run_deliveries());
+    let mail = tokio::spawn(Arc::clone(&app).run_mail());
     let alerts = tokio::spawn(Arc::clone(&app).run_alerts());
     let certificate = tokio::spawn(certificate.keep(clock, app.shutdown_signal()));
     let connections = tokio::spawn(connection::accept(listener, tls, Arc::clone(&app)));
@@ -212,6 +215,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
         looker,
         alerts,
         deliveries,
+        mail,
         certificate,
         relay,
         _place: place.settle()?,

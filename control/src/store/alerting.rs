@@ -247,7 +247,7 @@ impl Store {
         let (mut opened, mut resolved) = (0, 0);
         for chunk in changes.chunks(CHUNK) {
             let mut tx = self.write.begin().await?;
-            let outbox = Outbox::open(&mut tx, ctx).await?;
+            let mut outbox = Outbox::open(&mut tx, ctx).await?;
             for (key, change) in chunk {
                 let Some((event, id)) = apply(&mut tx, ctx, key, change, now).await? else {
                     continue;
@@ -258,6 +258,7 @@ impl Store {
                 }
                 outbox.post(&mut tx, ctx, event, &id, now).await?;
             }
+            outbox.close(&mut tx, ctx, now).await?;
             tx.commit().await?;
         }
         Ok((opened, resolved))

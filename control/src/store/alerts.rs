@@ -144,9 +144,10 @@ impl Store {
         if done.rows_affected() == 0 {
             return Ok(false);
         }
-        let outbox = Outbox::open(&mut tx, ctx).await?;
+        let mut outbox = Outbox::open(&mut tx, ctx).await?;
         let event = WebhookEvent::AlertAcknowledged;
         outbox.post(&mut tx, ctx, event, id, now).await?;
+        outbox.close(&mut tx, ctx, now).await?;
         tx.commit().await?;
         Ok(true)
     }

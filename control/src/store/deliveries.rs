@@ -1,5 +1,6 @@
 //! Messages to webhooks: written down in the transaction of what they tell of, sent afterwards, and kept for a while.
 
+use fleet_protocol::alert::AlertKind;
 use fleet_protocol::webhook::{
     DeliveryState, DeliveryView, MessageData, WebhookEvent, WebhookMessage,
 };
@@ -9,6 +10,7 @@ use sqlx::any::AnyRow;
 use sqlx::{Any, Row as _, Transaction};
 
 use super::alerts::alert_within;
+use super::mails::Readers;
 use super::rows::{Placed, placed};
 use super::{
     Store, StoreError, TenantContext, from_json, instant, maybe, ms, number, parse, to_json,
@@ -16,8 +18,11 @@ use super::{
 use crate::clock::random_id;
 use crate::domain::webhooks::{Attempt, Next};
 
-/// The webhooks of a tenant that are on, each with the kinds that it takes, read once for a transaction.
-pub(super) struct Outbox(Vec<(String, Vec<fleet_protocol::alert::AlertKind>)>);
+/// The webhooks of a tenant that are on, each with the kinds that it takes, and who gets mail; read once for a transaction.
+pub(super) struct Outbox {
+    webhooks: Vec<(String, Vec<AlertKind>)>,
+    readers: Readers,
+}
 
 impl Outbox {
     pub(super) async fn open(
@@ -34,24 +39,31 @@ impl Outbox {
             let kinds = from_json("kinds of alerts", row.try_get("kinds")?)?;
             Ok((row.try_get("webhook_id")?, kinds))
         });
-        Ok(Self(webhooks.collect::<Result<_, StoreError>>()?))
+        Ok(Self {
+            webhooks: webhooks.collect::<Result<_, StoreError>>()?,
+            readers: Readers::open(tx, ctx).await?,
+        })
     }
 
     /// Writes down, for each webhook that takes such alerts, what has become of this one.
     pub(super) async fn post(
-        &self,
+        &mut self,
         tx: &mut Transaction<'_, Any>,
         ctx: &TenantContext,
         event: WebhookEvent,
         id: &AlertId,
         now: Timestamp,
     ) -> Result<(), StoreError> {
-        if self.0.is_empty() {
+        if self.webhooks.is_empty() && self.readers.is_empty() {
             return Ok(());
         }
         let alert = alert_within(tx, ctx, id).await?;
         let takes = |kinds: &[_]| kinds.is_empty() || kinds.contains(&alert.kind);
-        let to: Vec<_> = self.0.iter().filter(|(_, kinds)| takes(kinds)).collect();
+        let to: Vec<_> = self
+            .webhooks
+            .iter()
+            .filter(|(_, kinds)| takes(kinds))
+            .collect();
         let message = WebhookMessage {
             event,
             timestamp: now,
@@ -60,6 +72,7 @@ impl Outbox {
             },
         };
         let body = to_json(&message);
+        self.readers.tell(alert.kind, &body);
         for (webhook, _) in to {
             sqlx::query(
                 "INSERT INTO webhook_deliveries (tenant_id, delivery_id, webhook_id, event, alert_id, body, created_ms,
@@ -77,6 +90,16 @@ impl Outbox {
             .await?;
         }
         Ok(())
+    }
+
+    /// Adds what was posted to mails that gather: the last thing in the transaction.
+    pub(super) async fn close(
+        self,
+        tx: &mut Transaction<'_, Any>,
+        ctx: &TenantContext,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        self.readers.write_down(tx, ctx, now).await
     }
 }
 

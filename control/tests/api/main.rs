@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that can't go on has failed")]
 
 mod access;
+mod alert_mail;
 mod alerts;
 mod audit;
 mod backups;

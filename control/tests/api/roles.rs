@@ -76,6 +76,7 @@ fn door(method: &str, path: &str) -> Door {
         ("PATCH", "/v1/venues/{venue_id}/devices/{device_id}") => ManageVenue,
 
         (_, path) if path.starts_with("/v1/webhooks") => Admin,
+        (_, path) if path.starts_with("/v1/mail-recipients") => Admin,
         (_, path) if path.starts_with("/v1/tenants/{tenant_id}/") => Admin,
         ("GET", "/v1/audit" | "/v1/audit/check" | "/v1/audit/export" | "/v1/enrolment-tokens") => Admin,
         ("POST", "/v1/enrolment-tokens" | "/v1/devices/{id}/restore" | "/v1/devices/{id}/remove" | "/v1/keysets") => Admin,

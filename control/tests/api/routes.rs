@@ -68,6 +68,12 @@ fn rows() -> Vec<Row> {
         Row("GET", "/v1/alert-rules", operator(200)),
         // Its rules are not at version 1.
         Row("PUT", "/v1/alert-rules", operator(412)),
+        Row("GET", "/v1/mail-recipients", operator(200)),
+        Row("POST", "/v1/mail-recipients", operator(422)),
+        Row("GET", "/v1/mail-recipients/{recipient_id}", operator(404)),
+        Row("DELETE", "/v1/mail-recipients/{recipient_id}", operator(404)),
+        Row("POST", "/v1/mail-recipients/{recipient_id}/test", operator(404)),
+        Row("GET", "/v1/mail-recipients/{recipient_id}/deliveries", operator(404)),
         Row("GET", "/v1/webhooks", operator(200)),
         Row("POST", "/v1/webhooks", operator(422)),
         Row("GET", "/v1/webhooks/{webhook_id}", operator(404)),
@@ -273,6 +279,7 @@ pub(crate) fn fill(pattern: &str, names: &[(&str, String)]) -> String {
         ("override_id", "ovr_a"),
         ("alert_id", "alt_a"),
         ("webhook_id", "whk_a"),
+        ("recipient_id", "mrc_a"),
     ];
     let known = names.iter().map(|(name, value)| (*name, value.as_str()));
     known

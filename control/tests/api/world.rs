@@ -202,6 +202,13 @@ impl World {
             .unwrap();
     }
 
+    /// Sends at once what mail is due.
+    pub(crate) fn send_mail(&self) {
+        self.runtime
+            .block_on(self.running().app.send_due_mail())
+            .unwrap();
+    }
+
     /// What the background does every hour.
     pub(crate) fn keep_house(&self) {
         self.runtime

@@ -6,7 +6,7 @@ use fleet_protocol::device::ConfigView;
 use fleet_protocol::webhook::WebhookView;
 
 use super::{Audience, Route, Rows};
-use crate::api::{alerts as a, operator as o, pairing, webhooks as w};
+use crate::api::{alerts as a, mail as m, operator as o, pairing, webhooks as w};
 
 #[rustfmt::skip]
 pub(super) fn devices() -> Vec<Route> {
@@ -87,6 +87,23 @@ pub(super) fn webhooks() -> Vec<Route> {
         webhooks.post("/v1/webhooks/{webhook_id}/test", w::test, "Send a webhook a message that says nothing")
             .details("Once, and at once; the answer says how that went."),
         webhooks.get("/v1/webhooks/{webhook_id}/deliveries", w::deliveries, "What was sent to a webhook, newest first"),
+    ]
+}
+
+#[rustfmt::skip]
+pub(super) fn mail() -> Vec<Route> {
+    let mail = Rows { audience: Audience::Operator, tag: "Mail about alerts" };
+    vec![
+        mail.get("/v1/mail-recipients", m::recipients, "List who is told of alerts by mail"),
+        mail.post("/v1/mail-recipients", m::add, "Have somebody told of alerts by mail")
+            .details("What happens within a minute comes in one message, tried again for a day until a mail server takes it.")
+            .conflicts(&["ALREADY_TOLD", "NO_MAIL", "TOO_MANY_RECIPIENTS"]),
+        mail.get("/v1/mail-recipients/{recipient_id}", m::recipient, "Show who is told of alerts by mail"),
+        mail.delete("/v1/mail-recipients/{recipient_id}", m::remove, "Tell somebody of no more alerts by mail")
+            .details("What was to be sent there is not."),
+        mail.post("/v1/mail-recipients/{recipient_id}/test", m::test, "Send a mail that says nothing")
+            .details("Once, and at once; the answer says how that went.").conflicts(&["NO_MAIL"]),
+        mail.get("/v1/mail-recipients/{recipient_id}/deliveries", m::deliveries, "What was mailed to somebody, newest first"),
     ]
 }
 

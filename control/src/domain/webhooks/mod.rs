@@ -64,13 +64,25 @@ pub enum Next {
 
 /// `attempts` are all that were made, this one included, of `most` that are; `dice` is any random number.
 pub fn next(attempt: &Attempt, attempts: u32, most: u32, now: Timestamp, dice: u64) -> Next {
+    next_after(PAUSES, attempt, attempts, most, now, dice)
+}
+
+/// The same, with other pauses.
+pub fn next_after(
+    pauses: Backoff,
+    attempt: &Attempt,
+    attempts: u32,
+    most: u32,
+    now: Timestamp,
+    dice: u64,
+) -> Next {
     if attempt.failure.is_none() {
         return Next::Delivered;
     }
     if attempts >= most {
         return Next::GaveUp;
     }
-    let pause = Duration::from_millis(PAUSES.pause_ms(attempts, dice));
+    let pause = Duration::from_millis(pauses.pause_ms(attempts, dice));
     Next::Retry { at: now + pause }
 }
 
