@@ -150,6 +150,27 @@ impl Store {
         Ok(())
     }
 
+    /// Holds the devices of a JSON array whose elements have `tenant` and `device`, in one order for everybody: who writes
+    /// many at once would else wait in a ring with others who do.
+    pub(super) async fn hold_devices(
+        &self,
+        tx: &mut Transaction<'_, Any>,
+        rows: &str,
+    ) -> Result<(), StoreError> {
+        if self.dialect == Dialect::Sqlite {
+            return Ok(());
+        }
+        sqlx::query(
+            "SELECT 1 FROM devices d JOIN json_array_elements(($1)::json) AS e
+               ON d.tenant_id = e.value ->> 'tenant' AND d.device_id = e.value ->> 'device'
+             ORDER BY d.tenant_id, d.device_id FOR NO KEY UPDATE OF d",
+        )
+        .bind(rows)
+        .execute(&mut **tx)
+        .await?;
+        Ok(())
+    }
+
     /// A transaction that only reads, all of it as of one moment.
     pub(super) async fn snapshot(&self) -> Result<Transaction<'static, Any>, StoreError> {
         Ok(match self.dialect {

@@ -6,16 +6,18 @@
 //! - One that the database refuses keeps none of the others from being kept.
 //! - At most [`MOST_WAITING`] wait; the next is told to come again.
 
+use std::collections::HashSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use fleet_protocol::heartbeat::Heartbeat;
 use fleet_protocol::player::PlayerHeartbeat;
 use fleet_protocol::{DeviceId, RoleName};
 use jiff::Timestamp;
+use serde::Serialize;
 use sqlx::{Any, Row as _, Transaction};
 use tokio::sync::oneshot;
 
-use super::vitals::{Vitals, note_player, shows_error};
+use super::vitals::{Vitals, keep_vitals, note_players, shows_error};
 use super::{Store, StoreError, TenantContext, from_json, instant, ms, to_json};
 
 /// A heartbeat goes into the history when the last one there is this old, or says otherwise.
@@ -25,21 +27,19 @@ const MOST_AT_ONCE: usize = 1_000;
 /// A minute's worth of a hundred thousand devices would be a dozen times this.
 const MOST_WAITING: usize = 10_000;
 
-/// What was said.
+/// What was said, as a statement reads it.
 #[derive(Debug)]
 enum Said {
-    Agent(Box<Facts>),
-    Player {
-        /// As JSON.
-        heartbeat: String,
-        error_screen: bool,
-        at_ms: i64,
-    },
+    Agent(Box<AgentRow>),
+    Player(PlayerRow),
 }
 
 /// What is kept of an agent's heartbeat, beside the heartbeat itself.
-#[derive(Debug)]
-struct Facts {
+#[derive(Debug, Clone, Serialize)]
+struct AgentRow {
+    tenant: String,
+    device: String,
+    /// As JSON.
     heartbeat: String,
     version: String,
     root_hash: String,
@@ -48,15 +48,24 @@ struct Facts {
     hardware: String,
     role: String,
     online_for_ms: i64,
+    #[serde(flatten)]
     vitals: Vitals,
+    at_ms: i64,
+}
+
+#[derive(Debug, Clone, Serialize)]
+struct PlayerRow {
+    tenant: String,
+    device: String,
+    /// As JSON.
+    heartbeat: String,
+    error_screen: i64,
     at_ms: i64,
 }
 
 /// One of them, and who waits for it.
 #[derive(Debug)]
 struct Beat {
-    ctx: TenantContext,
-    device: DeviceId,
     said: Said,
     kept: oneshot::Sender<Result<(), StoreError>>,
 }
@@ -84,21 +93,37 @@ impl Beats {
         Ok(())
     }
 
-    /// The next transaction's, in the order of their devices: control planes that share a database then never wait for
-    /// one another in a ring. Those of one device stay in the order in which they came.
+    /// The next transaction's: at most one from each program of a device, in the order in which they came.
     fn next(&self) -> Vec<Beat> {
         let mut waiting = self.waiting();
-        let most = waiting.len().min(MOST_AT_ONCE);
-        let mut batch: Vec<Beat> = waiting.drain(..most).collect();
-        drop(waiting);
-        batch.sort_by(|a, b| a.device.cmp(&b.device));
+        let (mut seen, mut batch, mut later) = (HashSet::new(), Vec::new(), Vec::new());
+        for beat in waiting.drain(..) {
+            if batch.len() < MOST_AT_ONCE && seen.insert(beat.said.speaker()) {
+                batch.push(beat);
+            } else {
+                later.push(beat);
+            }
+        }
+        *waiting = later;
         batch
     }
 }
 
-impl Facts {
-    fn of(heartbeat: &Heartbeat, now: Timestamp) -> Self {
+impl Said {
+    /// Which program it is.
+    fn speaker(&self) -> (bool, String) {
+        match self {
+            Self::Agent(row) => (true, row.device.clone()),
+            Self::Player(row) => (false, row.device.clone()),
+        }
+    }
+}
+
+impl AgentRow {
+    fn of(ctx: &TenantContext, id: &DeviceId, heartbeat: &Heartbeat, now: Timestamp) -> Self {
         Self {
+            tenant: ctx.key().to_owned(),
+            device: id.to_string(),
             heartbeat: to_json(heartbeat),
             version: heartbeat.booted.version.to_string(),
             root_hash: heartbeat.booted.root_hash.to_string(),
@@ -122,77 +147,6 @@ fn online_for_ms(heartbeat: &Heartbeat) -> i64 {
 }
 
 impl Beat {
-    async fn keep(&self, tx: &mut Transaction<'_, Any>) -> Result<(), StoreError> {
-        match &self.said {
-            Said::Agent(facts) => self.keep_agents(tx, facts).await,
-            Said::Player {
-                heartbeat,
-                error_screen,
-                at_ms,
-            } => {
-                sqlx::query(
-                    "UPDATE devices SET player = $1 WHERE tenant_id = $2 AND device_id = $3",
-                )
-                .bind(heartbeat)
-                .bind(self.ctx.key())
-                .bind(self.device.as_str())
-                .execute(&mut **tx)
-                .await?;
-                note_player(tx, &self.ctx, &self.device, *error_screen, *at_ms).await
-            }
-        }
-    }
-
-    async fn keep_agents(
-        &self,
-        tx: &mut Transaction<'_, Any>,
-        facts: &Facts,
-    ) -> Result<(), StoreError> {
-        let row = sqlx::query(
-            "UPDATE devices SET heartbeat = $1, last_seen_ms = $2, version = $3, root_hash = $4,
-                 update_state = $5, compatible = $6, hardware = $7, role = $8, online_for_ms = $9,
-                 history_ms = CASE
-                     WHEN history_ms <= $10 OR update_state IS DISTINCT FROM $5 OR version <> $3 THEN $2
-                     ELSE history_ms END
-             WHERE tenant_id = $11 AND device_id = $12
-             RETURNING CASE WHEN history_ms = $2 THEN 1 ELSE 0 END AS due",
-        )
-        .bind(&facts.heartbeat)
-        .bind(facts.at_ms)
-        .bind(&facts.version)
-        .bind(&facts.root_hash)
-        .bind(facts.update_state)
-        .bind(&facts.compatible)
-        .bind(&facts.hardware)
-        .bind(&facts.role)
-        .bind(facts.online_for_ms)
-        .bind(facts.at_ms - HISTORY_STEP_MS)
-        .bind(self.ctx.key())
-        .bind(self.device.as_str())
-        .fetch_optional(&mut **tx)
-        .await?;
-        // A device that was removed a moment ago has neither figures nor a history.
-        let Some(row) = row else { return Ok(()) };
-        let online_for_ms = facts.online_for_ms;
-        facts
-            .vitals
-            .keep(tx, &self.ctx, &self.device, online_for_ms, facts.at_ms)
-            .await?;
-        if row.try_get::<i64, _>("due")? == 1 {
-            sqlx::query(
-                "INSERT INTO heartbeats (tenant_id, device_id, received_ms, heartbeat)
-                 VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING",
-            )
-            .bind(self.ctx.key())
-            .bind(self.device.as_str())
-            .bind(facts.at_ms)
-            .bind(&facts.heartbeat)
-            .execute(&mut **tx)
-            .await?;
-        }
-        Ok(())
-    }
-
     fn answer(self, outcome: Result<(), StoreError>) {
         // Whoever asked may have gone.
         let _ = self.kept.send(outcome);
@@ -208,8 +162,8 @@ impl Store {
         heartbeat: &Heartbeat,
         now: Timestamp,
     ) -> Result<(), StoreError> {
-        let facts = Facts::of(heartbeat, now);
-        self.keep(ctx, id, Said::Agent(Box::new(facts))).await
+        let row = AgentRow::of(ctx, id, heartbeat, now);
+        self.keep(Said::Agent(Box::new(row))).await
     }
 
     /// Keeps it as the last one. That the device is online is for its agent to say.
@@ -220,22 +174,19 @@ impl Store {
         heartbeat: &PlayerHeartbeat,
         now: Timestamp,
     ) -> Result<(), StoreError> {
-        let said = Said::Player {
+        let row = PlayerRow {
+            tenant: ctx.key().to_owned(),
+            device: id.to_string(),
             heartbeat: to_json(heartbeat),
-            error_screen: shows_error(heartbeat),
+            error_screen: i64::from(shows_error(heartbeat)),
             at_ms: ms(now),
         };
-        self.keep(ctx, id, said).await
+        self.keep(Said::Player(row)).await
     }
 
-    async fn keep(&self, ctx: &TenantContext, id: &DeviceId, said: Said) -> Result<(), StoreError> {
+    async fn keep(&self, said: Said) -> Result<(), StoreError> {
         let (kept, outcome) = oneshot::channel();
-        self.beats.push(Beat {
-            ctx: ctx.clone(),
-            device: id.clone(),
-            said,
-            kept,
-        })?;
+        self.beats.push(Beat { said, kept })?;
         let turn = Arc::clone(&self.beats.turn).lock_owned().await;
         // Whoever had the turn before may have written this one too.
         let batch = self.beats.next();
@@ -268,13 +219,91 @@ impl Store {
         }
     }
 
+    /// All of them in one transaction, and those of one kind in the same few statements, however many they are.
     async fn in_one(&self, batch: &[Beat]) -> Result<(), StoreError> {
-        let mut tx = self.write.begin().await?;
+        let (mut agents, mut players) = (Vec::new(), Vec::new());
         for beat in batch {
-            beat.keep(&mut tx).await?;
+            match &beat.said {
+                Said::Agent(row) => agents.push(row.as_ref()),
+                Said::Player(row) => players.push(row),
+            }
+        }
+        let mut tx = self.write.begin().await?;
+        if !agents.is_empty() {
+            self.keep_agents(&mut tx, &to_json(&agents)).await?;
+        }
+        if !players.is_empty() {
+            self.keep_players(&mut tx, &to_json(&players)).await?;
         }
         tx.commit().await?;
         Ok(())
+    }
+
+    /// A device that was removed a moment ago has neither figures nor a history.
+    async fn keep_agents(
+        &self,
+        tx: &mut Transaction<'_, Any>,
+        rows: &str,
+    ) -> Result<(), StoreError> {
+        self.hold_devices(tx, rows).await?;
+        let (said, join) = (self.dialect.json_each("$1"), self.dialect.join_from_left());
+        let last = format!(
+            "UPDATE devices SET heartbeat = s.heartbeat, last_seen_ms = s.at_ms, version = s.version,
+                 root_hash = s.root_hash, update_state = s.update_state, compatible = s.compatible,
+                 hardware = s.hardware, role = s.role, online_for_ms = s.online_for_ms,
+                 history_ms = CASE
+                     WHEN history_ms <= s.at_ms - $2 OR devices.update_state IS DISTINCT FROM s.update_state
+                         OR devices.version <> s.version THEN s.at_ms
+                     ELSE history_ms END
+             FROM (SELECT e.value ->> 'tenant' AS tenant, e.value ->> 'device' AS device,
+                       e.value ->> 'heartbeat' AS heartbeat, CAST(e.value ->> 'at_ms' AS BIGINT) AS at_ms,
+                       e.value ->> 'version' AS version, e.value ->> 'root_hash' AS root_hash,
+                       e.value ->> 'update_state' AS update_state, e.value ->> 'compatible' AS compatible,
+                       e.value ->> 'hardware' AS hardware, e.value ->> 'role' AS role,
+                       CAST(e.value ->> 'online_for_ms' AS BIGINT) AS online_for_ms
+                   FROM {said} AS e) AS s
+             WHERE devices.tenant_id = s.tenant AND devices.device_id = s.device"
+        );
+        sqlx::query(sqlx::AssertSqlSafe(last))
+            .bind(rows)
+            .bind(HISTORY_STEP_MS)
+            .execute(&mut **tx)
+            .await?;
+        keep_vitals(tx, self.dialect, rows).await?;
+        // The history is due where the statement above says so.
+        let history = format!(
+            "INSERT INTO heartbeats (tenant_id, device_id, received_ms, heartbeat)
+             SELECT d.tenant_id, d.device_id, d.history_ms, d.heartbeat
+             FROM {said} AS e
+             {join} devices d ON d.tenant_id = e.value ->> 'tenant' AND d.device_id = e.value ->> 'device'
+             WHERE d.history_ms = d.last_seen_ms
+             ON CONFLICT DO NOTHING"
+        );
+        sqlx::query(sqlx::AssertSqlSafe(history))
+            .bind(rows)
+            .execute(&mut **tx)
+            .await?;
+        Ok(())
+    }
+
+    async fn keep_players(
+        &self,
+        tx: &mut Transaction<'_, Any>,
+        rows: &str,
+    ) -> Result<(), StoreError> {
+        self.hold_devices(tx, rows).await?;
+        let said = self.dialect.json_each("$1");
+        let last = format!(
+            "UPDATE devices SET player = s.heartbeat
+             FROM (SELECT e.value ->> 'tenant' AS tenant, e.value ->> 'device' AS device,
+                       e.value ->> 'heartbeat' AS heartbeat FROM {said} AS e) AS s
+             WHERE devices.tenant_id = s.tenant AND devices.device_id = s.device"
+        );
+        sqlx::query(sqlx::AssertSqlSafe(last))
+            .bind(rows)
+            .execute(&mut **tx)
+            .await?;
+        note_players(tx, self.dialect, rows).await
     }
 
     /// The history, newest first, as `(received, heartbeat)`.

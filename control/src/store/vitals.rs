@@ -5,16 +5,18 @@ use fleet_protocol::heartbeat::{Heartbeat, Metrics};
 use fleet_protocol::player::{PlayerHeartbeat, PlayerState};
 use fleet_protocol::update::{FailureReason, UpdateState};
 use jiff::Timestamp;
+use serde::Serialize;
 use sqlx::{Any, Transaction};
 
+use super::dialect::Dialect;
 use super::{Store, StoreError, TenantContext, ms, signed};
 
 /// What an agent's heartbeat says of them.
-#[derive(Debug)]
+#[derive(Debug, Clone, Serialize)]
 pub(super) struct Vitals {
     disk_free_bytes: i64,
     temperature_mc: Option<i64>,
-    under_voltage: bool,
+    under_voltage: i64,
     update_failure: Option<String>,
 }
 
@@ -24,41 +26,39 @@ impl Vitals {
         Self {
             disk_free_bytes: signed(metrics.disk_free_bytes),
             temperature_mc: temperature_mc(metrics),
-            under_voltage: metrics.under_voltage == Some(true),
+            under_voltage: i64::from(metrics.under_voltage == Some(true)),
             update_failure: update_failure(&heartbeat.update),
         }
     }
+}
 
-    /// Of a device that is there.
-    pub(super) async fn keep(
-        &self,
-        tx: &mut Transaction<'_, Any>,
-        ctx: &TenantContext,
-        id: &DeviceId,
-        online_for_ms: i64,
-        now_ms: i64,
-    ) -> Result<(), StoreError> {
-        sqlx::query(
-            "INSERT INTO device_vitals (tenant_id, device_id, heard_ms, online_for_ms, disk_free_bytes, temperature_mc,
-                                        under_voltage, update_failure)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
-             ON CONFLICT (tenant_id, device_id) DO UPDATE SET
-                 heard_ms = excluded.heard_ms, online_for_ms = excluded.online_for_ms,
-                 disk_free_bytes = excluded.disk_free_bytes, temperature_mc = excluded.temperature_mc,
-                 under_voltage = excluded.under_voltage, update_failure = excluded.update_failure",
-        )
-        .bind(ctx.key())
-        .bind(id.as_str())
-        .bind(now_ms)
-        .bind(online_for_ms)
-        .bind(self.disk_free_bytes)
-        .bind(self.temperature_mc)
-        .bind(i64::from(self.under_voltage))
-        .bind(&self.update_failure)
+/// Those of the devices that are there, of `rows` as the statement for heartbeats reads them.
+pub(super) async fn keep_vitals(
+    tx: &mut Transaction<'_, Any>,
+    dialect: Dialect,
+    rows: &str,
+) -> Result<(), StoreError> {
+    let (said, join) = (dialect.json_each("$1"), dialect.join_from_left());
+    let sql = format!(
+        "INSERT INTO device_vitals (tenant_id, device_id, heard_ms, online_for_ms, disk_free_bytes, temperature_mc,
+                                    under_voltage, update_failure)
+         SELECT d.tenant_id, d.device_id, CAST(e.value ->> 'at_ms' AS BIGINT),
+             CAST(e.value ->> 'online_for_ms' AS BIGINT), CAST(e.value ->> 'disk_free_bytes' AS BIGINT),
+             CAST(e.value ->> 'temperature_mc' AS BIGINT), CAST(e.value ->> 'under_voltage' AS BIGINT),
+             e.value ->> 'update_failure'
+         FROM {said} AS e
+         {join} devices d ON d.tenant_id = e.value ->> 'tenant' AND d.device_id = e.value ->> 'device'
+         WHERE TRUE
+         ON CONFLICT (tenant_id, device_id) DO UPDATE SET
+             heard_ms = excluded.heard_ms, online_for_ms = excluded.online_for_ms,
+             disk_free_bytes = excluded.disk_free_bytes, temperature_mc = excluded.temperature_mc,
+             under_voltage = excluded.under_voltage, update_failure = excluded.update_failure"
+    );
+    sqlx::query(sqlx::AssertSqlSafe(sql))
+        .bind(rows)
         .execute(&mut **tx)
         .await?;
-        Ok(())
-    }
+    Ok(())
 }
 
 /// In thousandths, of what a board can be; anything else is a broken sensor.
@@ -86,23 +86,24 @@ pub(super) fn shows_error(heartbeat: &PlayerHeartbeat) -> bool {
     heartbeat.state == PlayerState::ErrorScreen
 }
 
-/// What a player's heartbeat says of them.
-pub(super) async fn note_player(
+/// What players' heartbeats say of them.
+pub(super) async fn note_players(
     tx: &mut Transaction<'_, Any>,
-    ctx: &TenantContext,
-    id: &DeviceId,
-    error_screen: bool,
-    now_ms: i64,
+    dialect: Dialect,
+    rows: &str,
 ) -> Result<(), StoreError> {
-    sqlx::query(
-        "UPDATE device_vitals SET player_ms = $3, error_screen = $4 WHERE tenant_id = $1 AND device_id = $2",
-    )
-    .bind(ctx.key())
-    .bind(id.as_str())
-    .bind(now_ms)
-    .bind(i64::from(error_screen))
-    .execute(&mut **tx)
-    .await?;
+    let said = dialect.json_each("$1");
+    let sql = format!(
+        "UPDATE device_vitals SET player_ms = s.at_ms, error_screen = s.error_screen
+         FROM (SELECT e.value ->> 'tenant' AS tenant, e.value ->> 'device' AS device,
+                   CAST(e.value ->> 'at_ms' AS BIGINT) AS at_ms,
+                   CAST(e.value ->> 'error_screen' AS BIGINT) AS error_screen FROM {said} AS e) AS s
+         WHERE device_vitals.tenant_id = s.tenant AND device_vitals.device_id = s.device"
+    );
+    sqlx::query(sqlx::AssertSqlSafe(sql))
+        .bind(rows)
+        .execute(&mut **tx)
+        .await?;
     Ok(())
 }
 
