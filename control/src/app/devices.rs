@@ -1,7 +1,6 @@
 //! The registry, and what devices say of themselves.
 
 use fleet_protocol::DeviceId;
-use fleet_protocol::command::Receiver;
 use fleet_protocol::device::{
     ChangeDevice, DeviceDetail, DeviceView, FleetOverview, Page, VersionCount,
 };
@@ -144,13 +143,10 @@ impl App {
         let now = self.now();
         self.store.put_heartbeat(ctx, id, heartbeat, now).await?;
         self.metrics.heartbeat(Program::Agent);
-        let target = self.target(ctx, id).await?;
+        let (target, commands_pending) = self.target_and_commands(ctx, id).await?;
         Ok(HeartbeatAck {
             ack: true,
-            commands_pending: self
-                .store
-                .commands_pending(ctx, id, Receiver::Agent, now)
-                .await?,
+            commands_pending,
             target_generation: target.generation,
             target_version: target.release.map(|r| r.version),
             server_time: now,

@@ -3,10 +3,11 @@
 use fleet_protocol::target::{Target, TargetConfig, TargetRelease};
 use fleet_protocol::trust::{Envelope, RELEASE_PAYLOAD_TYPE};
 use fleet_protocol::{DeviceId, Sha256, Version};
-use serde_json::Map;
+use serde_json::{Map, Value};
 
 use super::App;
-use super::error::Error;
+use super::devices::DEVICE_LIST;
+use super::error::{Error, no_such};
 use crate::domain::config::{DEFAULT_SCOPE, merged};
 use crate::domain::target::{Place, desired};
 use crate::store::{Assignment, TenantContext};
@@ -16,17 +17,35 @@ impl App {
     ///
     /// The device exists: its context or its row was had before. The target is computed from what is stored each time, so no change can be forgotten.
     pub async fn target(&self, ctx: &TenantContext, id: &DeviceId) -> Result<Target, Error> {
-        let mut target = Target::default();
-        if let Some(assignment) = self.store.assignment(ctx, id).await? {
+        Ok(self.target_and_commands(ctx, id).await?.0)
+    }
+
+    /// The same, with how many commands wait for its agent.
+    pub(super) async fn target_and_commands(
+        &self,
+        ctx: &TenantContext,
+        id: &DeviceId,
+    ) -> Result<(Target, u32), Error> {
+        let facts = self.store.target_facts(ctx, id, DEFAULT_SCOPE, self.now());
+        let facts = facts
+            .await?
+            .ok_or_else(|| no_such("device", id, DEVICE_LIST))?;
+        let mut target = Target {
+            config: target_config(facts.general, facts.own),
+            key_sets: facts.key_sets,
+            ..Target::default()
+        };
+        if let Some(assignment) = facts.assignment {
             target.release = self.target_release(ctx, assignment).await?;
         }
-        target.config = self.target_config(ctx, id).await?;
-        // The first one comes with the image.
-        target.key_sets = self.store.key_sets(ctx, 1).await?;
         let text = serde_json::to_vec(&target).expect("a target is plain data");
         let digest = Sha256::of(text);
-        target.generation = self.store.target_generation(ctx, id, &digest).await?;
-        Ok(target)
+        target.generation = if facts.digest == digest.to_string() {
+            facts.generation
+        } else {
+            self.store.next_generation(ctx, id, &digest).await?
+        };
+        Ok((target, facts.commands_pending))
     }
 
     async fn target_release(
@@ -74,24 +93,15 @@ impl App {
             ),
         })
     }
+}
 
-    async fn target_config(
-        &self,
-        ctx: &TenantContext,
-        id: &DeviceId,
-    ) -> Result<Option<TargetConfig>, Error> {
-        let default = self.store.config(ctx, DEFAULT_SCOPE).await?;
-        let own = self.store.config(ctx, id.as_str()).await?;
-        let version = [&default, &own]
-            .into_iter()
-            .flatten()
-            .map(|c| c.version)
-            .max();
-        let document =
-            |c: Option<fleet_protocol::device::ConfigView>| c.map_or_else(Map::new, |c| c.document);
-        Ok(version.map(|version| TargetConfig {
-            version,
-            document: merged(&document(default), &document(own)),
-        }))
-    }
+type Document = (u64, Map<String, Value>);
+
+fn target_config(general: Option<Document>, own: Option<Document>) -> Option<TargetConfig> {
+    let version = [&general, &own].into_iter().flatten().map(|d| d.0).max()?;
+    let document = |found: Option<Document>| found.map_or_else(Map::new, |(_, document)| document);
+    Some(TargetConfig {
+        version,
+        document: merged(&document(general), &document(own)),
+    })
 }
