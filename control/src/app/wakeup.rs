@@ -48,8 +48,25 @@ pub(super) type Wakeup = (Option<DeviceId>, WakeupReason);
 /// The open streams by device.
 #[derive(Debug, Default)]
 pub struct Wakeups {
-    streams: Mutex<HashMap<DeviceId, broadcast::Sender<WakeupReason>>>,
+    streams: Mutex<Streams>,
     others: Option<mpsc::Sender<Wakeup>>,
+}
+
+#[derive(Debug, Default)]
+struct Streams {
+    by_device: HashMap<DeviceId, broadcast::Sender<WakeupReason>>,
+    /// With so many, those that nobody listens to any more are looked for: at each opening that would cost all openings
+    /// together the square of their number.
+    tidied_at: usize,
+}
+
+impl Streams {
+    fn tidy(&mut self) {
+        if self.by_device.len() >= self.tidied_at {
+            self.by_device.retain(|_, s| s.receiver_count() > 0);
+            self.tidied_at = 2 * self.by_device.len() + 16;
+        }
+    }
 }
 
 impl Wakeups {
@@ -57,8 +74,9 @@ impl Wakeups {
     /// as good as many.
     pub fn subscribe(&self, id: &DeviceId) -> broadcast::Receiver<WakeupReason> {
         let mut streams = self.lock();
-        streams.retain(|_, s| s.receiver_count() > 0);
+        streams.tidy();
         streams
+            .by_device
             .entry(id.clone())
             .or_insert_with(|| broadcast::channel(8).0)
             .subscribe()
@@ -87,10 +105,10 @@ impl Wakeups {
     fn wake_here(&self, id: Option<&DeviceId>, reason: WakeupReason) {
         let streams = self.lock();
         match id {
-            Some(id) => streams.get(id).into_iter().for_each(|stream| {
+            Some(id) => streams.by_device.get(id).into_iter().for_each(|stream| {
                 let _ = stream.send(reason);
             }),
-            None => streams.values().for_each(|stream| {
+            None => streams.by_device.values().for_each(|stream| {
                 let _ = stream.send(reason);
             }),
         }
@@ -105,12 +123,11 @@ impl Wakeups {
     /// How many streams are open.
     pub fn open(&self) -> u64 {
         let streams = self.lock();
-        streams.values().map(|s| s.receiver_count() as u64).sum()
+        let open = streams.by_device.values();
+        open.map(|s| s.receiver_count() as u64).sum()
     }
 
-    fn lock(
-        &self,
-    ) -> std::sync::MutexGuard<'_, HashMap<DeviceId, broadcast::Sender<WakeupReason>>> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, Streams> {
         self.streams.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
