@@ -44,6 +44,10 @@ pub(super) fn acceptor(
         .with_protocol_versions(&[&rustls::version::TLS13])?
         .with_client_cert_verifier(verifier)
         .with_cert_resolver(Arc::clone(certificate) as _);
+    // A device asks once a minute, on a connection of its own each time: without a ticket it would prove each time anew who it
+    // is, which costs more than its question. Whether it is still let in, the gate says, each time.
+    config.ticketer = rustls::crypto::ring::Ticketer::new()?;
+    config.send_tls13_tickets = 1;
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     Ok(TlsAcceptor::from(Arc::new(config)))
 }
