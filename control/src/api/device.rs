@@ -87,7 +87,8 @@ pub(super) async fn commands<K: Kind>(
     State(app): State<Arc<App>>,
     device: Device,
 ) -> Result<Answer<CommandList>> {
-    let commands: Vec<Command<K>> = app.pending_commands(&device.ctx, &device.id).await?;
+    let commands = app.pending_commands(&device.ctx, &device.id, device.commands);
+    let commands: Vec<Command<K>> = commands.await?;
     let items = commands.iter();
     let items = items.map(|c| serde_json::to_value(c).expect("a command is plain data"));
     Ok(Answer(CommandList {

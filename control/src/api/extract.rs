@@ -16,7 +16,7 @@ use super::problem::ApiError;
 use super::seat::{Rule, Seat};
 use crate::app::{App, Kind, PageRequest, Refusal, no_such};
 use crate::domain::access::Right;
-use crate::store::TenantContext;
+use crate::store::{TenantContext, VenueEpoch};
 
 /// Who is at the other end of the connection; the server puts it into each request.
 #[derive(Debug, Clone)]
@@ -126,6 +126,9 @@ fn count(parts: &Parts, app: &App, id: &DeviceId) -> Result<(), ApiError> {
 pub(crate) struct Device {
     pub(crate) ctx: TenantContext,
     pub(crate) id: DeviceId,
+    /// Where its screen is, and whether commands may wait for it, as of after the request came.
+    pub(crate) screen: Option<VenueEpoch>,
+    pub(crate) commands: bool,
 }
 
 impl FromRequestParts<Arc<App>> for Device {
@@ -135,13 +138,18 @@ impl FromRequestParts<Arc<App>> for Device {
         let peer = Peer::of(parts);
         // Agents have a header of their own for it, players the one of their contract.
         let token = text(&parts.headers, DEVICE_TOKEN_HEADER).or_else(|| bearer(&parts.headers));
-        let ctx = app.device_gate(peer.device.as_ref(), token).await?;
-        Seat::of(parts).caller(&ctx);
+        let admitted = app.device_gate(peer.device.as_ref(), token).await?;
+        Seat::of(parts).caller(&admitted.ctx);
         let id = peer
             .device
             .expect("the gate lets nobody pass without a certificate");
         count(parts, app, &id)?;
-        Ok(Self { ctx, id })
+        Ok(Self {
+            ctx: admitted.ctx,
+            id,
+            screen: admitted.screen,
+            commands: admitted.commands,
+        })
     }
 }
 

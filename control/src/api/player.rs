@@ -22,7 +22,9 @@ pub(super) async fn manifest(
     headers: HeaderMap,
 ) -> Result<Response> {
     let known = text(&headers, "if-none-match").map(|tag| tag.trim().trim_matches('"'));
-    let manifest = app.manifest(&device.ctx, &device.id, known).await?;
+    let screen = device.screen.as_ref();
+    let manifest = app.manifest(&device.ctx, &device.id, screen, known);
+    let manifest = manifest.await?;
     app.metrics.manifest(manifest.is_some());
     let tag = |etag: &str| [(header::ETAG, format!("\"{etag}\""))];
     Ok(match manifest {

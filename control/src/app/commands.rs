@@ -145,11 +145,16 @@ impl App {
         .into())
     }
 
+    /// None, if the gate knew that there are none.
     pub async fn pending_commands<K: Asked>(
         &self,
         ctx: &TenantContext,
         id: &DeviceId,
+        are_there: bool,
     ) -> Result<Vec<Command<K>>, Error> {
+        if !are_there {
+            return Ok(Vec::new());
+        }
         let now = self.now();
         Ok(self
             .store

@@ -15,7 +15,7 @@ use super::error::{Error, Kind, Refusal, no_such};
 use super::{App, PageRequest};
 use crate::clock::{random_id, random_secret};
 use crate::pki::{PkiError, RequestedKey};
-use crate::store::{NewDevice, NewEnrolmentToken, Revocation, TenantContext, TokenGrant};
+use crate::store::{Admitted, NewDevice, NewEnrolmentToken, Revocation, TenantContext, TokenGrant};
 
 const TOKEN_LIST: &str = "`fleet device token list` (GET /v1/enrolment-tokens)";
 const MAX_VALID_HOURS: u32 = 365 * 24;
@@ -29,7 +29,7 @@ impl App {
         &self,
         certificate: Option<&DeviceId>,
         token: Option<&str>,
-    ) -> Result<TenantContext, Error> {
+    ) -> Result<Admitted, Error> {
         let id = shown(certificate)?;
         let token = token.ok_or_else(|| {
             unauthenticated(
@@ -37,8 +37,11 @@ impl App {
                 "send the token that enrolment gave to the device, as x-device-token or as a bearer's",
             )
         })?;
-        let ctx = self.store.device_gate(id, &Sha256::of(token)).await?;
-        ctx.ok_or_else(|| {
+        let admitted = self
+            .store
+            .device_gate(id, &Sha256::of(token), self.now())
+            .await?;
+        admitted.ok_or_else(|| {
             let detail = "certificate and token are not of one enrolled device";
             unauthenticated(detail, ENROL_AGAIN)
         })
@@ -50,7 +53,8 @@ impl App {
         &self,
         certificate: Option<&DeviceId>,
     ) -> Result<TenantContext, Error> {
-        let ctx = self.store.certificate_gate(shown(certificate)?).await?;
+        let id = shown(certificate)?;
+        let ctx = self.store.certificate_gate(id, self.now()).await?;
         ctx.ok_or_else(|| {
             let detail = "the certificate is not of an enrolled device";
             unauthenticated(detail, ENROL_AGAIN)

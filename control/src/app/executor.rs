@@ -99,6 +99,7 @@ impl App {
             self.tidy_bundles(&ctx).await?;
             self.tidy_assets(&ctx).await?;
         }
+        self.store.prune_changes().await?;
         Ok(())
     }
 

@@ -18,7 +18,7 @@ use super::devices::DEVICE_LIST;
 use super::error::{Error, Refusal, no_such};
 use crate::domain::playback::{Programme, is_current};
 use crate::metrics::Program;
-use crate::store::TenantContext;
+use crate::store::{TenantContext, VenueEpoch};
 
 const MAX_REPORT_DAYS: i32 = 366;
 
@@ -61,17 +61,18 @@ enum AnyPlayerEvent {
 }
 
 impl App {
-    /// The manifest of this device's screen; `None` if it has that one already, as `known` says.
+    /// The manifest of this device's screen; `None` if it has that one already, as `known` says, which takes no more than
+    /// the gate knew: where the `screen` is.
     pub async fn manifest(
         &self,
         ctx: &TenantContext,
         id: &DeviceId,
+        screen: Option<&VenueEpoch>,
         known: Option<&str>,
     ) -> Result<Option<Manifest>, Error> {
         let now = self.now();
-        if let Some(known) = known
-            && let Some((venue, epoch)) = self.store.epoch_of(ctx, id).await?
-            && is_current(known, id, &venue, epoch, now)
+        if let (Some(known), Some(screen)) = (known, screen)
+            && is_current(known, id, &screen.venue_id, screen.epoch, now)
         {
             return Ok(None);
         }

@@ -113,6 +113,7 @@ impl Store {
         .fetch_one(&self.read)
         .await?;
         let Some(last) = last else {
+            self.forget_device(id);
             return Ok(Vec::new());
         };
         // Marked and given out in one, so that none is given out that was cancelled in between.

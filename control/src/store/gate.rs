@@ -1,7 +1,8 @@
-//! The gate: the only queries without a tenant, because they find out which one it is.
+//! The gate: the only queries without a tenant, because they find out which one it is. Devices have theirs in
+//! [`super::known`].
 
 use fleet_protocol::access::Scope;
-use fleet_protocol::{DeviceId, SessionId, Sha256, TenantId, VenueId};
+use fleet_protocol::{SessionId, Sha256, TenantId, VenueId};
 use jiff::Timestamp;
 use sqlx::Row as _;
 
@@ -24,43 +25,6 @@ impl Store {
             Ok(TenantContext::operator(tenant, row.try_get("name")?))
         })
         .transpose()
-    }
-
-    /// The device `id`, if the token is its own and it is not revoked.
-    pub async fn device_gate(
-        &self,
-        id: &DeviceId,
-        token: &Sha256,
-    ) -> Result<Option<TenantContext>, StoreError> {
-        let tenant: Option<String> = sqlx::query_scalar(
-            "SELECT tenant_id FROM devices
-             WHERE device_id = $1 AND token_sha256 = $2 AND revoked_ms IS NULL
-             AND tenant_id NOT IN (SELECT tenant_id FROM tenants WHERE disabled_ms IS NOT NULL)",
-        )
-        .bind(id.as_str())
-        .bind(token.to_string())
-        .fetch_optional(&self.read)
-        .await?;
-        tenant
-            .map(|t| Ok(TenantContext::device(parse("a tenant id", &t)?, id.clone())))
-            .transpose()
-    }
-
-    /// The device `id`, by its certificate alone, if it is not revoked.
-    pub async fn certificate_gate(
-        &self,
-        id: &DeviceId,
-    ) -> Result<Option<TenantContext>, StoreError> {
-        let tenant: Option<String> = sqlx::query_scalar(
-            "SELECT tenant_id FROM devices WHERE device_id = $1 AND revoked_ms IS NULL
-             AND tenant_id NOT IN (SELECT tenant_id FROM tenants WHERE disabled_ms IS NOT NULL)",
-        )
-        .bind(id.as_str())
-        .fetch_optional(&self.read)
-        .await?;
-        tenant
-            .map(|t| Ok(TenantContext::device(parse("a tenant id", &t)?, id.clone())))
-            .transpose()
     }
 
     /// The tenant that gave out this enrolment token, whether or not it can still be used.

@@ -5,7 +5,7 @@
 //!
 //! Invariants:
 //! - Every table carries `tenant_id`, and every query takes a [`TenantContext`] first. The only
-//!   queries without one are in [`gate`]: they turn a secret into a context.
+//!   queries without one are in [`gate`] and [`known`]: they turn a secret into a context.
 //! - With SQLite, one connection writes, so that no writer waits for another within SQLite; readers see a
 //!   consistent snapshot (WAL). A commit is on disk before it is answered (`synchronous=FULL`).
 //! - With PostgreSQL, whatever reads and then writes by what it read holds the rows first
@@ -28,6 +28,7 @@ mod enrolment;
 mod events;
 mod gate;
 mod heartbeats;
+mod known;
 mod mail_recipients;
 mod mails;
 mod members;
@@ -70,6 +71,7 @@ use sqlx::{AnyPool, Row as _};
 
 use self::dialect::Dialect;
 use self::heartbeats::Beats;
+use self::known::Known;
 
 pub use alerting::Alerting;
 pub use alerts::AlertFilter;
@@ -81,6 +83,7 @@ pub use context::{Actor, TenantContext};
 pub use deliveries::ToDeliver;
 pub use devices::{DeviceFilter, DeviceRow, Presence};
 pub use enrolment::{NewDevice, NewEnrolmentToken, Revocation, TokenGrant};
+pub use known::{Admitted, VenueEpoch};
 pub use mails::{MailRow, ToMail};
 pub use members::MemberRow;
 pub use notices::{LONGEST_NOTICE, Notices};
@@ -180,6 +183,7 @@ pub struct Store {
     /// PostgreSQL, which other control planes may use too.
     server: Option<ServerUrl>,
     beats: Arc<Beats>,
+    known: Arc<Known>,
 }
 
 fn ms(at: Timestamp) -> i64 {

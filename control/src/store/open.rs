@@ -103,6 +103,7 @@ impl Store {
             dialect,
             server: None,
             beats: Arc::default(),
+            known: Arc::default(),
         })
     }
 
@@ -124,6 +125,7 @@ impl Store {
             dialect: Dialect::Postgres,
             server: Some(server.clone()),
             beats: Arc::default(),
+            known: Arc::default(),
         })
     }
 

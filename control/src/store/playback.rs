@@ -1,7 +1,7 @@
 //! What a screen's manifest is made of, read as of one moment.
 
 use fleet_protocol::player::Orientation;
-use fleet_protocol::{AssetId, DeviceId, PlaylistId, TargetId, VenueId};
+use fleet_protocol::{AssetId, DeviceId, PlaylistId, TargetId};
 use jiff::Timestamp;
 use sqlx::any::AnyRow;
 use sqlx::{Any, Row as _, Transaction};
@@ -16,29 +16,6 @@ pub(super) fn orientation(text: &str) -> Result<Orientation, StoreError> {
 }
 
 impl Store {
-    /// Which venue the device's screen is in, and that venue's epoch: as long as both stay, only time changes what
-    /// it shows.
-    pub async fn epoch_of(
-        &self,
-        ctx: &TenantContext,
-        id: &DeviceId,
-    ) -> Result<Option<(VenueId, u64)>, StoreError> {
-        let row = sqlx::query(
-            "SELECT v.venue_id, v.manifest_epoch FROM devices d
-             JOIN venues v ON v.tenant_id = d.tenant_id AND v.venue_id = d.venue_id
-             WHERE d.tenant_id = $1 AND d.device_id = $2",
-        )
-        .bind(ctx.key())
-        .bind(id.as_str())
-        .fetch_optional(&self.read)
-        .await?;
-        row.map(|row| {
-            let venue = parse("a venue id", row.try_get("venue_id")?)?;
-            Ok((venue, count(row.try_get("manifest_epoch")?)))
-        })
-        .transpose()
-    }
-
     /// `None`: no such device.
     pub async fn screen_facts(
         &self,

@@ -14,6 +14,7 @@ mod deploy;
 mod devices;
 mod durability;
 mod enrolment;
+mod freshness;
 mod load;
 mod mail;
 mod monitoring;

@@ -6,11 +6,12 @@ use std::process::{Child, ChildStdout, Command, ExitStatus, Output, Stdio};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use serde_json::Value;
+use rcgen::KeyPair;
+use serde_json::{Value, json};
 use ureq::Agent;
 use ureq::http::Request;
 
-use super::agent;
+use super::{World, agent};
 
 #[expect(clippy::disallowed_methods, reason = "a test starts programs")]
 fn program() -> Command {
@@ -29,6 +30,14 @@ pub(crate) fn run(arguments: &[&str], data: &Path) -> Output {
 pub(crate) fn help(subcommand: &str) -> String {
     let output = program().args([subcommand, "--help"]).output().unwrap();
     String::from_utf8(output.stdout).unwrap()
+}
+
+/// A device that may come in.
+pub(crate) struct Enrolled {
+    pub(crate) id: String,
+    pub(crate) token: String,
+    /// Certificate and key.
+    pub(crate) identity: (String, String),
 }
 
 /// A server that answers.
@@ -76,7 +85,7 @@ impl Program {
     pub(crate) fn ask(&self, method: &str, path: &str, body: &[u8]) -> Option<(u16, Value)> {
         let request = Request::builder()
             .method(method)
-            .uri(format!("https://{}{path}", self.address))
+            .uri(self.url(path))
             .header("authorization", format!("Bearer {}", self.token));
         let response = if method == "GET" {
             self.agent.run(request.body(()).unwrap())
@@ -87,6 +96,28 @@ impl Program {
         let status = response.status().as_u16();
         let body = response.body_mut().read_to_vec().ok()?;
         Some((status, serde_json::from_slice(&body).unwrap_or(Value::Null)))
+    }
+
+    pub(crate) fn url(&self, path: &str) -> String {
+        format!("https://{}{path}", self.address)
+    }
+
+    /// Lets a device in.
+    pub(crate) fn enrol(&self, number: u32) -> Enrolled {
+        let request = json!({"deviceName": format!("device-{number}")}).to_string();
+        let created = self.ask("POST", "/v1/enrolment-tokens", request.as_bytes());
+        let (_, created) = created.unwrap();
+        let token = created["provision"]["enrolmentToken"].as_str().unwrap();
+        let key = KeyPair::generate().unwrap();
+        let request = World::enrol_request(token, &key).to_string();
+        let (status, answer) = self.ask("POST", "/v1/enroll", request.as_bytes()).unwrap();
+        assert_eq!(status, 201, "{answer}");
+        let text = |name: &str| answer[name].as_str().unwrap().to_owned();
+        Enrolled {
+            id: text("deviceId"),
+            token: text("deviceToken"),
+            identity: (text("certificatePem"), key.serialize_pem()),
+        }
     }
 
     /// Every item of a list.
