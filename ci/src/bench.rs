@@ -2,6 +2,8 @@
 //!
 //! Numbers are never asserted: a busy host is no failure. Targets stand beside them.
 
+mod control;
+mod goosebit;
 mod guest;
 mod table;
 
@@ -17,6 +19,7 @@ use crate::progress::Progress;
 use crate::tools::ToolTree;
 use crate::workspace::Workspace;
 
+use control::ControlArguments;
 use guest::Bench;
 use table::{Row, Table};
 
@@ -27,6 +30,8 @@ pub enum Part {
     Rollouts,
     /// The schedule's resolver.
     Schedules,
+    /// The traffic of many devices, lists, publishing and wake-ups, with both stores.
+    Control,
     /// Installations, booting and idling, in a virtual machine.
     Device,
 }
@@ -42,6 +47,8 @@ pub struct BenchArguments {
     /// Minutes to watch an idle device.
     #[arg(long, default_value_t = 5)]
     idle_minutes: u64,
+    #[command(flatten)]
+    control: ControlArguments,
 }
 
 /// Measures everything and writes the table.
@@ -56,6 +63,9 @@ pub fn run(workspace: &Workspace, arguments: &BenchArguments, progress: Progress
     }
     if wanted(Part::Schedules) {
         table.extend(schedules(workspace, progress)?);
+    }
+    if wanted(Part::Control) {
+        table.extend(control::measure(workspace, &arguments.control, progress)?);
     }
     if wanted(Part::Device) {
         table.extend(device(workspace, arguments, progress)?);

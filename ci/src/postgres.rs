@@ -1,6 +1,6 @@
-//! A private PostgreSQL for tests: from the tools tree, on a Unix socket in a temporary folder, and gone afterwards.
+//! A private PostgreSQL for tests and benchmarks: from the tools tree, on a Unix socket in a temporary folder, and gone afterwards.
 //!
-//! It keeps nothing: it does not wait for its disk, and it is killed when it is no longer needed. Whatever becomes of
+//! It is killed when it is no longer needed, and a test's does not wait for its disk either. Whatever becomes of
 //! the program that started it, the kernel ends it too.
 
 use std::path::Path;
@@ -19,7 +19,7 @@ const PROGRAMS: &str = "/usr/lib/postgresql/17/bin";
 const READY_WITHIN: Duration = Duration::from_mins(1);
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
 /// For a room that tests alone use: fast, and with connections for all of them at once.
-const SETTINGS: [&str; 7] = [
+const TESTING: [&str; 7] = [
     "listen_addresses=",
     "fsync=off",
     "synchronous_commit=off",
@@ -28,6 +28,15 @@ const SETTINGS: [&str; 7] = [
     "shared_buffers=64MB",
     "autovacuum=off",
 ];
+/// As it comes, but for the network: what is committed is on the disk.
+const MEASURING: [&str; 1] = ["listen_addresses="];
+
+/// What a cluster is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    Testing,
+    Measuring,
+}
 
 /// A running cluster; dropping it ends it.
 #[derive(Debug)]
@@ -42,7 +51,7 @@ impl Cluster {
     ///
     /// # Errors
     /// When it can't be made or started; then with the end of its log.
-    pub fn start(workspace: &Workspace, tools: &ToolTree) -> Result<Self> {
+    pub fn start(workspace: &Workspace, tools: &ToolTree, purpose: Purpose) -> Result<Self> {
         // The tree shares `/tmp`, and the path of a socket has to be short.
         let folder = tempfile::Builder::new()
             .prefix("fleet-pg-")
@@ -64,7 +73,11 @@ impl Cluster {
             "unix_socket_directories={}",
             folder.path().display()
         ));
-        for setting in SETTINGS {
+        let settings = match purpose {
+            Purpose::Testing => &TESTING[..],
+            Purpose::Measuring => &MEASURING[..],
+        };
+        for setting in settings {
             command.args(["-c", setting]);
         }
         let errors = output.try_clone().context("sharing the log file")?;

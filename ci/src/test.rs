@@ -9,7 +9,7 @@ use std::process::Stdio;
 use anyhow::{Context, Result, bail, ensure};
 
 use crate::kit::{self, Purpose};
-use crate::postgres::Cluster;
+use crate::postgres::{self, Cluster};
 use crate::process;
 use crate::progress::Progress;
 use crate::tools::ToolTree;
@@ -95,7 +95,7 @@ fn on_postgres(
     progress: Progress,
 ) -> Result<bool> {
     let tools = ToolTree::ensure(workspace, progress)?;
-    let cluster = Cluster::start(workspace, &tools)?;
+    let cluster = Cluster::start(workspace, &tools, postgres::Purpose::Testing)?;
     cargo_test(workspace, &CONTROL, &[threads], filter, Some(&cluster))
 }
 
