@@ -27,7 +27,7 @@ const PACE: Duration = Duration::from_millis(5);
 /// Until a database that does not answer counts as one that can't be asked.
 const PATIENCE: Duration = Duration::from_secs(2);
 /// The same when the last reading failed: most devices are not to wait for what is gone.
-const LITTLE_PATIENCE: Duration = Duration::from_millis(250);
+const LITTLE_PATIENCE: Duration = Duration::from_millis(500);
 /// For how long memory is believed without the database's word.
 const TRUSTED: Duration = Duration::from_mins(5);
 /// Whoever is further behind forgets everything instead.
