@@ -8,7 +8,6 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, bail};
 use tempfile::TempDir;
 
-use crate::process;
 use crate::progress::Progress;
 use crate::python::Python;
 use crate::workspace::Workspace;

@@ -175,7 +175,7 @@ impl App {
         };
         match sent {
             Ok(()) => {
-                tracing::info!(user.id = %user.user_id, "link to choose a new password mailed")
+                tracing::info!(user.id = %user.user_id, "link to choose a new password mailed");
             }
             Err(error) => {
                 tracing::warn!(user.id = %user.user_id, "a link to choose a new password was not mailed: {error}");

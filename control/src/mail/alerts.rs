@@ -96,12 +96,11 @@ fn last_words(messages: &[WebhookMessage]) -> Vec<(WebhookEvent, &AlertView)> {
             continue;
         };
         let said = (message.event, alert);
-        match places.get(&alert.alert_id) {
-            Some(place) => last[*place] = said,
-            None => {
-                places.insert(&alert.alert_id, last.len());
-                last.push(said);
-            }
+        if let Some(place) = places.get(&alert.alert_id) {
+            last[*place] = said;
+        } else {
+            places.insert(&alert.alert_id, last.len());
+            last.push(said);
         }
     }
     last
@@ -170,9 +169,11 @@ impl AlertMail<'_> {
         };
         let mut detail = one_line(&alert.detail);
         if let Some(known) = &alert.acknowledged {
-            detail += &format!("; looked after by {}", one_line(&known.by));
+            detail.push_str("; looked after by ");
+            detail.push_str(&one_line(&known.by));
             if let Some(note) = &known.note {
-                detail += &format!(": {}", one_line(note));
+                detail.push_str(": ");
+                detail.push_str(&one_line(note));
             }
         }
         Line {

@@ -24,7 +24,7 @@ pub use server::{Account, Encryption, MailServer, ServerError};
 /// For a connection to be there.
 const CONNECT: Duration = Duration::from_secs(10);
 /// For the whole of what nobody waits for.
-pub const PATIENT: Duration = Duration::from_secs(60);
+pub const PATIENT: Duration = Duration::from_mins(1);
 /// For the whole of what somebody waits for.
 pub const PROMPT: Duration = Duration::from_secs(15);
 /// For the server to say goodbye, which makes no difference.

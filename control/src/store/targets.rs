@@ -18,8 +18,8 @@ use super::{Store, StoreError, TenantContext, count, from_json, maybe, ms, numbe
 pub struct TargetFacts {
     pub assignment: Option<Assignment>,
     /// The configuration of all devices and the device's own, each with its version.
-    pub general: Option<(u64, Map<String, Value>)>,
-    pub own: Option<(u64, Map<String, Value>)>,
+    pub general: Option<Versioned>,
+    pub own: Option<Versioned>,
     /// In order, from the second on: the first one comes with the image.
     pub key_sets: Vec<Envelope>,
     /// Of the target that was made last, and that one's digest.
@@ -161,11 +161,14 @@ fn assigned(row: &AnyRow) -> Result<Assignment, StoreError> {
     })
 }
 
+/// A document with its version.
+pub(crate) type Versioned = (u64, Map<String, Value>);
+
 fn document(
     row: &AnyRow,
     version: &'static str,
     document: &'static str,
-) -> Result<Option<(u64, Map<String, Value>)>, StoreError> {
+) -> Result<Option<Versioned>, StoreError> {
     let text: Option<String> = row.try_get(document)?;
     let document = text.map(|text| from_json("a configuration", &text));
     Ok(maybe(row, version)?.zip(document.transpose()?))
