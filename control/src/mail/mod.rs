@@ -68,9 +68,15 @@ fn said(step: Step, server: &str) -> String {
     }
 }
 
-/// On one line, however much the server has to say.
+/// On one line, however much the server has to say. What has no number is told by its cause: the step says the rest.
 fn brief(error: &SmtpError) -> String {
-    let text = error.to_string();
+    let mut cause: &dyn std::error::Error = error;
+    while error.status().is_none()
+        && let Some(below) = cause.source()
+    {
+        cause = below;
+    }
+    let text = cause.to_string();
     let plain = text.chars().map(|c| if c.is_control() { ' ' } else { c });
     plain.take(LONGEST_ANSWER).collect()
 }

@@ -1,9 +1,11 @@
 //! Which SMTP server takes the letters, as whoever runs the control plane names it.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
+use std::num::NonZeroU16;
 
 use lettre::message::Mailbox;
 use lettre::transport::smtp::authentication::Credentials;
+use rustls_pki_types::ServerName;
 
 /// How the connection is kept from being read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
@@ -85,24 +87,14 @@ impl MailServer {
         sender: Mailbox,
     ) -> Result<Self, ServerError> {
         let wrong = || ServerError::Address(address.to_owned());
-        let authority: axum::http::uri::Authority = address.parse().map_err(|_| wrong())?;
-        let bare = |host: &str| host.trim_matches(['[', ']']).to_owned();
-        let host = bare(authority.host());
-        let port = match authority.port() {
-            Some(port) => Some(port.as_str().parse::<u16>().map_err(|_| wrong())?),
-            None => None,
-        };
-        let plain = !address.contains('@') && !address.ends_with(':') && port != Some(0);
-        if !plain || rustls_pki_types::ServerName::try_from(host.as_str()).is_err() {
-            return Err(wrong());
-        }
+        let (host, port) = parts(address).ok_or_else(wrong)?;
         let here = host == "localhost" || host.parse().is_ok_and(|ip: IpAddr| ip.is_loopback());
         if encryption == Encryption::None && !here {
-            return Err(ServerError::Plain(host));
+            return Err(ServerError::Plain(host.to_owned()));
         }
         Ok(Self {
-            port: port.unwrap_or(encryption.port()),
-            host,
+            port: port.map_or(encryption.port(), NonZeroU16::get),
+            host: host.to_owned(),
             encryption,
             account,
             sender,
@@ -116,6 +108,24 @@ impl MailServer {
         }
         format!("{}:{}", self.host, self.port)
     }
+}
+
+/// Host, without brackets, and port.
+fn parts(address: &str) -> Option<(&str, Option<NonZeroU16>)> {
+    let (host, rest) = match address.strip_prefix('[') {
+        Some(inside) => {
+            let (host, rest) = inside.split_once(']')?;
+            host.parse::<Ipv6Addr>().ok()?;
+            (host, rest)
+        }
+        None => address.split_at(address.find(':').unwrap_or(address.len())),
+    };
+    ServerName::try_from(host).ok()?;
+    if rest.is_empty() {
+        return Some((host, None));
+    }
+    let port = rest.strip_prefix(':')?.parse().ok()?;
+    Some((host, Some(port)))
 }
 
 #[cfg(test)]

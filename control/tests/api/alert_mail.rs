@@ -11,11 +11,15 @@ const RECIPIENTS: &str = "/v1/mail-recipients";
 const MINUTE: SignedDuration = SignedDuration::from_mins(1);
 
 fn world(post: &PostOffice) -> World {
-    World::with(Settings {
+    let world = World::with(Settings {
         mail: Some(post.server()),
         rates: false,
         ..Settings::default()
-    })
+    });
+    let store = &world.running().app.store;
+    let tenant = "ten_default".parse().unwrap();
+    world.wait(store.rename_tenant(&tenant, "Pub")).unwrap();
+    world
 }
 
 fn add(world: &World, name: &str, kinds: &[&str]) -> Value {
@@ -71,10 +75,7 @@ fn an_alert_is_told_when_it_opens_is_acknowledged_and_is_over() {
     world.send_mail();
     let opened = post.next();
     assert_eq!(opened.to, ["ops@example.com"]);
-    assert_eq!(
-        opened.header("Subject"),
-        "[Default] lobby: weak power supply"
-    );
+    assert_eq!(opened.header("Subject"), "[Pub] lobby: weak power supply");
     let link = world.url(&format!("/devices/{}", device.id));
     assert!(opened.text().contains(&link), "{}", opened.text());
     assert!(opened.html().contains(&link), "{}", opened.html());
@@ -143,7 +144,7 @@ fn a_venue_that_goes_dark_is_one_mail_for_each_who_is_told() {
     for mail in &mails {
         assert_eq!(
             mail.header("Subject"),
-            "[Default] alerts: 30 new (weak power supply)"
+            "[Pub] alerts: 30 new (weak power supply)"
         );
         assert_eq!(mail.text().matches("/devices/").count(), 30);
     }

@@ -144,7 +144,7 @@ fn a_name_that_is_made_for_it_adds_no_header() {
     let to = mail.header("To");
     let (name, address) = to.rsplit_once(' ').unwrap();
     assert_eq!(address, "<anna@example.com>");
-    assert!(name.starts_with('"') && name.ends_with('"'), "{name}");
+    assert!(!name.contains(['<', '@', ',']), "{name}");
 }
 
 /// Whether it is recorded that somebody has.
@@ -358,7 +358,7 @@ fn check_says_whether_mail_could_be_sent_and_why_not() {
         );
         fails(
             &check(&options, SECRET, &stranger),
-            "UnknownIssuer",
+            "invalid peer certificate",
             "SSL_CERT_FILE",
         );
         fails(
