@@ -31,7 +31,7 @@ pub(crate) struct MailOptions {
         value_name = "HOW"
     )]
     smtp_tls: Encryption,
-    /// With which it lets mail be sent, and the password in FLEET_SMTP_PASSWORD or a file.
+    /// With which it lets mail be sent, and the password in `FLEET_SMTP_PASSWORD` or a file.
     #[arg(
         long,
         env = "FLEET_SMTP_USER",

@@ -80,7 +80,7 @@ pub(crate) fn make(authority: &Authority, count: usize, now: Timestamp) -> Outco
             })
         });
         let makers: Vec<_> = makers.collect();
-        let ended = makers.into_iter().map(|maker| maker.join());
+        let ended = makers.into_iter().map(std::thread::ScopedJoinHandle::join);
         ended.collect::<Result<Vec<_>, _>>()
     })
     .map_err(|_| "a thread that makes devices has broken")?

@@ -128,10 +128,14 @@ fn a_venue_that_goes_dark_is_one_mail_for_each_who_is_told() {
         .map(|n| world.device(&format!("screen {n}")))
         .collect();
     let (early, late) = devices.split_at(20);
-    early.iter().for_each(|device| beat(&world, device, true));
+    for device in early {
+        beat(&world, device, true);
+    }
     look(&world);
     world.pass(SignedDuration::from_secs(30));
-    late.iter().for_each(|device| beat(&world, device, true));
+    for device in late {
+        beat(&world, device, true);
+    }
     look(&world);
     world.pass(SignedDuration::from_secs(30));
     world.send_mail();

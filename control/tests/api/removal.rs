@@ -50,7 +50,8 @@ fn a_removed_device_is_as_one_that_never_enrolled() {
         .get(&world, "/v1/device/target")
         .refused(401, "UNAUTHENTICATED");
     let files = world
-        .data()
+        .data
+        .path()
         .join("support-bundles/ten_default")
         .join(&device.id);
     assert!(!files.exists());

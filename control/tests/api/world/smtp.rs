@@ -196,9 +196,12 @@ impl Office {
         }
         let mut stream = BufReader::new(tcp);
         say(&mut stream, "220 post office")?;
+        if self.encryption != Encryption::StartTls {
+            return self.talk(stream, false);
+        }
         let mut line = String::new();
-        // Until it is encrypted, if it is to be.
-        while self.encryption == Encryption::StartTls {
+        // Until it is encrypted.
+        loop {
             line.clear();
             stream.read_line(&mut line).ok().filter(|read| *read > 0)?;
             match line.trim() {
@@ -213,7 +216,6 @@ impl Office {
                 _ => say(&mut stream, "530 STARTTLS first")?,
             }
         }
-        self.talk(stream, false)
     }
 
     fn wrap(&self, tcp: TcpStream) -> Option<StreamOwned<ServerConnection, TcpStream>> {
