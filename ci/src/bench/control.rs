@@ -19,7 +19,7 @@ const TARGET_MEMORY_MB: f64 = 300.0;
 
 /// How many devices.
 #[derive(Debug, Clone, clap::Args)]
-pub(crate) struct ControlArguments {
+pub(super) struct ControlArguments {
     /// Simulated devices, step by step, until the control plane does not keep up.
     #[arg(
         long,

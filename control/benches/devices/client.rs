@@ -127,7 +127,10 @@ impl Line {
         let head = self.until(b"\r\n\r\n").await?;
         let head = std::str::from_utf8(&head)?;
         let status: u16 = head.get(9..12).ok_or("no status")?.parse()?;
-        let length = header(head, "content-length").map_or(Ok(0), str::parse)?;
+        let length: usize = match header(head, "content-length") {
+            Some(length) => length.parse()?,
+            None => 0,
+        };
         let etag = header(head, "etag").map(str::to_owned);
         let length = if status == 304 { 0 } else { length };
         while self.read.len() < length {

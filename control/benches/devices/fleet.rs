@@ -48,7 +48,7 @@ impl Device {
         let id = requested.device_id().to_string();
         Ok(Self {
             token: Sha256::of(format!("token of {id}")).to_string(),
-            certificate: pem::parse(&issued.pem)?.into_contents(),
+            certificate: pem::parse(&issued.pem)?.contents().to_vec(),
             key: key.serialize_der(),
             id,
             state: tokio::sync::Mutex::default(),

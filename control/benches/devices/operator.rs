@@ -111,9 +111,14 @@ impl Operator {
         let mut took = Latencies::default();
         let mut line = self.client.connect().await?;
         for round in 0..150 {
-            let mut cursor = String::new();
-            for query in ["", "", &format!("&q=screen-{round}"), "&status=online"] {
-                let path = format!("/v1/devices?limit=50{query}{cursor}");
+            let (mut cursor, search) = (String::new(), format!("&q=screen-{round}"));
+            for query in ["", "next", search.as_str(), "&status=online"] {
+                let query = if query == "next" {
+                    cursor.as_str()
+                } else {
+                    query
+                };
+                let path = format!("/v1/devices?limit=50{query}");
                 let begun = Instant::now();
                 let page = self.ask_on(&mut line, "GET", &path, b"").await?;
                 took.add(begun.elapsed());
@@ -188,6 +193,8 @@ impl Operator {
                     .map_err(|error: Box<dyn std::error::Error>| error.to_string())
             });
         }
+        // One that was not opened says so when the listeners are asked.
+        drop(opened);
         for _ in devices {
             open.recv().await;
         }
