@@ -4,131 +4,16 @@
 
 mod cinema;
 
-use std::path::{Path, PathBuf};
-use std::sync::mpsc;
+use std::path::Path;
 
-use cinema::{DEADLINE, Eyes, HEIGHT, WIDTH, codes, glass, program, size};
-use fleet_player::core::screen::Ticket;
-use fleet_player::media::engine::{Engine, Job, Report};
+use cinema::hall::{Cinema, job};
+use cinema::{HEIGHT, WIDTH, codes};
+use fleet_player::media::engine::Report;
 use fleet_protocol::player::{
-    DecodeFailure, Fit, Item, ItemKind, Orientation, Transition, TransitionKind,
+    DecodeFailure, Fit, ItemKind, Orientation, Transition, TransitionKind,
 };
-use fleet_protocol::{AssetId, Sha256};
 use fleet_tests::code::{self, Code};
-use fleet_tests::media::{self, Film};
-
-struct Cinema {
-    engine: Engine,
-    reports: mpsc::Receiver<Report>,
-    eyes: Eyes,
-    dir: tempfile::TempDir,
-    tickets: u64,
-    /// Reports that came before they were asked for.
-    early: Vec<Report>,
-    /// What was last seen.
-    last: Vec<u8>,
-}
-
-impl Cinema {
-    fn open() -> Self {
-        let (glass, eyes) = glass();
-        let (tell, reports) = mpsc::channel();
-        let engine = Engine::start(glass, size(), program(), move |report| {
-            let _ = tell.send(report);
-        })
-        .unwrap();
-        Self {
-            engine,
-            reports,
-            eyes,
-            dir: tempfile::tempdir().unwrap(),
-            tickets: 0,
-            early: Vec::new(),
-            last: Vec::new(),
-        }
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.dir.path().join(name)
-    }
-
-    fn film(&self, item: u16, frames: u16) -> Job {
-        let path = self.path(&format!("{item}.mp4"));
-        let film = Film {
-            item,
-            frames,
-            frames_a_second: 25,
-            width: WIDTH,
-            height: HEIGHT,
-            sound: false,
-        };
-        media::write_film(&path, &film).unwrap();
-        job(&path, ItemKind::Video)
-    }
-
-    fn picture(&self, item: u16, width: u32, height: u32) -> Job {
-        let path = self.path(&format!("{item}.png"));
-        media::write_picture(&path, item, width, height).unwrap();
-        job(&path, ItemKind::Image)
-    }
-
-    fn prepare(&mut self, job: Job) -> Ticket {
-        self.tickets += 1;
-        let ticket = Ticket(self.tickets);
-        self.engine.prepare(ticket, job);
-        ticket
-    }
-
-    fn prepared(&mut self, job: Job) -> Ticket {
-        let ticket = self.prepare(job);
-        self.expect(&Report::Prepared(ticket));
-        ticket
-    }
-
-    /// Waits for this one; others may come before it.
-    fn expect(&mut self, expected: &Report) {
-        while !self.early.contains(expected) {
-            let report = self.report();
-            let failed = matches!(report, Report::Failed { .. } | Report::OutputFailed(_));
-            assert!(!failed, "{report:?}");
-            self.early.push(report);
-        }
-        self.early.retain(|report| report != expected);
-    }
-
-    fn report(&self) -> Report {
-        self.reports.recv_timeout(DEADLINE).expect("a report")
-    }
-
-    fn failure(&self) -> (DecodeFailure, String) {
-        match self.report() {
-            Report::Failed {
-                reason, message, ..
-            } => (reason, message),
-            other => panic!("{other:?}"),
-        }
-    }
-}
-
-fn job(path: &Path, kind: ItemKind) -> Job {
-    Job {
-        item: Item {
-            asset_id: "ast_1".parse::<AssetId>().unwrap(),
-            kind,
-            url: "https://cdn.example/a".to_owned(),
-            checksum_sha256: Sha256::of("a"),
-            duration_seconds: 10,
-            width_px: WIDTH,
-            height_px: HEIGHT,
-            file_size_bytes: 1,
-            fit: Fit::Letterbox,
-            transition: Transition::default(),
-            volume_percent: 100,
-        },
-        path: path.to_owned(),
-        orientation: Orientation::Landscape,
-    }
-}
+use fleet_tests::media;
 
 #[test]
 fn a_film_is_shown_frame_by_frame_to_its_end() {

@@ -62,6 +62,63 @@ pub fn write_film(path: &Path, film: &Film) -> Result<(), MediaError> {
 
 /// Writes one picture; the ending of its name says whether as PNG or JPEG.
 pub fn write_picture(path: &Path, item: u16, width: u32, height: u32) -> Result<(), MediaError> {
+    let picture = pixels(Code { item, frame: 0 }, width, height);
+    write_pixels(path, width, height, picture)
+}
+
+/// Writes a JPEG as a camera does that was held another way: its pixels lie as EXIF's `orientation` (1 to 8) says, and
+/// upright it is `width` by `height`.
+pub fn write_photo(
+    path: &Path,
+    item: u16,
+    (width, height): (u32, u32),
+    orientation: u8,
+) -> Result<(), MediaError> {
+    let upright = pixels(Code { item, frame: 0 }, width, height);
+    let is_sideways = orientation >= 5;
+    let (across, down) = if is_sideways {
+        (height, width)
+    } else {
+        (width, height)
+    };
+    let mut stored = Vec::with_capacity(upright.len());
+    for (row, column) in (0..down).flat_map(|row| (0..across).map(move |column| (row, column))) {
+        // Which side of the upright picture the first row and the first column are.
+        let (left, top) = if is_sideways {
+            (row, column)
+        } else {
+            (column, row)
+        };
+        let x = match orientation {
+            2 | 3 | 6 | 7 => width - 1 - left,
+            _ => left,
+        };
+        let y = match orientation {
+            3 | 4 | 7 | 8 => height - 1 - top,
+            _ => top,
+        };
+        let at = ((y * width + x) * 4) as usize;
+        stored.extend_from_slice(&upright[at..at + 4]);
+    }
+    write_pixels(path, across, down, stored)?;
+    let mut jpeg = std::fs::read(path)?;
+    jpeg.splice(2..2, exif(orientation));
+    Ok(std::fs::write(path, jpeg)?)
+}
+
+/// A JPEG's segment with nothing but the orientation.
+fn exif(orientation: u8) -> Vec<u8> {
+    let mut tiff = b"MM\0*\0\0\0\x08\0\x01".to_vec();
+    tiff.extend_from_slice(&[0x01, 0x12, 0, 3, 0, 0, 0, 1, 0, orientation, 0, 0]);
+    tiff.extend_from_slice(&[0; 4]);
+    let mut segment = vec![0xff, 0xe1, 0, 8];
+    segment[3] += u8::try_from(tiff.len()).unwrap_or(u8::MAX);
+    segment.extend_from_slice(b"Exif\0\0");
+    segment.extend_from_slice(&tiff);
+    segment
+}
+
+fn write_pixels(path: &Path, width: u32, height: u32, picture: Vec<u8>) -> Result<(), MediaError> {
     let encoder = match path.extension().and_then(|ending| ending.to_str()) {
         Some("png") => "pngenc",
         _ => "jpegenc quality=90",
@@ -71,14 +128,13 @@ pub fn write_picture(path: &Path, item: u16, width: u32, height: u32) -> Result<
         path.display()
     );
     let film = Film {
-        item,
+        item: 0,
         frames: 1,
         frames_a_second: 1,
         width,
         height,
         sound: false,
     };
-    let picture = pixels(Code { item, frame: 0 }, width, height);
     encode(&description, &film, std::iter::once(picture))
 }
 

@@ -7,6 +7,7 @@
     reason = "each test program includes it and uses a part of it"
 )]
 
+pub mod hall;
 pub mod player;
 pub mod venue;
 

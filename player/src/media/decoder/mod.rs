@@ -8,6 +8,7 @@
 mod pipeline;
 mod process;
 mod sandbox;
+mod upright;
 mod work;
 
 pub use process::{Decoder, Program, Said, SpawnError};

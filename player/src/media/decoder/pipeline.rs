@@ -1,9 +1,13 @@
 //! GStreamer inside a decoder: from a file to frames of the screen's size and format.
 //!
 //! ```text
-//! filesrc ─ decodebin ┬ turn as the file says ─ crop ─ scale, convert ─ turn as the screen hangs ─ frames
+//! filesrc ─ decodebin ┬ crop ─ scale, convert ─ turn as the file says, and as the screen hangs ─ frames
 //!                     └ convert ─ resample ─ without gaps ─ sound
 //! ```
+//!
+//! A film is turned before it is cropped: how, is only known once it is read ([`Upright`] is for pictures).
+
+use std::io::Read as _;
 
 use fleet_protocol::player::{DecodeFailure, Fit, ItemKind, Orientation};
 use gstreamer as gst;
@@ -11,6 +15,7 @@ use gstreamer::prelude::*;
 use gstreamer_app as gst_app;
 
 use super::super::wire::{AUDIO_CHANNELS, AUDIO_PIECE_BYTES, AUDIO_RATE, Order};
+use super::upright::{HEAD_BYTES, Upright};
 use super::work::{Failure, Outlet};
 
 /// Larger than an 8K picture of any shape that screens have.
@@ -118,6 +123,7 @@ fn check_kind(typefind: &gst::Element, expected: ItemKind, outlet: &Outlet) {
 /// Joins the first stream of pictures and the first one of sound; leaves the others alone.
 fn link_streams(pipeline: &gst::Pipeline, decode: &gst::Element, order: &Order, outlet: &Outlet) {
     let (weak, order, for_pads) = (pipeline.downgrade(), order.clone(), outlet.clone());
+    let upright = upright(&order);
     decode.connect_pad_added(move |_, pad| {
         let Some(pipeline) = weak.upgrade() else {
             return;
@@ -127,7 +133,7 @@ fn link_streams(pipeline: &gst::Pipeline, decode: &gst::Element, order: &Order, 
             .structure(0)
             .is_some_and(|s| s.name().starts_with("video/"));
         let (name, branch) = if is_video {
-            ("pictures", pictures(&order, &for_pads))
+            ("pictures", pictures(&order, upright, &for_pads))
         } else {
             ("sound", sound(&for_pads))
         };
@@ -194,35 +200,65 @@ fn limit_size(pad: &gst::Pad, outlet: &Outlet) {
     });
 }
 
-fn pictures(order: &Order, outlet: &Outlet) -> Result<gst::Bin, gst::glib::Error> {
-    let sideways = matches!(
+/// What cannot be read is complained of by whoever reads it all.
+fn upright(order: &Order) -> Upright {
+    let mut head = Vec::new();
+    let read = std::fs::File::open(&order.path)
+        .and_then(|file| file.take(HEAD_BYTES).read_to_end(&mut head));
+    match (order.kind, read) {
+        (ItemKind::Image, Ok(_)) => Upright::of(&head),
+        _ => Upright::AS_IT_IS,
+    }
+}
+
+/// The way of the pictures from the decoder to `frames`.
+fn description(order: &Order, upright: Upright) -> String {
+    let hangs_sideways = matches!(
         order.orientation,
         Orientation::Portrait | Orientation::PortraitFlipped
     );
-    let upright = if sideways {
-        order.screen.swapped()
-    } else {
+    // What is scaled is turned by the file and by the screen afterwards.
+    let scaled = if hangs_sideways == upright.is_sideways {
         order.screen
+    } else {
+        order.screen.swapped()
     };
-    let (width, height) = (upright.width(), upright.height());
+    let (width, height) = (scaled.width(), scaled.height());
+    let first = match order.kind {
+        ItemKind::Video => "videoflip video-direction=auto ! ",
+        ItemKind::Image => "",
+    };
     let crop = match order.fit {
         Fit::Cover => format!("aspectratiocrop aspect-ratio={width}/{height} ! "),
         Fit::Letterbox | Fit::Stretch => String::new(),
     };
     let borders = order.fit == Fit::Letterbox;
     // Against the way the screen was turned.
-    let turn = match order.orientation {
-        Orientation::Landscape => "",
-        Orientation::Portrait => " ! videoflip video-direction=90l",
-        Orientation::LandscapeFlipped => " ! videoflip video-direction=180",
-        Orientation::PortraitFlipped => " ! videoflip video-direction=90r",
+    let hangs = match order.orientation {
+        Orientation::Landscape => None,
+        Orientation::Portrait => Some("90l"),
+        Orientation::LandscapeFlipped => Some("180"),
+        Orientation::PortraitFlipped => Some("90r"),
     };
+    let turns: String = [upright.direction, hangs]
+        .into_iter()
+        .flatten()
+        .map(|direction| format!(" ! videoflip video-direction={direction}"))
+        .collect();
     // A picture whose pixels are not square is stretched by the scaler while it is at it.
-    let description = format!(
-        "videoflip video-direction=auto ! {crop}videoconvertscale add-borders={borders} ! \
-         video/x-raw,format=BGRx,width={width},height={height},pixel-aspect-ratio=1/1{turn} ! \
+    format!(
+        "{first}{crop}videoconvertscale add-borders={borders} ! \
+         video/x-raw,format=BGRx,width={width},height={height},pixel-aspect-ratio=1/1{turns} ! \
          appsink name=frames sync=false max-buffers=1 qos=false enable-last-sample=false"
-    );
+    )
+}
+
+fn pictures(
+    order: &Order,
+    upright: Upright,
+    outlet: &Outlet,
+) -> Result<gst::Bin, gst::glib::Error> {
+    let description = description(order, upright);
     let branch = gst::parse::bin_from_description(&description, true)?;
     let outlet = outlet.clone();
     let still = order.kind == ItemKind::Image;
