@@ -250,7 +250,11 @@ fn play(arguments: &PlayArguments) -> anyhow::Result<()> {
 /// Decoders are this very program.
 fn engines(happen: &mpsc::Sender<Happening>) -> anyhow::Result<Engines> {
     let path = std::env::current_exe().context("finding this program's file")?;
-    Ok(Engines::new(Program { path }, happen.clone()))
+    let program = Program {
+        path,
+        memory_bytes: Program::USUAL_MEMORY_BYTES,
+    };
+    Ok(Engines::new(program, happen.clone()))
 }
 
 fn stop_at_signals(happen: mpsc::Sender<Happening>) -> anyhow::Result<()> {

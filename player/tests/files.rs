@@ -5,8 +5,9 @@
 mod cinema;
 
 use cinema::hall::{Cinema, job};
-use cinema::{HEIGHT, WIDTH};
-use fleet_protocol::player::{ItemKind, Orientation};
+use cinema::{HEIGHT, WIDTH, program};
+use fleet_player::media::decoder::Program;
+use fleet_protocol::player::{DecodeFailure, Fit, ItemKind, Orientation};
 use fleet_tests::code::{self, Code};
 use fleet_tests::media;
 
@@ -55,4 +56,64 @@ fn a_tall_photograph_keeps_its_shape_on_a_screen_of_either_kind() {
     let screen = cinema.eyes.watch(|_| true).pop().unwrap().screen;
     let black = screen.chunks_exact(4).filter(|pixel| pixel[..3] == [0; 3]);
     assert_eq!(black.count(), 0);
+}
+
+#[test]
+fn pictures_as_large_as_8k_are_shown_within_a_decoders_memory() {
+    let mut cinema = Cinema::open();
+    let jpeg = cinema.path("8k.jpg");
+    media::write_picture(&jpeg, 41, 7680, 4320).unwrap();
+    let turned = cinema.path("8k-turned.jpg");
+    media::write_photo(&turned, 42, (7680, 4320), 6).unwrap();
+    let png = cinema.path("8k.png");
+    media::write_large_png(&png, 43, (7680, 4320), 1).unwrap();
+    let deep = cinema.path("8k-deep.png");
+    media::write_large_png(&deep, 44, (7680, 4320), 2).unwrap();
+    let square = cinema.path("square.png");
+    media::write_large_png(&square, 45, (8192, 8192), 1).unwrap();
+    for (path, item) in [
+        (jpeg, 41),
+        (turned, 42),
+        (png, 43),
+        (deep, 44),
+        (square, 45),
+    ] {
+        let mut job = job(&path, ItemKind::Image);
+        job.item.fit = Fit::Stretch;
+        // Every turn that there is takes memory too.
+        for orientation in [Orientation::Landscape, Orientation::LandscapeFlipped] {
+            job.orientation = orientation;
+            let ticket = cinema.prepared(job.clone());
+            cinema.engine.show(ticket);
+            let screen = cinema.eyes.watch(|_| true).pop().unwrap().screen;
+            let upright = match orientation {
+                Orientation::LandscapeFlipped => upside_down(&screen),
+                _ => screen,
+            };
+            let code = code::read(&upright, WIDTH, HEIGHT);
+            assert_eq!(code, Some(Code { item, frame: 0 }), "{}", path.display());
+        }
+    }
+}
+
+fn upside_down(screen: &[u8]) -> Vec<u8> {
+    screen.chunks_exact(4).rev().flatten().copied().collect()
+}
+
+#[test]
+fn a_picture_beyond_a_decoders_memory_costs_itself_alone() {
+    let mut cinema = Cinema::with(Program {
+        memory_bytes: 96 * 1024 * 1024,
+        ..program()
+    });
+    let large = cinema.path("large.png");
+    media::write_large_png(&large, 50, (4096, 4096), 1).unwrap();
+    cinema.prepare(job(&large, ItemKind::Image));
+    let (reason, message) = cinema.failure();
+    assert_eq!(reason, DecodeFailure::LimitExceeded, "{message}");
+    assert!(message.contains("a decoder has 96 MiB"), "{message}");
+    let small = cinema.picture(51, WIDTH, HEIGHT);
+    let small = cinema.prepared(small);
+    cinema.engine.show(small);
+    cinema.eyes.watch_for(51);
 }

@@ -1,6 +1,6 @@
 //! Films and pictures whose every frame says which it is ([`crate::code`]), made by GStreamer.
 
-use std::io::Read as _;
+use std::io::{Read as _, Write as _};
 use std::path::Path;
 
 use gstreamer as gst;
@@ -28,6 +28,8 @@ pub enum MediaError {
     Pipeline(String),
     #[error("reading the file that was made")]
     File(#[from] std::io::Error),
+    #[error("writing a PNG")]
+    Png(#[from] png::EncodingError),
 }
 
 impl From<gst::glib::Error> for MediaError {
@@ -64,6 +66,40 @@ pub fn write_film(path: &Path, film: &Film) -> Result<(), MediaError> {
 pub fn write_picture(path: &Path, item: u16, width: u32, height: u32) -> Result<(), MediaError> {
     let picture = pixels(Code { item, frame: 0 }, width, height);
     write_pixels(path, width, height, picture)
+}
+
+/// Writes a PNG row by row, as large as it may be, with four channels of one byte or two.
+pub fn write_large_png(
+    path: &Path,
+    item: u16,
+    (width, height): (u32, u32),
+    channel_bytes: usize,
+) -> Result<(), MediaError> {
+    // One row of the upper half of the code, and one of the lower.
+    let rows = pixels(Code { item, frame: 0 }, width, 2);
+    let row = |half: usize| -> Vec<u8> {
+        let bytes = rows[half * rows.len() / 2..][..rows.len() / 2].iter();
+        bytes
+            .flat_map(|byte| std::iter::repeat_n(*byte, channel_bytes))
+            .collect()
+    };
+    let (upper, lower) = (row(0), row(1));
+    let file = std::io::BufWriter::new(std::fs::File::create(path)?);
+    let mut encoder = png::Encoder::new(file, width, height);
+    encoder.set_color(png::ColorType::Rgba);
+    encoder.set_depth(if channel_bytes == 2 {
+        png::BitDepth::Sixteen
+    } else {
+        png::BitDepth::Eight
+    });
+    encoder.set_compression(png::Compression::Fastest);
+    let mut writer = encoder.write_header()?;
+    let mut stream = writer.stream_writer()?;
+    for y in 0..height {
+        let row = if y < height / 2 { &upper } else { &lower };
+        stream.write_all(row)?;
+    }
+    Ok(stream.finish()?)
 }
 
 /// Writes a JPEG as a camera does that was held another way: its pixels lie as EXIF's `orientation` (1 to 8) says, and

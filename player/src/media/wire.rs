@@ -47,6 +47,8 @@ pub struct Order {
     pub orientation: Orientation,
     pub fit: Fit,
     pub sound: bool,
+    /// All that the decoder may have for itself.
+    pub memory_bytes: u64,
 }
 
 /// From the player.

@@ -96,6 +96,7 @@ pub fn size() -> Size {
 pub fn program() -> Program {
     Program {
         path: PathBuf::from(env!("CARGO_BIN_EXE_fleet-player")),
+        memory_bytes: Program::USUAL_MEMORY_BYTES,
     }
 }
 

@@ -15,11 +15,9 @@ use gstreamer::prelude::*;
 use gstreamer_app as gst_app;
 
 use super::super::wire::{AUDIO_CHANNELS, AUDIO_PIECE_BYTES, AUDIO_RATE, Order};
+use super::limits;
 use super::upright::{HEAD_BYTES, Upright};
 use super::work::{Failure, Outlet};
-
-/// Larger than an 8K picture of any shape that screens have.
-const MAX_PIXELS: i64 = 8_192 * 8_192;
 
 /// What is loaded before the order comes, if it is installed: it is what most files need.
 const USUAL: &[&str] = &[
@@ -141,7 +139,7 @@ fn link_streams(pipeline: &gst::Pipeline, decode: &gst::Element, order: &Order, 
             return;
         }
         if is_video {
-            limit_size(pad, &for_pads);
+            limit_size(pad, &order, &for_pads);
         }
         let joined = branch
             .map_err(|error| error.to_string())
@@ -176,27 +174,29 @@ fn link_streams(pipeline: &gst::Pipeline, decode: &gst::Element, order: &Order, 
 }
 
 /// Before memory for a picture is asked for, its size is known: a bomb goes no further.
-fn limit_size(pad: &gst::Pad, outlet: &Outlet) {
-    let outlet = outlet.clone();
+fn limit_size(pad: &gst::Pad, order: &Order, outlet: &Outlet) {
+    let (order, outlet) = (order.clone(), outlet.clone());
     pad.add_probe(gst::PadProbeType::EVENT_DOWNSTREAM, move |_, info| {
         let Some(gst::EventView::Caps(caps)) = info.event().map(|event| event.view()) else {
             return gst::PadProbeReturn::Ok;
         };
+        let structure = caps.caps().structure(0);
         let side = |name| {
-            let structure = caps.caps().structure(0);
-            structure
-                .and_then(|s| s.get::<i32>(name).ok())
-                .map_or(0, i64::from)
+            let side = structure.and_then(|s| s.get::<i32>(name).ok());
+            side.and_then(|side| u64::try_from(side).ok()).unwrap_or(0)
         };
+        let format = structure.and_then(|s| s.get::<&str>("format").ok());
         let (width, height) = (side("width"), side("height"));
-        if width * height <= MAX_PIXELS {
-            return gst::PadProbeReturn::Ok;
+        match limits::check(&order, width, height, format.unwrap_or_default()) {
+            Ok(()) => gst::PadProbeReturn::Ok,
+            Err(error) => {
+                outlet.failed(Failure {
+                    reason: DecodeFailure::LimitExceeded,
+                    message: error.to_string(),
+                });
+                gst::PadProbeReturn::Drop
+            }
         }
-        outlet.failed(Failure {
-            reason: DecodeFailure::LimitExceeded,
-            message: format!("{width}×{height} pixels are more than 8192×8192"),
-        });
-        gst::PadProbeReturn::Drop
     });
 }
 

@@ -20,6 +20,13 @@ use super::super::wire::{
 #[derive(Debug, Clone)]
 pub struct Program {
     pub path: PathBuf,
+    /// Private memory of each.
+    pub memory_bytes: u64,
+}
+
+impl Program {
+    /// A picture of 8192 × 8192 in the format that takes most, and a codec beside it.
+    pub const USUAL_MEMORY_BYTES: u64 = 640 * 1024 * 1024;
 }
 
 /// Why there is no decoder.

@@ -17,8 +17,8 @@ use seccompiler::{
     SeccompRule, apply_filter,
 };
 
-/// Private memory of a decoder: an 8K picture at 4 bytes a pixel three times over, and a codec.
-const MEMORY_BYTES: u64 = 640 * 1024 * 1024;
+use super::super::wire::Order;
+
 const OPEN_FILES: u64 = 256;
 
 /// Where libraries, their data and the drivers of decoding hardware are.
@@ -58,12 +58,12 @@ pub(super) enum SandboxError {
 }
 
 /// Locks this process in for ever. Threads that run already stay free: there should be none.
-pub(super) fn enter(media: &Path, frames_bytes: u64) -> Result<(), SandboxError> {
-    limit("memory", Resource::RLIMIT_DATA, MEMORY_BYTES)?;
+pub(super) fn enter(order: &Order, frames_bytes: u64) -> Result<(), SandboxError> {
+    limit("memory", Resource::RLIMIT_DATA, order.memory_bytes)?;
     limit("files", Resource::RLIMIT_NOFILE, OPEN_FILES)?;
     limit("written bytes", Resource::RLIMIT_FSIZE, frames_bytes)?;
     limit("core dumps", Resource::RLIMIT_CORE, 0)?;
-    restrict_files(media)?;
+    restrict_files(&order.path)?;
     restrict_calls()
 }
 

@@ -132,7 +132,7 @@ fn serve() -> io::Result<()> {
         leave: Mutex::default(),
         given: Condvar::new(),
     }));
-    let begun = sandbox::enter(&order.path, frame_bytes * SLOTS as u64)
+    let begun = sandbox::enter(&order, frame_bytes * SLOTS as u64)
         .map_err(|error| Failure {
             reason: match error {
                 SandboxError::Path { .. } => DecodeFailure::FileDamaged,

@@ -50,6 +50,7 @@ impl Hand {
         job: Job,
         mut decoder: Decoder,
         pool: &Pool,
+        memory_bytes: u64,
     ) -> std::io::Result<Self> {
         decoder.open(Order {
             path: job.path.clone(),
@@ -58,6 +59,7 @@ impl Hand {
             orientation: job.orientation,
             fit: job.item.fit,
             sound: job.item.kind == ItemKind::Video && job.item.volume_percent > 0,
+            memory_bytes,
         })?;
         Ok(Self {
             ticket,

@@ -161,7 +161,8 @@ impl Turn {
             self.fail(ticket, DecodeFailure::DecoderCrashed, message);
             return;
         };
-        match Hand::new(ticket, job, decoder, &self.pool) {
+        let memory_bytes = self.program.memory_bytes;
+        match Hand::new(ticket, job, decoder, &self.pool, memory_bytes) {
             Ok(hand) => self.waiting.push(hand),
             Err(error) => {
                 let message = format!("the decoder takes no order: {error}");
