@@ -5,11 +5,12 @@
 mod cinema;
 
 use cinema::hall::{Cinema, job};
-use cinema::{HEIGHT, WIDTH, program};
+use cinema::{HEIGHT, WIDTH, codes, program};
 use fleet_player::media::decoder::Program;
+use fleet_player::media::engine::Report;
 use fleet_protocol::player::{DecodeFailure, Fit, ItemKind, Orientation};
 use fleet_tests::code::{self, Code};
-use fleet_tests::media;
+use fleet_tests::media::{self, Film, Kind};
 
 #[test]
 fn a_jpeg_is_shown() {
@@ -56,6 +57,37 @@ fn a_tall_photograph_keeps_its_shape_on_a_screen_of_either_kind() {
     let screen = cinema.eyes.watch(|_| true).pop().unwrap().screen;
     let black = screen.chunks_exact(4).filter(|pixel| pixel[..3] == [0; 3]);
     assert_eq!(black.count(), 0);
+}
+
+#[test]
+fn films_of_every_kind_are_shown_frame_by_frame() {
+    let mut cinema = Cinema::open();
+    for (item, kind) in (1u16..).zip(Kind::OPTIONAL) {
+        if !kind.can_be_written() {
+            eprintln!("not tried: {kind:?}, for want of {}", kind.encoder());
+            continue;
+        }
+        let path = cinema.path(&format!("{item}.{}", kind.ending()));
+        let film = Film {
+            item,
+            frames: 12,
+            frames_a_second: 12,
+            width: WIDTH,
+            height: HEIGHT,
+            sound: false,
+        };
+        media::write_film_as(&path, &film, kind).unwrap();
+        let ticket = cinema.prepared(job(&path, ItemKind::Video));
+        cinema.engine.show(ticket);
+        let seen = cinema
+            .eyes
+            .watch(|seen| seen.is_of(item) && seen.code.is_some_and(|code| code.frame == 11));
+        let mut codes = codes(&seen);
+        codes.retain(|code| code.item == item);
+        assert!(codes.is_sorted(), "{kind:?}: {codes:?}");
+        assert_eq!(codes[0].frame, 0, "{kind:?}");
+        cinema.expect(&Report::Ended(ticket));
+    }
 }
 
 #[test]

@@ -38,21 +38,108 @@ impl From<gst::glib::Error> for MediaError {
     }
 }
 
+/// How a film is encoded, and in what kind of file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// With AAC, if it has sound.
+    H264Mp4,
+    HevcMp4,
+    HevcMatroska,
+    /// With Opus, if it has sound.
+    Vp9WebM,
+    Vp9Mp4,
+    Av1WebM,
+    Av1Mp4,
+}
+
+impl Kind {
+    /// That no release of GStreamer has to have, unlike H.264's, without which nothing is tested.
+    pub const OPTIONAL: [Self; 6] = [
+        Self::HevcMp4,
+        Self::HevcMatroska,
+        Self::Vp9WebM,
+        Self::Vp9Mp4,
+        Self::Av1WebM,
+        Self::Av1Mp4,
+    ];
+
+    /// The element that encodes, whether this machine has it or not.
+    pub const fn encoder(self) -> &'static str {
+        match self {
+            Self::H264Mp4 => "openh264enc",
+            Self::HevcMp4 | Self::HevcMatroska => "x265enc",
+            Self::Vp9WebM | Self::Vp9Mp4 => "vp9enc",
+            Self::Av1WebM | Self::Av1Mp4 => "av1enc",
+        }
+    }
+
+    pub fn can_be_written(self) -> bool {
+        gst::init().is_ok() && gst::ElementFactory::find(self.encoder()).is_some()
+    }
+
+    pub const fn ending(self) -> &'static str {
+        match self {
+            Self::H264Mp4 | Self::HevcMp4 | Self::Vp9Mp4 | Self::Av1Mp4 => "mp4",
+            Self::HevcMatroska => "mkv",
+            Self::Vp9WebM | Self::Av1WebM => "webm",
+        }
+    }
+
+    const fn pictures(self) -> &'static str {
+        match self {
+            Self::H264Mp4 => {
+                "openh264enc complexity=low bitrate=2000000 gop-size=30 ! h264parse"
+            }
+            Self::HevcMp4 | Self::HevcMatroska => {
+                "x265enc speed-preset=ultrafast tune=zerolatency bitrate=2000 ! h265parse"
+            }
+            Self::Vp9WebM => "vp9enc deadline=1 cpu-used=8 target-bitrate=2000000",
+            Self::Vp9Mp4 => "vp9enc deadline=1 cpu-used=8 target-bitrate=2000000 ! vp9parse",
+            Self::Av1WebM | Self::Av1Mp4 => {
+                "av1enc cpu-used=8 usage-profile=realtime target-bitrate=2000 ! av1parse"
+            }
+        }
+    }
+
+    const fn sound(self) -> &'static str {
+        match self {
+            Self::H264Mp4 | Self::HevcMp4 | Self::Vp9Mp4 | Self::Av1Mp4 => "avenc_aac ! aacparse",
+            Self::HevcMatroska | Self::Vp9WebM | Self::Av1WebM => "opusenc",
+        }
+    }
+
+    const fn muxer(self) -> &'static str {
+        match self {
+            Self::H264Mp4 | Self::HevcMp4 | Self::Vp9Mp4 | Self::Av1Mp4 => "mp4mux",
+            Self::HevcMatroska => "matroskamux",
+            Self::Vp9WebM | Self::Av1WebM => "webmmux",
+        }
+    }
+}
+
 /// Writes an H.264 film in MP4, with AAC if it has sound.
 pub fn write_film(path: &Path, film: &Film) -> Result<(), MediaError> {
+    write_film_as(path, film, Kind::H264Mp4)
+}
+
+/// Writes a film of that kind. 8 bits and 4:2:0, which every decoder takes.
+pub fn write_film_as(path: &Path, film: &Film, kind: Kind) -> Result<(), MediaError> {
     let sound = if film.sound {
         let seconds = f64::from(film.frames) / f64::from(film.frames_a_second);
         format!(
             "audiotestsrc samplesperbuffer=480 num-buffers={} ! audio/x-raw,rate=48000,channels=2 ! \
-             audioconvert ! avenc_aac ! aacparse ! queue ! mux.",
-            (seconds * 100.0).ceil()
+             audioconvert ! {} ! queue ! mux.",
+            (seconds * 100.0).ceil(),
+            kind.sound(),
         )
     } else {
         String::new()
     };
     let description = format!(
-        "appsrc name=pictures format=time ! videoconvert ! openh264enc complexity=low bitrate=2000000 \
-         gop-size=30 ! h264parse ! queue ! mux. {sound} mp4mux name=mux ! filesink location=\"{}\"",
+        "appsrc name=pictures format=time ! videoconvert ! video/x-raw,format=I420 ! {} ! queue ! mux. \
+         {sound} {} name=mux ! filesink location=\"{}\"",
+        kind.pictures(),
+        kind.muxer(),
         path.display()
     );
     let pictures = (0..film.frames).map(|frame| {

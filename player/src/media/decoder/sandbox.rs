@@ -132,8 +132,8 @@ const ARCHITECTURE: seccompiler::TargetArch = seccompiler::TargetArch::x86_64;
 #[cfg(target_arch = "aarch64")]
 const ARCHITECTURE: seccompiler::TargetArch = seccompiler::TargetArch::aarch64;
 
-/// Seen in use by GStreamer 1.22 and 1.26 with libav, openh264, libjpeg and libpng, and what glibc and
-/// the Rust runtime need besides.
+/// Seen in use by GStreamer 1.22 and 1.26 with libav, openh264, libde265, libvpx, libaom, faad, Opus, Vorbis, libjpeg
+/// and libpng, and what glibc and the Rust runtime need besides.
 const CALLS: &[libc::c_long] = &[
     libc::SYS_brk,
     libc::SYS_clock_getres,
