@@ -8,4 +8,5 @@ pub mod conversation;
 pub mod core;
 pub mod journal;
 pub mod media;
+pub mod profile;
 pub mod service;

@@ -1,6 +1,6 @@
 //! `fleet-player`: the program around the library.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::mpsc;
 
@@ -14,6 +14,7 @@ use fleet_player::control_plane::PlainHttp;
 use fleet_player::core::cache::DEFAULT_BUDGET_BYTES;
 use fleet_player::media::decoder::{self, Program};
 use fleet_player::media::frame::Size;
+use fleet_player::profile::{self, Board, Profile};
 use fleet_player::service;
 use fleet_protocol::command::LogLevel;
 use fleet_protocol::config::MIN_BANDWIDTH_LIMIT_BYTES_PER_S;
@@ -59,7 +60,10 @@ enum Verb {
     Run(RunArguments),
     /// What the player starts for each item; not for people.
     #[command(hide = true)]
-    Decode,
+    Decode {
+        /// Elements to be loaded before the order comes.
+        preferred: Vec<String>,
+    },
 }
 
 #[derive(Debug, Args)]
@@ -87,6 +91,8 @@ struct PlayArguments {
     /// 0 to 100; 0 is silent.
     #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u8).range(0..=100))]
     volume: u8,
+    #[command(flatten)]
+    machine: Machine,
 }
 
 #[derive(Debug, Args)]
@@ -126,6 +132,27 @@ struct RunArguments {
     /// Let the token go over plain http beyond this machine. For trying things out.
     #[arg(long, env = "FLEET_PLAYER_INSECURE_HTTP")]
     insecure_http: bool,
+    #[command(flatten)]
+    machine: Machine,
+}
+
+#[derive(Debug, Args)]
+struct Machine {
+    /// What kind of machine this is, instead of finding out: a name in /usr/share/fleet/profiles, or a file's path.
+    #[arg(long, env = "FLEET_PLAYER_PROFILE", value_name = "NAME")]
+    profile: Option<String>,
+}
+
+impl Machine {
+    fn profile(&self) -> anyhow::Result<Profile> {
+        let folder = Path::new(profile::FOLDER);
+        let profile = match &self.profile {
+            Some(name) => Profile::named(name, folder)?,
+            None => Profile::of(&Board::under(Path::new("/")), folder)?,
+        };
+        log::info!("plays as a machine of the profile {}", profile.name);
+        Ok(profile)
+    }
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -166,11 +193,11 @@ fn main() -> ExitCode {
         .verb()
         .unwrap_or_else(|error| error.exit());
     // A decoder has nobody to log to: what goes wrong it tells the player.
-    if !matches!(verb, Verb::Decode) {
+    if !matches!(verb, Verb::Decode { .. }) {
         logging::start("fleet-player", LogLevel::Info);
     }
     let result = match verb {
-        Verb::Decode => return decoder::run(),
+        Verb::Decode { preferred } => return decoder::run(&preferred),
         Verb::Play(arguments) => play(&arguments),
         Verb::Run(arguments) => run(arguments),
     };
@@ -211,7 +238,7 @@ fn run(arguments: RunArguments) -> anyhow::Result<()> {
         },
     };
     let (happen, happenings) = mpsc::channel();
-    let mut engines = engines(&happen)?;
+    let mut engines = engines(&happen, arguments.machine.profile()?)?;
     let engine = engines.begin(place)?;
     let (device, events) = Device::open(setting)?;
     stop_at_signals(happen)?;
@@ -238,7 +265,7 @@ fn play(arguments: &PlayArguments) -> anyhow::Result<()> {
         Place::Window(arguments.size)
     };
     let (happen, happenings) = mpsc::channel();
-    let mut engines = engines(&happen)?;
+    let mut engines = engines(&happen, arguments.machine.profile()?)?;
     let engine = engines.begin(place)?;
     stop_at_signals(happen)?;
     let mut show = Show::new(engine, folder);
@@ -248,12 +275,10 @@ fn play(arguments: &PlayArguments) -> anyhow::Result<()> {
 }
 
 /// Decoders are this very program.
-fn engines(happen: &mpsc::Sender<Happening>) -> anyhow::Result<Engines> {
+fn engines(happen: &mpsc::Sender<Happening>, profile: Profile) -> anyhow::Result<Engines> {
     let path = std::env::current_exe().context("finding this program's file")?;
-    let program = Program {
-        path,
-        memory_bytes: Program::USUAL_MEMORY_BYTES,
-    };
+    let profile = profile.decoder;
+    let program = Program { path, profile };
     Ok(Engines::new(program, happen.clone()))
 }
 

@@ -4,10 +4,13 @@
 
 mod cinema;
 
+use std::path::Path;
+
 use cinema::hall::{Cinema, job};
 use cinema::{HEIGHT, WIDTH, codes, program};
 use fleet_player::media::decoder::Program;
 use fleet_player::media::engine::Report;
+use fleet_player::profile::DecoderProfile;
 use fleet_protocol::player::{DecodeFailure, Fit, ItemKind, Orientation};
 use fleet_tests::code::{self, Code};
 use fleet_tests::media::{self, Film, Kind};
@@ -30,10 +33,10 @@ fn a_photograph_is_upright_however_the_camera_was_held() {
         let item = 20 + u16::from(orientation);
         media::write_photo(&path, item, (WIDTH, HEIGHT), orientation).unwrap();
         let ticket = cinema.prepared(job(&path, ItemKind::Image));
-        cinema.engine.show(ticket);
-        let seen = cinema.eyes.watch(|_| true).pop().unwrap();
+        let screen = cinema.show_another(ticket);
+        let code = code::read(&screen, WIDTH, HEIGHT);
         let expected = Some(Code { item, frame: 0 });
-        assert_eq!(seen.code, expected, "orientation {orientation}");
+        assert_eq!(code, expected, "orientation {orientation}");
     }
 }
 
@@ -44,8 +47,7 @@ fn a_tall_photograph_keeps_its_shape_on_a_screen_of_either_kind() {
     media::write_photo(&path, 31, (360, 640), 6).unwrap();
     let mut photo = job(&path, ItemKind::Image);
     let ticket = cinema.prepared(photo.clone());
-    cinema.engine.show(ticket);
-    let screen = cinema.eyes.watch(|_| true).pop().unwrap().screen;
+    let screen = cinema.show_another(ticket);
     // 360 × 640 in a height of 360, black beside it.
     let code = code::read_within(&screen, WIDTH, (219, 0, 202, HEIGHT));
     assert_eq!(code, Some(Code { item: 31, frame: 0 }));
@@ -53,8 +55,7 @@ fn a_tall_photograph_keeps_its_shape_on_a_screen_of_either_kind() {
     // On a screen that stands on its side it fills the whole: what was stored sideways is sideways again.
     photo.orientation = Orientation::PortraitFlipped;
     let ticket = cinema.prepared(photo);
-    cinema.engine.show(ticket);
-    let screen = cinema.eyes.watch(|_| true).pop().unwrap().screen;
+    let screen = cinema.show_another(ticket);
     let black = screen.chunks_exact(4).filter(|pixel| pixel[..3] == [0; 3]);
     assert_eq!(black.count(), 0);
 }
@@ -116,8 +117,7 @@ fn pictures_as_large_as_8k_are_shown_within_a_decoders_memory() {
         for orientation in [Orientation::Landscape, Orientation::LandscapeFlipped] {
             job.orientation = orientation;
             let ticket = cinema.prepared(job.clone());
-            cinema.engine.show(ticket);
-            let screen = cinema.eyes.watch(|_| true).pop().unwrap().screen;
+            let screen = cinema.show_another(ticket);
             let upright = match orientation {
                 Orientation::LandscapeFlipped => upside_down(&screen),
                 _ => screen,
@@ -135,7 +135,7 @@ fn upside_down(screen: &[u8]) -> Vec<u8> {
 #[test]
 fn a_picture_beyond_a_decoders_memory_costs_itself_alone() {
     let mut cinema = Cinema::with(Program {
-        memory_bytes: 96 * 1024 * 1024,
+        profile: DecoderProfile::software(96).unwrap(),
         ..program()
     });
     let large = cinema.path("large.png");
@@ -148,4 +148,26 @@ fn a_picture_beyond_a_decoders_memory_costs_itself_alone() {
     let small = cinema.prepared(small);
     cinema.engine.show(small);
     cinema.eyes.watch_for(51);
+}
+
+#[test]
+fn an_item_whose_preferred_decoder_fails_is_decoded_by_another() {
+    let folder = tempfile::tempdir().unwrap();
+    let link = |to: &Path, name: &str| {
+        let path = folder.path().join(name);
+        std::os::unix::fs::symlink(to, &path).unwrap();
+        path
+    };
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/cinema/first-one-fails");
+    link(&program().path, "decoder");
+    let mut cinema = Cinema::with(Program {
+        path: link(Path::new(script), "first-one-fails"),
+        ..program()
+    });
+    let film = cinema.film(7, 10);
+    // No failure is told: it was not the film's.
+    let ticket = cinema.prepared(film);
+    assert!(folder.path().join("first").is_dir());
+    cinema.engine.show(ticket);
+    cinema.expect(&Report::Ended(ticket));
 }

@@ -18,6 +18,7 @@ use nix::sys::socket::{AddressFamily, MsgFlags, SockFlag, SockType, recv, send, 
 use serde::{Deserialize, Serialize};
 
 use super::frame::Size;
+use crate::profile::DecoderProfile;
 
 /// Frames a decoder may have written that were not taken yet.
 pub const SLOTS: usize = 3;
@@ -47,8 +48,10 @@ pub struct Order {
     pub orientation: Orientation,
     pub fit: Fit,
     pub sound: bool,
-    /// All that the decoder may have for itself.
-    pub memory_bytes: u64,
+    /// How this machine decodes, and what the decoder may have for itself.
+    pub profile: DecoderProfile,
+    /// Elements of the profile that have failed.
+    pub avoided: Vec<String>,
 }
 
 /// From the player.
@@ -78,6 +81,8 @@ pub enum FromDecoder {
     },
     /// Samples follow.
     Sound { pts_ns: u64 },
+    /// This element of the profile is in use.
+    Uses { element: String },
     /// All has been sent.
     Ended,
     Failed {
@@ -121,7 +126,7 @@ impl FromDecoder {
                     && length.is_multiple_of(AUDIO_FRAME_BYTES);
                 check("sound", length as u64, whole)?;
             }
-            Self::Waiting | Self::Ended | Self::Failed { .. } => {}
+            Self::Waiting | Self::Uses { .. } | Self::Ended | Self::Failed { .. } => {}
         }
         Ok((message, rest))
     }

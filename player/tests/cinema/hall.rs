@@ -20,7 +20,7 @@ pub struct Cinema {
     tickets: u64,
     /// Reports that came before they were asked for.
     early: Vec<Report>,
-    /// What was last seen.
+    /// What was seen last.
     pub last: Vec<u8>,
 }
 
@@ -82,6 +82,15 @@ impl Cinema {
         let ticket = self.prepare(job);
         self.expect(&Report::Prepared(ticket));
         ticket
+    }
+
+    /// Shows an item that looks otherwise than what was seen last. What is there is handed on again now and then.
+    pub fn show_another(&mut self, ticket: Ticket) -> Vec<u8> {
+        self.engine.show(ticket);
+        let last = &self.last;
+        let seen = self.eyes.watch(|seen| seen.screen != *last);
+        self.last = seen.into_iter().last().unwrap().screen;
+        self.last.clone()
     }
 
     /// Waits for this one; others may come before it.

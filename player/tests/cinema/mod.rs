@@ -18,6 +18,7 @@ use std::time::{Duration, Instant};
 use fleet_player::media::decoder::Program;
 use fleet_player::media::frame::Size;
 use fleet_player::media::output::{self, Glass};
+use fleet_player::profile::DecoderProfile;
 use fleet_tests::code::{self, Code};
 use gstreamer as gst;
 use gstreamer::prelude::*;
@@ -96,7 +97,7 @@ pub fn size() -> Size {
 pub fn program() -> Program {
     Program {
         path: PathBuf::from(env!("CARGO_BIN_EXE_fleet-player")),
-        memory_bytes: Program::USUAL_MEMORY_BYTES,
+        profile: DecoderProfile::software(640).unwrap(),
     }
 }
 

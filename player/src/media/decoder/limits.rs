@@ -46,13 +46,13 @@ pub(super) fn check(
     }
     let needed_bytes =
         pixels * bits_a_pixel(format) / 8 + SCREENS * order.screen.bytes() as u64 + BESIDE_BYTES;
-    if order.kind == ItemKind::Image && needed_bytes > order.memory_bytes {
+    if order.kind == ItemKind::Image && needed_bytes > order.profile.memory_bytes() {
         return Err(TooLarge::Memory {
             width,
             height,
             format: format.to_owned(),
             needed_bytes,
-            memory_bytes: order.memory_bytes,
+            memory_bytes: order.profile.memory_bytes(),
         });
     }
     Ok(())
@@ -76,10 +76,10 @@ mod tests {
     use fleet_protocol::player::{Fit, Orientation};
 
     use super::*;
-    use crate::media::decoder::Program;
     use crate::media::frame::Size;
+    use crate::profile::DecoderProfile;
 
-    fn order(kind: ItemKind, screen: (u32, u32), memory_bytes: u64) -> Order {
+    fn order(kind: ItemKind, screen: (u32, u32), memory_mib: u64) -> Order {
         Order {
             path: "/media/a".into(),
             kind,
@@ -87,14 +87,15 @@ mod tests {
             orientation: Orientation::Landscape,
             fit: Fit::Letterbox,
             sound: false,
-            memory_bytes,
+            profile: DecoderProfile::software(memory_mib).unwrap(),
+            avoided: Vec::new(),
         }
     }
 
     #[test]
     fn pictures_of_8192_by_8192_fit_and_larger_ones_do_not() {
         let check = |screen, width, height, format, fits: bool| {
-            let order = order(ItemKind::Image, screen, Program::USUAL_MEMORY_BYTES);
+            let order = order(ItemKind::Image, screen, 640);
             let checked = super::check(&order, width, height, format);
             assert_eq!(checked.is_ok(), fits, "{checked:?}");
         };
@@ -110,14 +111,13 @@ mod tests {
 
     #[test]
     fn less_memory_refuses_smaller_pictures_and_says_how_much_is_missing() {
-        let memory_bytes = 128 * 1024 * 1024;
-        let image = order(ItemKind::Image, (1920, 1080), memory_bytes);
+        let image = order(ItemKind::Image, (1920, 1080), 128);
         assert_eq!(check(&image, 1920, 1080, "RGBA"), Ok(()));
         let refused = check(&image, 4096, 4096, "RGBA").unwrap_err().to_string();
         assert!(refused.contains("need 151 MiB"), "{refused}");
         assert!(refused.contains("has 128 MiB"), "{refused}");
         // Of a film only the decoder knows.
-        let film = order(ItemKind::Video, (1920, 1080), memory_bytes);
+        let film = order(ItemKind::Video, (1920, 1080), 128);
         assert_eq!(check(&film, 4096, 4096, "RGBA"), Ok(()));
     }
 }

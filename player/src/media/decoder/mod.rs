@@ -5,6 +5,7 @@
 //! ([`sandbox`]) and only then opens the file. One process decodes one item and ends with it, so that
 //! neither a leak nor a crash outlives the item.
 
+mod choice;
 mod limits;
 mod pipeline;
 mod process;

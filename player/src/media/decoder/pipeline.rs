@@ -15,6 +15,7 @@ use gstreamer::prelude::*;
 use gstreamer_app as gst_app;
 
 use super::super::wire::{AUDIO_CHANNELS, AUDIO_PIECE_BYTES, AUDIO_RATE, Order};
+use super::choice;
 use super::limits;
 use super::upright::{HEAD_BYTES, Upright};
 use super::work::{Failure, Outlet};
@@ -34,13 +35,14 @@ const USUAL: &[&str] = &[
     "appsink",
 ];
 
-/// Loads GStreamer and what is usually needed of it.
-pub(super) fn load() {
+/// Loads GStreamer and what is usually needed of it. The plugins of hardware look for it while they are loaded, which
+/// they could not do later.
+pub(super) fn load(preferred: &[String]) {
     if let Err(error) = gst::init() {
         eprintln!("decoder: GStreamer: {error}");
         return;
     }
-    for name in USUAL {
+    for name in USUAL.iter().copied().chain(preferred.iter().map(String::as_str)) {
         if let Some(factory) = gst::ElementFactory::find(name) {
             // What cannot be loaded is missed when it is needed, with a better message.
             let _ = factory.load();
@@ -93,6 +95,7 @@ fn build(order: &Order, outlet: &Outlet) -> Result<gst::Pipeline, gst::glib::Err
             .map_err(|_| gst::glib::Error::new(gst::CoreError::Failed, "caps"))?,
     );
     decode.set_property("expose-all-streams", false);
+    choice::apply(&decode, order, outlet);
     link_streams(&pipeline, &decode, order, outlet);
     Ok(pipeline)
 }
@@ -131,7 +134,7 @@ fn link_streams(pipeline: &gst::Pipeline, decode: &gst::Element, order: &Order, 
             .structure(0)
             .is_some_and(|s| s.name().starts_with("video/"));
         let (name, branch) = if is_video {
-            ("pictures", pictures(&order, upright, &for_pads))
+            ("pictures", pictures(&order, upright, brought_home(&caps), &for_pads))
         } else {
             ("sound", sound(&for_pads))
         };
@@ -211,8 +214,18 @@ fn upright(order: &Order) -> Upright {
     }
 }
 
+/// Pictures that lie in the memory of graphics hardware are fetched from there.
+fn brought_home(caps: &gst::Caps) -> &'static str {
+    let features = caps.features(0);
+    if features.is_some_and(|features| features.contains("memory:VAMemory")) {
+        "vapostproc ! video/x-raw ! "
+    } else {
+        ""
+    }
+}
+
 /// The way of the pictures from the decoder to `frames`.
-fn description(order: &Order, upright: Upright) -> String {
+fn description(order: &Order, upright: Upright, home: &str) -> String {
     let hangs_sideways = matches!(
         order.orientation,
         Orientation::Portrait | Orientation::PortraitFlipped
@@ -247,7 +260,7 @@ fn description(order: &Order, upright: Upright) -> String {
         .collect();
     // A picture whose pixels are not square is stretched by the scaler while it is at it.
     format!(
-        "{first}{crop}videoconvertscale add-borders={borders} ! \
+        "{home}{first}{crop}videoconvertscale add-borders={borders} ! \
          video/x-raw,format=BGRx,width={width},height={height},pixel-aspect-ratio=1/1{turns} ! \
          appsink name=frames sync=false max-buffers=1 qos=false enable-last-sample=false"
     )
@@ -256,9 +269,10 @@ fn description(order: &Order, upright: Upright) -> String {
 fn pictures(
     order: &Order,
     upright: Upright,
+    home: &str,
     outlet: &Outlet,
 ) -> Result<gst::Bin, gst::glib::Error> {
-    let description = description(order, upright);
+    let description = description(order, upright, home);
     let branch = gst::parse::bin_from_description(&description, true)?;
     let outlet = outlet.clone();
     let still = order.kind == ItemKind::Image;

@@ -15,18 +15,13 @@ use super::super::frame::{Pool, SharedFrame, Size};
 use super::super::wire::{
     AUDIO_PIECES, FromDecoder, Link, Order, SLOTS, SLOTS_BEFORE_SHOWN, ToDecoder, WireError,
 };
+use crate::profile::DecoderProfile;
 
-/// What is run as a decoder: normally this very program.
+/// What is run as a decoder: normally this very program, in the manner of this machine.
 #[derive(Debug, Clone)]
 pub struct Program {
     pub path: PathBuf,
-    /// Private memory of each.
-    pub memory_bytes: u64,
-}
-
-impl Program {
-    /// A picture of 8192 × 8192 in the format that takes most, and a codec beside it.
-    pub const USUAL_MEMORY_BYTES: u64 = 640 * 1024 * 1024;
+    pub profile: DecoderProfile,
 }
 
 /// Why there is no decoder.
@@ -59,6 +54,8 @@ pub struct Decoder {
 #[derive(Debug)]
 pub enum Said {
     Waiting,
+    /// An element of the profile decodes.
+    Uses(String),
     Frame {
         frame: SharedFrame,
         pts_ns: u64,
@@ -103,6 +100,7 @@ impl Decoder {
         )]
         let child = Command::new(&program.path)
             .arg("decode")
+            .args(program.profile.preferred.iter().map(|p| p.element.as_str()))
             // A key press at a terminal is the player's to answer.
             .process_group(0)
             .stdin(Stdio::from(theirs))
@@ -160,6 +158,7 @@ impl Decoder {
     fn take(&mut self, message: FromDecoder, samples: &[u8], pool: &Pool) -> Said {
         match message {
             FromDecoder::Waiting => Said::Waiting,
+            FromDecoder::Uses { element } => Said::Uses(element),
             FromDecoder::Ended => Said::Ended,
             FromDecoder::Failed { reason, message } => Said::Failed { reason, message },
             FromDecoder::Sound { pts_ns } => Said::Sound {

@@ -1,7 +1,7 @@
 //! What a decoder may still do once it has its order: compute, and read one file.
 //!
 //! Three fences, each of which holds without the others: Landlock (kernel 5.13) leaves the media file, the
-//! libraries and a few read-only system folders; seccomp leaves system calls that a decoder needs, so no
+//! libraries, a few read-only system folders, and the devices that this machine's profile names; seccomp leaves system calls that a decoder needs, so no
 //! new sockets, programs or namespaces; limits bound memory and what may be written. A call that is not on
 //! the list fails with `EPERM` rather than killing the process: libraries try things and go on without.
 
@@ -18,10 +18,11 @@ use seccompiler::{
 };
 
 use super::super::wire::Order;
+use crate::profile::DecoderProfile;
 
 const OPEN_FILES: u64 = 256;
 
-/// Where libraries, their data and the drivers of decoding hardware are.
+/// Where libraries and their data are.
 const READABLE: &[&str] = &[
     "/usr",
     "/lib",
@@ -31,9 +32,6 @@ const READABLE: &[&str] = &[
     "/proc/cpuinfo",
     "/sys/devices/system/cpu",
 ];
-/// Decoding hardware: V4L2 and DRM's render nodes. What is not there is passed over.
-const DEVICES: &[&str] = &["/dev/dri/renderD128", "/dev/dri/renderD129"];
-
 /// Why a decoder could not lock itself in. It then does not open the file.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum SandboxError {
@@ -59,11 +57,11 @@ pub(super) enum SandboxError {
 
 /// Locks this process in for ever. Threads that run already stay free: there should be none.
 pub(super) fn enter(order: &Order, frames_bytes: u64) -> Result<(), SandboxError> {
-    limit("memory", Resource::RLIMIT_DATA, order.memory_bytes)?;
+    limit("memory", Resource::RLIMIT_DATA, order.profile.memory_bytes())?;
     limit("files", Resource::RLIMIT_NOFILE, OPEN_FILES)?;
     limit("written bytes", Resource::RLIMIT_FSIZE, frames_bytes)?;
     limit("core dumps", Resource::RLIMIT_CORE, 0)?;
-    restrict_files(&order.path)?;
+    restrict_files(&order.path, &order.profile)?;
     restrict_calls()
 }
 
@@ -71,20 +69,24 @@ fn limit(what: &'static str, resource: Resource, value: u64) -> Result<(), Sandb
     setrlimit(resource, value, value).map_err(|source| SandboxError::Limit { what, source })
 }
 
-fn restrict_files(media: &Path) -> Result<(), SandboxError> {
+fn restrict_files(media: &Path, profile: &DecoderProfile) -> Result<(), SandboxError> {
     let abi = ABI::V5;
     let read = AccessFs::from_read(abi);
     let file = PathFd::new(media).map_err(|source| SandboxError::Path {
         path: media.display().to_string(),
         source,
     })?;
+    let described = profile.readable.iter().map(|folder| folder.as_str());
+    // What is not there is passed over.
+    let devices = profile.devices.iter().flat_map(|nodes| nodes.present());
     let device = AccessFs::ReadFile | AccessFs::WriteFile | AccessFs::IoctlDev;
     Ruleset::default()
         .handle_access(AccessFs::from_all(abi))?
         .create()?
         .add_rule(PathBeneath::new(file, AccessFs::ReadFile))?
         .add_rules(path_beneath_rules(READABLE, read))?
-        .add_rules(path_beneath_rules(DEVICES, device))?
+        .add_rules(path_beneath_rules(described, read))?
+        .add_rules(path_beneath_rules(devices, device))?
         .restrict_self()?;
     Ok(())
 }
@@ -252,7 +254,7 @@ mod tests {
     fn fenced_in<T: Send>(media: &Path, tried: impl FnOnce() -> T + Send) -> T {
         std::thread::scope(|scope| {
             let thread = scope.spawn(|| {
-                restrict_files(media).unwrap();
+                restrict_files(media, &DecoderProfile::software(640).unwrap()).unwrap();
                 restrict_calls().unwrap();
                 tried()
             });

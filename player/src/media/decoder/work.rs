@@ -67,6 +67,13 @@ impl Outlet {
         self.0.link.send(&FromDecoder::Sound { pts_ns }, samples)
     }
 
+    /// Whoever fails with it is tried without it.
+    pub(super) fn uses(&self, element: &str) {
+        let element = element.to_owned();
+        // A player that is gone needs no answer.
+        let _ = self.0.link.send(&FromDecoder::Uses { element }, &[]);
+    }
+
     pub(super) fn ended(&self) {
         // A player that is gone needs no answer.
         let _ = self.0.link.send(&FromDecoder::Ended, &[]);
@@ -105,9 +112,10 @@ impl Outlet {
     }
 }
 
-/// Takes one order from standard input, and ends with the player's end of the socket.
-pub fn run() -> ExitCode {
-    match serve() {
+/// Takes one order from standard input, and ends with the player's end of the socket. `preferred`: elements that are
+/// loaded beforehand.
+pub fn run(preferred: &[String]) -> ExitCode {
+    match serve(preferred) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("decoder: {error}");
@@ -116,10 +124,10 @@ pub fn run() -> ExitCode {
     }
 }
 
-fn serve() -> io::Result<()> {
+fn serve(preferred: &[String]) -> io::Result<()> {
     let link = Link::new(io::stdin().as_fd().try_clone_to_owned()?);
     let frames = File::from(io::stdout().as_fd().try_clone_to_owned()?);
-    pipeline::load();
+    pipeline::load(preferred);
     link.send(&FromDecoder::Waiting, &[])?;
     let Some(order) = first_order(&link)? else {
         return Ok(());

@@ -8,8 +8,10 @@ use crate::core::screen::Ticket;
 use crate::media::decoder::{Decoder, Said};
 use crate::media::frame::{Pool, SharedFrame};
 use crate::media::wire::Order;
+use crate::profile::DecoderProfile;
 
-/// A film that brings no frame for so long while it is shown is cut off.
+/// A film that brings no frame for so long while it is shown is cut off. Preferred decoders that bring no first one
+/// are given up as soon, while there is still time for another.
 const STALLED_NS: u64 = 5_000_000_000;
 
 /// Sound from an item on the glass.
@@ -17,6 +19,14 @@ const STALLED_NS: u64 = 5_000_000_000;
 pub(super) struct Piece {
     pub(super) samples: Vec<u8>,
     pub(super) pts_ns: u64,
+}
+
+/// How an item is decoded now.
+#[derive(Debug)]
+pub(super) struct Manner<'a> {
+    pub(super) profile: &'a DecoderProfile,
+    pub(super) avoided: Vec<String>,
+    pub(super) now_ns: u64,
 }
 
 /// What became of listening to the decoder.
@@ -37,6 +47,8 @@ pub(super) struct Hand {
     pub(super) decoder: Decoder,
     pub(super) pace: Pace<SharedFrame>,
     pub(super) sound: Vec<Piece>,
+    /// The element of the machine's profile that decodes, if it is one.
+    preferred: Option<String>,
     /// A picture came; the item can be shown.
     prepared: bool,
     /// When the decoder last brought a frame, or was last waited for.
@@ -50,7 +62,7 @@ impl Hand {
         job: Job,
         mut decoder: Decoder,
         pool: &Pool,
-        memory_bytes: u64,
+        manner: Manner<'_>,
     ) -> std::io::Result<Self> {
         decoder.open(Order {
             path: job.path.clone(),
@@ -59,7 +71,8 @@ impl Hand {
             orientation: job.orientation,
             fit: job.item.fit,
             sound: job.item.kind == ItemKind::Video && job.item.volume_percent > 0,
-            memory_bytes,
+            profile: manner.profile.clone(),
+            avoided: manner.avoided,
         })?;
         Ok(Self {
             ticket,
@@ -67,9 +80,15 @@ impl Hand {
             decoder,
             pace: Pace::new(),
             sound: Vec::new(),
+            preferred: None,
             prepared: false,
-            alive_ns: 0,
+            alive_ns: manner.now_ns,
         })
+    }
+
+    /// What may have failed, if it fails: an element that others can stand in for.
+    pub(super) fn preferred(&self) -> Option<&str> {
+        self.preferred.as_deref()
     }
 
     pub(super) const fn is_prepared(&self) -> bool {
@@ -89,6 +108,7 @@ impl Hand {
         while let Some(said) = self.decoder.listen(pool) {
             match said {
                 Said::Waiting => {}
+                Said::Uses(element) => self.preferred = Some(element),
                 Said::Frame {
                     frame,
                     pts_ns,
@@ -128,9 +148,13 @@ impl Hand {
 
     /// Whether it should have brought a frame by now.
     pub(super) fn is_stalled(&self, now_ns: u64) -> bool {
-        self.job.item.kind == ItemKind::Video
-            && self.pace.base_ns().is_some()
-            && self.pace.is_starved()
-            && now_ns.saturating_sub(self.alive_ns) >= STALLED_NS
+        let is_due = if self.prepared {
+            self.job.item.kind == ItemKind::Video
+                && self.pace.base_ns().is_some()
+                && self.pace.is_starved()
+        } else {
+            self.preferred.is_some()
+        };
+        is_due && now_ns.saturating_sub(self.alive_ns) >= STALLED_NS
     }
 }

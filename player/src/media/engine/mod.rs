@@ -11,6 +11,7 @@
 mod hand;
 mod pace;
 mod sound;
+mod trust;
 mod turn;
 
 use std::io;

@@ -5,9 +5,10 @@ use std::os::fd::AsFd as _;
 use fleet_protocol::player::{DecodeFailure, ItemKind, Power, TransitionKind};
 use nix::poll::{PollFd, PollFlags, PollTimeout};
 
-use super::hand::{Hand, Heard};
+use super::hand::{Hand, Heard, Manner};
 use super::pace::{LEAD_NS, Step};
 use super::sound::Sound;
+use super::trust::Trust;
 use super::{Command, Job, Report};
 use crate::core::screen::Ticket;
 use crate::media::decoder::{Decoder, Program};
@@ -46,6 +47,7 @@ pub(super) struct Turn {
     program: Program,
     tell: Box<dyn FnMut(Report) + Send>,
     spare: Option<Decoder>,
+    trust: Trust,
     shown: Option<Hand>,
     waiting: Vec<Hand>,
     sound: Sound,
@@ -82,6 +84,7 @@ impl Turn {
             program,
             tell,
             spare: None,
+            trust: Trust::default(),
             shown: None,
             waiting: Vec::new(),
             sound,
@@ -161,8 +164,13 @@ impl Turn {
             self.fail(ticket, DecodeFailure::DecoderCrashed, message);
             return;
         };
-        let memory_bytes = self.program.memory_bytes;
-        match Hand::new(ticket, job, decoder, &self.pool, memory_bytes) {
+        let now_ns = self.output.running_time_ns();
+        let manner = Manner {
+            profile: &self.program.profile,
+            avoided: self.trust.avoided(&job.path, now_ns),
+            now_ns,
+        };
+        match Hand::new(ticket, job, decoder, &self.pool, manner) {
             Ok(hand) => self.waiting.push(hand),
             Err(error) => {
                 let message = format!("the decoder takes no order: {error}");
@@ -274,11 +282,27 @@ impl Turn {
                 Heard::Nothing => {}
                 Heard::FirstPicture => (self.tell)(Report::Prepared(ticket)),
                 Heard::Failed { reason, message } => {
+                    let again = self.without_preferred(ticket, &message, now_ns);
                     self.discard(ticket);
-                    self.fail(ticket, reason, message);
+                    match again {
+                        Some(job) => self.prepare(ticket, job),
+                        None => self.fail(ticket, reason, message),
+                    }
                 }
             }
         }
+    }
+
+    /// Software is to decode what a preferred decoder has failed with: at once, if it is not shown yet; of an item that
+    /// is, the end is lost, and it is so the next time.
+    fn without_preferred(&mut self, ticket: Ticket, message: &str, now_ns: u64) -> Option<Job> {
+        let mut hands = self.waiting.iter().chain(&self.shown);
+        let hand = hands.find(|hand| hand.ticket == ticket)?;
+        let (element, job) = (hand.preferred()?, &hand.job);
+        let path = job.path.display();
+        log::warn!("{path} is decoded without {element} from now on, which failed: {message}");
+        self.trust.lose(&job.path, element, now_ns);
+        (!hand.is_prepared()).then(|| job.clone())
     }
 
     fn hand_on_sound(&mut self, now_ns: u64) {
