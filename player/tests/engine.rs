@@ -5,6 +5,7 @@
 mod cinema;
 
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use cinema::hall::{Cinema, job};
 use cinema::{HEIGHT, WIDTH, codes};
@@ -157,6 +158,38 @@ fn a_decoder_that_is_killed_costs_its_item_alone() {
         codes.iter().all(|code| matches!(code.item, 1 | 2)),
         "{codes:?}"
     );
+}
+
+#[test]
+fn a_film_that_stalls_is_cut_off_after_5_s_and_its_last_picture_stays() {
+    let mut cinema = Cinema::open();
+    let film = cinema.film(1, 500);
+    let picture = cinema.picture(2, WIDTH, HEIGHT);
+    let film = cinema.prepared(film);
+    cinema.engine.show(film);
+    cinema
+        .eyes
+        .watch(|seen| seen.code.is_some_and(|code| code.frame > 5));
+    let decoder = decoder_of(&cinema.path("1.mp4")).expect("a decoder that has the film open");
+    nix::sys::signal::kill(decoder, nix::sys::signal::Signal::SIGSTOP).unwrap();
+    let stopped = Instant::now();
+    let (reason, message) = cinema.failure();
+    let waited = stopped.elapsed();
+    assert_eq!(reason, DecodeFailure::Stalled, "{message}");
+    // From the last frame that came on, and as soon as the engine looks again.
+    let expected = Duration::from_millis(4_500)..Duration::from_secs(15);
+    assert!(expected.contains(&waited), "{waited:?}");
+    let picture = cinema.prepared(picture);
+    cinema.engine.show(picture);
+    let seen = cinema.eyes.watch_for(2);
+    let codes = codes(&seen);
+    assert!(
+        codes.iter().all(|code| matches!(code.item, 1 | 2)),
+        "{codes:?}"
+    );
+    // What stood still did not stay.
+    let is_gone = nix::sys::signal::kill(decoder, None) == Err(nix::errno::Errno::ESRCH);
+    assert!(is_gone);
 }
 
 /// The process that has `path` open, among all of this machine.
