@@ -5,7 +5,7 @@ use std::sync::mpsc;
 
 use fleet_player::core::screen::Ticket;
 use fleet_player::media::decoder::Program;
-use fleet_player::media::engine::{Engine, Job, Report};
+use fleet_player::media::engine::{Engine, Job, Report, Speaker};
 use fleet_protocol::player::{DecodeFailure, Fit, Item, ItemKind, Orientation, Transition};
 use fleet_protocol::{AssetId, Sha256};
 use fleet_tests::media::{self, Film};
@@ -30,9 +30,13 @@ impl Cinema {
     }
 
     pub fn with(program: Program) -> Self {
+        Self::with_speaker(program, Speaker::Found)
+    }
+
+    pub fn with_speaker(program: Program, speaker: Speaker) -> Self {
         let (glass, eyes) = glass();
         let (tell, reports) = mpsc::channel();
-        let engine = Engine::start(glass, size(), program, move |report| {
+        let engine = Engine::start_with(glass, speaker, size(), program, move |report| {
             let _ = tell.send(report);
         })
         .unwrap();
@@ -52,6 +56,10 @@ impl Cinema {
     }
 
     pub fn film(&self, item: u16, frames: u16) -> Job {
+        self.film_with(item, frames, false)
+    }
+
+    pub fn film_with(&self, item: u16, frames: u16, sound: bool) -> Job {
         let path = self.path(&format!("{item}.mp4"));
         let film = Film {
             item,
@@ -59,7 +67,7 @@ impl Cinema {
             frames_a_second: 25,
             width: WIDTH,
             height: HEIGHT,
-            sound: false,
+            sound,
         };
         media::write_film(&path, &film).unwrap();
         job(&path, ItemKind::Video)

@@ -30,6 +30,7 @@ use super::output::{Glass, Output, OutputError};
 use super::switch::Switch;
 use crate::core::screen::Ticket;
 
+pub use sound::Speaker;
 use turn::Turn;
 
 /// What the engine is told.
@@ -100,6 +101,17 @@ impl Engine {
         program: Program,
         tell: impl FnMut(Report) + Send + 'static,
     ) -> Result<Self, EngineError> {
+        Self::start_with(glass, Speaker::Found, size, program, tell)
+    }
+
+    /// As [`Self::start`], with a loudspeaker of one's own.
+    pub fn start_with(
+        glass: Glass,
+        speaker: Speaker,
+        size: Size,
+        program: Program,
+        tell: impl FnMut(Report) + Send + 'static,
+    ) -> Result<Self, EngineError> {
         let output = Output::open(glass, size)?;
         let wake = EventFd::new()
             .map(Arc::new)
@@ -107,7 +119,7 @@ impl Engine {
         let (commands, orders) = mpsc::channel();
         let switch = output.switch();
         let counts = output.shared_counts();
-        let turn = Turn::new(output, size, program, Box::new(tell));
+        let turn = Turn::new(output, speaker, size, program, Box::new(tell));
         let listening = Arc::clone(&wake);
         let thread = std::thread::Builder::new()
             .name("engine".to_owned())

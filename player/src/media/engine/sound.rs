@@ -21,18 +21,38 @@ struct Open {
     bus: gst::Bus,
 }
 
+/// Where sound is to be heard.
+#[derive(Debug, Clone)]
+pub enum Speaker {
+    /// Whatever this machine has.
+    Found,
+    /// Any sink: for tests and measurements.
+    Sink(gst::Element),
+}
+
+impl Speaker {
+    fn sink(&self) -> Result<gst::Element, gst::glib::BoolError> {
+        match self {
+            Self::Found => gst::ElementFactory::make("autoaudiosink").build(),
+            Self::Sink(sink) => Ok(sink.clone()),
+        }
+    }
+}
+
 /// Sound on the clock of `pictures`.
 #[derive(Debug)]
 pub(super) struct Sound {
     pictures: gst::Pipeline,
+    speaker: Speaker,
     open: Option<Open>,
     not_before_ns: u64,
 }
 
 impl Sound {
-    pub(super) const fn new(pictures: gst::Pipeline) -> Self {
+    pub(super) const fn new(pictures: gst::Pipeline, speaker: Speaker) -> Self {
         Self {
             pictures,
+            speaker,
             open: None,
             not_before_ns: 0,
         }
@@ -46,7 +66,7 @@ impl Sound {
             self.close(now_ns);
         }
         if self.open.is_none() && now_ns >= self.not_before_ns {
-            match Open::new(&self.pictures) {
+            match Open::new(&self.pictures, &self.speaker) {
                 Ok(open) => self.open = Some(open),
                 Err(error) => {
                     log::warn!("no sound: {error}");
@@ -74,7 +94,7 @@ impl Sound {
 }
 
 impl Open {
-    fn new(pictures: &gst::Pipeline) -> Result<Self, gst::glib::BoolError> {
+    fn new(pictures: &gst::Pipeline, speaker: &Speaker) -> Result<Self, gst::glib::BoolError> {
         let caps = gst::Caps::builder("audio/x-raw")
             .field("format", "S16LE")
             .field("layout", "interleaved")
@@ -93,7 +113,7 @@ impl Open {
             make("audioconvert")?,
             make("audioresample")?,
             volume.clone(),
-            make("autoaudiosink")?,
+            speaker.sink()?,
         ];
         let pipeline = gst::Pipeline::new();
         pipeline.add_many(&chain)?;
@@ -136,5 +156,70 @@ impl Drop for Open {
     fn drop(&mut self) {
         // There is nobody left to be told.
         let _ = self.pipeline.set_state(gst::State::Null);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::media::wire::AUDIO_PIECE_BYTES;
+
+    const LOUD: i16 = 10_000;
+
+    fn piece() -> Piece {
+        let samples = LOUD.to_le_bytes().repeat(AUDIO_PIECE_BYTES / 2);
+        Piece { samples, pts_ns: 0 }
+    }
+
+    /// Pictures' pipeline, whose clock sound keeps.
+    fn pictures() -> gst::Pipeline {
+        crate::media::output::init().unwrap();
+        let pictures = gst::Pipeline::new();
+        pictures.use_clock(Some(&gst::SystemClock::obtain()));
+        pictures.set_state(gst::State::Playing).unwrap();
+        pictures
+    }
+
+    #[test]
+    fn an_item_is_as_loud_as_asked() {
+        let pictures = pictures();
+        let ear = gst_app::AppSink::builder().sync(false).build();
+        let mut sound = Sound::new(pictures.clone(), Speaker::Sink(ear.clone().upcast()));
+        let mut check = |volume_percent, expected: i16| {
+            sound.push(piece(), 0, volume_percent, 0);
+            let heard = ear.try_pull_sample(gst::ClockTime::from_seconds(30));
+            let heard = heard.expect("sound");
+            let bytes = heard.buffer().unwrap().map_readable().unwrap();
+            let samples = bytes.chunks_exact(2);
+            let mut samples = samples.map(|pair| i16::from_le_bytes([pair[0], pair[1]]));
+            assert!(
+                samples.all(|sample| sample.abs_diff(expected) <= 1),
+                "{volume_percent} %"
+            );
+        };
+        check(100, LOUD);
+        check(50, LOUD / 2);
+        check(0, 0);
+        pictures.set_state(gst::State::Null).unwrap();
+    }
+
+    #[test]
+    fn a_loudspeaker_that_fails_is_tried_again_a_minute_later() {
+        let pictures = pictures();
+        let absent = gst::ElementFactory::make("filesink")
+            .property("location", "/absent/loudspeaker")
+            .build()
+            .unwrap();
+        let mut sound = Sound::new(pictures.clone(), Speaker::Sink(absent));
+        sound.push(piece(), 0, 100, 0);
+        assert!(sound.open.is_none());
+        let ear = gst_app::AppSink::builder().sync(false).build();
+        sound.speaker = Speaker::Sink(ear.clone().upcast());
+        sound.push(piece(), 0, 100, TRIED_AGAIN_NS - 1);
+        assert!(sound.open.is_none());
+        sound.push(piece(), 0, 100, TRIED_AGAIN_NS);
+        assert!(sound.open.is_some());
+        assert!(ear.try_pull_sample(gst::ClockTime::from_seconds(30)).is_some());
+        pictures.set_state(gst::State::Null).unwrap();
     }
 }

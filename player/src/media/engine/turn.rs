@@ -7,7 +7,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout};
 
 use super::hand::{Hand, Heard, Manner};
 use super::pace::{LEAD_NS, Step};
-use super::sound::Sound;
+use super::sound::{Sound, Speaker};
 use super::trust::Trust;
 use super::{Command, Job, Report};
 use crate::core::screen::Ticket;
@@ -73,11 +73,12 @@ impl std::fmt::Debug for Turn {
 impl Turn {
     pub(super) fn new(
         output: Output,
+        speaker: Speaker,
         size: Size,
         program: Program,
         tell: Box<dyn FnMut(Report) + Send>,
     ) -> Self {
-        let sound = Sound::new(output.pipeline().clone());
+        let sound = Sound::new(output.pipeline().clone(), speaker);
         let mut turn = Self {
             output,
             pool: Pool::new(size),
