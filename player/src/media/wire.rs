@@ -81,6 +81,8 @@ pub enum FromDecoder {
     },
     /// Samples follow.
     Sound { pts_ns: u64 },
+    /// The kernel does not keep it from other files.
+    WithoutLandlock,
     /// This element of the profile is in use.
     Uses { element: String },
     /// All has been sent.
@@ -126,7 +128,11 @@ impl FromDecoder {
                     && length.is_multiple_of(AUDIO_FRAME_BYTES);
                 check("sound", length as u64, whole)?;
             }
-            Self::Waiting | Self::Uses { .. } | Self::Ended | Self::Failed { .. } => {}
+            Self::Waiting
+            | Self::WithoutLandlock
+            | Self::Uses { .. }
+            | Self::Ended
+            | Self::Failed { .. } => {}
         }
         Ok((message, rest))
     }

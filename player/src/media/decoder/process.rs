@@ -54,6 +54,8 @@ pub struct Decoder {
 #[derive(Debug)]
 pub enum Said {
     Waiting,
+    /// The kernel does not keep it from other files.
+    WithoutLandlock,
     /// An element of the profile decodes.
     Uses(String),
     Frame {
@@ -158,6 +160,7 @@ impl Decoder {
     fn take(&mut self, message: FromDecoder, samples: &[u8], pool: &Pool) -> Said {
         match message {
             FromDecoder::Waiting => Said::Waiting,
+            FromDecoder::WithoutLandlock => Said::WithoutLandlock,
             FromDecoder::Uses { element } => Said::Uses(element),
             FromDecoder::Ended => Said::Ended,
             FromDecoder::Failed { reason, message } => Said::Failed { reason, message },

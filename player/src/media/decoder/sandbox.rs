@@ -9,7 +9,7 @@ use std::path::Path;
 
 use landlock::{
     ABI, Access as _, AccessFs, PathBeneath, PathFd, Ruleset, RulesetAttr as _,
-    RulesetCreatedAttr as _, path_beneath_rules,
+    RulesetCreatedAttr as _, RulesetStatus, path_beneath_rules,
 };
 use nix::sys::resource::{Resource, setrlimit};
 use seccompiler::{
@@ -55,21 +55,40 @@ pub(super) enum SandboxError {
     Apply(#[from] seccompiler::Error),
 }
 
+/// How well this process is locked in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Fences {
+    All,
+    /// The kernel has no Landlock, or it is switched off: other files can be read, though nothing can be told of them.
+    WithoutLandlock,
+}
+
+impl From<RulesetStatus> for Fences {
+    fn from(status: RulesetStatus) -> Self {
+        match status {
+            RulesetStatus::NotEnforced => Self::WithoutLandlock,
+            // Older kernels know fewer kinds of access; all know reading and writing.
+            RulesetStatus::FullyEnforced | RulesetStatus::PartiallyEnforced => Self::All,
+        }
+    }
+}
+
 /// Locks this process in for ever. Threads that run already stay free: there should be none.
-pub(super) fn enter(order: &Order, frames_bytes: u64) -> Result<(), SandboxError> {
+pub(super) fn enter(order: &Order, frames_bytes: u64) -> Result<Fences, SandboxError> {
     limit("memory", Resource::RLIMIT_DATA, order.profile.memory_bytes())?;
     limit("files", Resource::RLIMIT_NOFILE, OPEN_FILES)?;
     limit("written bytes", Resource::RLIMIT_FSIZE, frames_bytes)?;
     limit("core dumps", Resource::RLIMIT_CORE, 0)?;
-    restrict_files(&order.path, &order.profile)?;
-    restrict_calls()
+    let fences = restrict_files(&order.path, &order.profile)?;
+    restrict_calls()?;
+    Ok(fences)
 }
 
 fn limit(what: &'static str, resource: Resource, value: u64) -> Result<(), SandboxError> {
     setrlimit(resource, value, value).map_err(|source| SandboxError::Limit { what, source })
 }
 
-fn restrict_files(media: &Path, profile: &DecoderProfile) -> Result<(), SandboxError> {
+fn restrict_files(media: &Path, profile: &DecoderProfile) -> Result<Fences, SandboxError> {
     let abi = ABI::V5;
     let read = AccessFs::from_read(abi);
     let file = PathFd::new(media).map_err(|source| SandboxError::Path {
@@ -80,7 +99,7 @@ fn restrict_files(media: &Path, profile: &DecoderProfile) -> Result<(), SandboxE
     // What is not there is passed over.
     let devices = profile.devices.iter().flat_map(|nodes| nodes.present());
     let device = AccessFs::ReadFile | AccessFs::WriteFile | AccessFs::IoctlDev;
-    Ruleset::default()
+    let status = Ruleset::default()
         .handle_access(AccessFs::from_all(abi))?
         .create()?
         .add_rule(PathBeneath::new(file, AccessFs::ReadFile))?
@@ -88,7 +107,7 @@ fn restrict_files(media: &Path, profile: &DecoderProfile) -> Result<(), SandboxE
         .add_rules(path_beneath_rules(described, read))?
         .add_rules(path_beneath_rules(devices, device))?
         .restrict_self()?;
-    Ok(())
+    Ok(status.ruleset.into())
 }
 
 fn restrict_calls() -> Result<(), SandboxError> {
@@ -254,12 +273,21 @@ mod tests {
     fn fenced_in<T: Send>(media: &Path, tried: impl FnOnce() -> T + Send) -> T {
         std::thread::scope(|scope| {
             let thread = scope.spawn(|| {
-                restrict_files(media, &DecoderProfile::software(640).unwrap()).unwrap();
+                let profile = DecoderProfile::software(640).unwrap();
+                assert_eq!(restrict_files(media, &profile).unwrap(), Fences::All);
                 restrict_calls().unwrap();
                 tried()
             });
             thread.join().unwrap()
         })
+    }
+
+    #[test]
+    fn a_kernel_without_landlock_is_noticed() {
+        let check = |status: RulesetStatus, expected| assert_eq!(Fences::from(status), expected);
+        check(RulesetStatus::FullyEnforced, Fences::All);
+        check(RulesetStatus::PartiallyEnforced, Fences::All);
+        check(RulesetStatus::NotEnforced, Fences::WithoutLandlock);
     }
 
     #[test]

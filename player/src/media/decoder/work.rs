@@ -12,7 +12,7 @@ use fleet_protocol::player::DecodeFailure;
 use super::super::wire::{FromDecoder, Link, Order, SLOTS, ToDecoder};
 use super::super::with_causes;
 use super::pipeline;
-use super::sandbox::{self, SandboxError};
+use super::sandbox::{self, Fences, SandboxError};
 
 /// Why there is no picture (more).
 #[derive(Debug, Clone)]
@@ -65,6 +65,13 @@ impl Outlet {
             Some(())
         });
         self.0.link.send(&FromDecoder::Sound { pts_ns }, samples)
+    }
+
+    fn fenced(&self, fences: Fences) {
+        if fences == Fences::WithoutLandlock {
+            // A player that is gone needs no answer.
+            let _ = self.0.link.send(&FromDecoder::WithoutLandlock, &[]);
+        }
     }
 
     /// Whoever fails with it is tried without it.
@@ -148,6 +155,7 @@ fn serve(preferred: &[String]) -> io::Result<()> {
             },
             message: with_causes(&error),
         })
+        .map(|fences| outlet.fenced(fences))
         .and_then(|()| pipeline::start(&order, &outlet));
     // Held until the end: dropping it would stop it.
     let _pipeline = match begun {

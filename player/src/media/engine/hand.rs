@@ -1,5 +1,7 @@
 //! One item in the engine's hands: its decoder, and the frames that came from it.
 
+use std::sync::Once;
+
 use fleet_protocol::player::{DecodeFailure, ItemKind};
 
 use super::Job;
@@ -108,6 +110,7 @@ impl Hand {
         while let Some(said) = self.decoder.listen(pool) {
             match said {
                 Said::Waiting => {}
+                Said::WithoutLandlock => warn_once(),
                 Said::Uses(element) => self.preferred = Some(element),
                 Said::Frame {
                     frame,
@@ -157,4 +160,15 @@ impl Hand {
         };
         is_due && now_ns.saturating_sub(self.alive_ns) >= STALLED_NS
     }
+}
+
+/// The screen goes on; the two other fences hold.
+fn warn_once() {
+    static WARNED: Once = Once::new();
+    WARNED.call_once(|| {
+        log::warn!(
+            "this kernel has no Landlock (CONFIG_SECURITY_LANDLOCK, and `landlock` in its list of security modules): \
+             decoders are kept from the network and from programs, but not from other files of the player's"
+        );
+    });
 }
