@@ -1,5 +1,7 @@
 //! A picture of what is on the glass, small enough to be sent.
 
+use std::sync::mpsc;
+
 use gstreamer as gst;
 use gstreamer::prelude::*;
 use gstreamer_app as gst_app;
@@ -22,8 +24,45 @@ impl From<gst::glib::Error> for StillError {
     }
 }
 
-/// `frame`, which is of `size`, as a JPEG of at most 960 pixels a side.
-pub fn jpeg(frame: &SharedFrame, size: Size) -> Result<Vec<u8>, StillError> {
+/// Pictures in the making, each on a thread of its own: scaling and encoding take longer than a main loop may wait.
+/// `T` says which one it is.
+#[derive(Debug)]
+pub struct Stills<T> {
+    tell: mpsc::Sender<(T, Result<Vec<u8>, StillError>)>,
+    made: mpsc::Receiver<(T, Result<Vec<u8>, StillError>)>,
+}
+
+impl<T> Default for Stills<T> {
+    fn default() -> Self {
+        let (tell, made) = mpsc::channel();
+        Self { tell, made }
+    }
+}
+
+impl<T: Clone + Send + 'static> Stills<T> {
+    /// `frame` is of `size`. Ends in [`Self::made`].
+    pub fn begin(&self, which: T, frame: SharedFrame, size: Size) {
+        let (tell, of) = (self.tell.clone(), which.clone());
+        let started = std::thread::Builder::new()
+            .name("still".to_owned())
+            .spawn(move || {
+                // Whoever asked may be gone.
+                let _ = tell.send((of, jpeg(&frame, size)));
+            });
+        if let Err(error) = started {
+            let error = StillError(format!("no thread for it: {error}"));
+            let _ = self.tell.send((which, Err(error)));
+        }
+    }
+
+    /// The next one that is made. Never waits.
+    pub fn made(&self) -> Option<(T, Result<Vec<u8>, StillError>)> {
+        self.made.try_recv().ok()
+    }
+}
+
+/// `frame`, which is of `size`, as a JPEG of at most 960 pixels a side. Waits until it is made.
+fn jpeg(frame: &SharedFrame, size: Size) -> Result<Vec<u8>, StillError> {
     let longer = size.width().max(size.height());
     let scaled = |side_px: u32| {
         let whole = u64::from(side_px) * u64::from(LONGER_SIDE_PX.min(longer));
@@ -82,6 +121,29 @@ fn run(pipeline: &gst::Pipeline, frame: &SharedFrame) -> Result<Vec<u8>, StillEr
 mod tests {
     use super::*;
     use crate::media::frame::Pool;
+
+    #[test]
+    fn whoever_asks_for_stills_does_not_wait_for_them() {
+        crate::media::output::init().unwrap();
+        let size = Size::new(3840, 2160).unwrap();
+        let frame = Pool::new(size).frame::<()>(|_| Ok(())).unwrap();
+        let stills = Stills::default();
+        for which in 0..3 {
+            stills.begin(which, frame.clone(), size);
+        }
+        // Nothing of that size is encoded as soon as it is asked for.
+        assert!(stills.made().is_none());
+        let wait = std::time::Duration::from_mins(1);
+        let mut made: Vec<i32> = (0..3)
+            .map(|_| {
+                let (which, jpeg) = stills.made.recv_timeout(wait).unwrap();
+                assert_eq!(jpeg.unwrap()[..2], [0xff, 0xd8]);
+                which
+            })
+            .collect();
+        made.sort_unstable();
+        assert_eq!(made, [0, 1, 2]);
+    }
 
     #[test]
     fn a_still_is_a_small_jpeg_of_the_screens_shape() {

@@ -15,6 +15,7 @@ use std::sync::mpsc;
 
 use base64::Engine as _;
 use fleet_device::clock;
+use fleet_protocol::CommandId;
 use fleet_protocol::command::CommandOutcome;
 use fleet_protocol::instant::Monotonic;
 use fleet_protocol::player::{
@@ -33,7 +34,7 @@ use crate::core::power::{Attention, ScreenHours};
 use crate::core::screen::{AssetRef, Card, Event, Screen};
 use crate::core::sync::{Known, Sync};
 use crate::media::frame::SharedFrame;
-use crate::media::still;
+use crate::media::still::Stills;
 
 use kept::Kept;
 use link::Link;
@@ -83,7 +84,15 @@ pub struct Device {
     hours_looked: Option<Monotonic>,
     cec: Cec,
     counted: Counted,
+    stills: Stills<CommandId>,
     stage: Stage,
+}
+
+/// When a command that is begun is answered.
+enum Answer {
+    Now(String),
+    /// When what it asks for is made.
+    Later,
 }
 
 /// How far the program is.
@@ -137,6 +146,7 @@ impl Device {
             hours_looked: None,
             cec,
             counted: Counted::default(),
+            stills: Stills::default(),
             stage: Stage::Running,
         };
         device.link.begin(&device.setting, known);
@@ -243,18 +253,39 @@ impl Device {
             Wish::Registered => events.push(Event::Registered),
             Wish::HeartbeatAcknowledged => self.counted.acknowledged(),
             Wish::Run(command) => {
-                let done = self.run(&command, seen, events);
-                let (outcome, detail, output) = match done {
-                    Ok((detail, output)) => (CommandOutcome::Succeeded, detail, output),
-                    Err(detail) => (CommandOutcome::Failed, detail, None),
-                };
-                self.link.queue(Happening::CommandEnded {
-                    id: command.command_id.clone(),
-                    outcome,
-                    detail,
-                    output,
-                });
+                let id = command.command_id.clone();
+                match self.run(&command, seen, events) {
+                    Ok(Answer::Now(detail)) => self.answer(id, Ok((detail, None))),
+                    Ok(Answer::Later) => {}
+                    Err(detail) => self.answer(id, Err(detail)),
+                }
             }
+        }
+    }
+
+    /// What a command came to: its detail, and its output if it has one.
+    fn answer(&mut self, id: CommandId, done: Result<(String, Option<Value>), String>) {
+        let (outcome, detail, output) = match done {
+            Ok((detail, output)) => (CommandOutcome::Succeeded, detail, output),
+            Err(detail) => (CommandOutcome::Failed, detail, None),
+        };
+        self.link.queue(Happening::CommandEnded {
+            id,
+            outcome,
+            detail,
+            output,
+        });
+    }
+
+    /// Screenshots that were asked for and are made by now.
+    fn answer_stills(&mut self) {
+        while let Some((id, made)) = self.stills.made() {
+            let done = made.map_err(|error| error.to_string()).map(|jpeg| {
+                let data = base64::engine::general_purpose::STANDARD.encode(jpeg);
+                let output = json!({"mediaType": "image/jpeg", "base64": data});
+                ("what is on the screen".to_owned(), Some(output))
+            });
+            self.answer(id, done);
         }
     }
 
@@ -263,8 +294,8 @@ impl Device {
         command: &PlayerCommand,
         seen: &Seen<'_>,
         events: &mut Vec<Event>,
-    ) -> Result<(String, Option<Value>), String> {
-        let said = |text: &str| Ok((text.to_owned(), None));
+    ) -> Result<Answer, String> {
+        let said = |text: &str| Ok(Answer::Now(text.to_owned()));
         match command.kind {
             PlayerCommandKind::RequestManifestRefresh => said("the manifest is being asked for"),
             PlayerCommandKind::RestartPlaybackLoop => {
@@ -291,11 +322,9 @@ impl Device {
             PlayerCommandKind::TakeScreenshot => {
                 let picture = seen.engine.snapshot();
                 let picture = picture.ok_or("there is nothing on the screen yet")?;
-                let size = seen.engine.size();
-                let jpeg = still::jpeg(&picture, size).map_err(|error| error.to_string())?;
-                let data = base64::engine::general_purpose::STANDARD.encode(jpeg);
-                let output = json!({"mediaType": "image/jpeg", "base64": data});
-                Ok(("what is on the screen".to_owned(), Some(output)))
+                let id = command.command_id.clone();
+                self.stills.begin(id, picture, seen.engine.size());
+                Ok(Answer::Later)
             }
         }
     }
@@ -402,6 +431,7 @@ impl Surroundings for Device {
                 hours.status(clock::wall()),
             )
         };
+        self.answer_stills();
         for wish in self.link.turn(&self.setting, seen.screen, &heartbeat) {
             self.grant(wish, seen, &mut events);
         }
