@@ -87,9 +87,7 @@ impl Kind {
 
     const fn pictures(self) -> &'static str {
         match self {
-            Self::H264Mp4 => {
-                "openh264enc complexity=low bitrate=2000000 gop-size=30 ! h264parse"
-            }
+            Self::H264Mp4 => "openh264enc complexity=low bitrate=2000000 gop-size=30 ! h264parse",
             Self::HevcMp4 | Self::HevcMatroska => {
                 "x265enc speed-preset=ultrafast tune=zerolatency bitrate=2000 ! h265parse"
             }

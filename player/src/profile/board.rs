@@ -56,10 +56,18 @@ pub(super) enum Fit {
 impl BoardMatch {
     /// `None`: it is not for this one.
     pub(super) fn fit(&self, board: &Board) -> Option<Fit> {
-        if board.compatible.iter().any(|name| self.compatible.contains(name)) {
+        if board
+            .compatible
+            .iter()
+            .any(|name| self.compatible.contains(name))
+        {
             return Some(Fit::Compatible);
         }
-        if board.vendor.as_ref().is_some_and(|vendor| self.vendors.contains(vendor)) {
+        if board
+            .vendor
+            .as_ref()
+            .is_some_and(|vendor| self.vendors.contains(vendor))
+        {
             return Some(Fit::Vendor);
         }
         let is_its_kind = self.architecture.as_ref() == Some(&board.architecture);
@@ -80,7 +88,10 @@ mod tests {
             std::fs::write(path, bytes).unwrap();
         };
         assert_eq!(Board::under(root.path()).compatible, Vec::<String>::new());
-        write("proc/device-tree/compatible", b"raspberrypi,4-model-b\0brcm,bcm2711\0");
+        write(
+            "proc/device-tree/compatible",
+            b"raspberrypi,4-model-b\0brcm,bcm2711\0",
+        );
         write("sys/class/dmi/id/sys_vendor", b"QEMU\n");
         let board = Board::under(root.path());
         assert_eq!(board.compatible, ["raspberrypi,4-model-b", "brcm,bcm2711"]);

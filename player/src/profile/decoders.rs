@@ -9,7 +9,12 @@ use crate::media::frame::Size;
 /// Below that not even the libraries fit.
 const LEAST_MEMORY_MIB: u64 = 96;
 /// Device nodes that decoding hardware has. No profile opens others to a process that reads strangers' files.
-const DEVICES: &[&str] = &["/dev/video", "/dev/media", "/dev/dri/renderD", "/dev/dma_heap/"];
+const DEVICES: &[&str] = &[
+    "/dev/video",
+    "/dev/media",
+    "/dev/dri/renderD",
+    "/dev/dma_heap/",
+];
 
 /// How decoders are started and what they may open.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -56,7 +61,9 @@ impl TryFrom<u64> for Memory {
         if (LEAST_MEMORY_MIB..=65_536).contains(&mib) {
             return Ok(Self(mib));
         }
-        Err(format!("memory_mib is {mib}, and has to be {LEAST_MEMORY_MIB} to 65536"))
+        Err(format!(
+            "memory_mib is {mib}, and has to be {LEAST_MEMORY_MIB} to 65536"
+        ))
     }
 }
 
@@ -167,7 +174,7 @@ checked_text!(
     "device node of decoding hardware (/dev/video*, /dev/media*, /dev/dri/renderD*, /dev/dma_heap/*)",
     |text| {
         let name = text.strip_suffix('*').unwrap_or(text);
-        !name.contains(['*']) && !name.contains("..") && DEVICES.iter().any(|known| name.starts_with(known))
+        !name.contains('*') && !name.contains("..") && DEVICES.iter().any(|known| name.starts_with(known))
     }
 );
 
@@ -209,7 +216,9 @@ mod largest {
         }
     }
 
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Size>, D::Error> {
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        from: D,
+    ) -> Result<Option<Size>, D::Error> {
         let text = Option::<String>::deserialize(from)?;
         text.map(|text| text.parse().map_err(serde::de::Error::custom))
             .transpose()

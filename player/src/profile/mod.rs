@@ -170,8 +170,8 @@ mod tests {
     fn of_the_boards_only_the_pi_4_has_h264_in_hardware() {
         let has = |name: &str, codec| {
             let profile = Profile::named(name, Path::new(SHIPPED)).unwrap();
-            let preferred = profile.decoder.preferred.into_iter();
-            preferred.filter(|p| p.codec == codec).count() > 0
+            let mut preferred = profile.decoder.preferred.iter();
+            preferred.any(|preferred| preferred.codec == codec)
         };
         assert!(has("pi4", Codec::H264) && has("pi4", Codec::Hevc));
         assert!(!has("pi5", Codec::H264) && has("pi5", Codec::Hevc));
@@ -192,14 +192,29 @@ mod tests {
         check(&whole.replace("2048", "0"), "budget_mib");
         check(&whole.replace("640", "4"), "memory_mib");
         check(&whole.replace("memory_mib", "memory_mb"), "memory_mb");
-        check(&format!("{whole}devices = [\"/etc/shadow\"]\n"), "/etc/shadow");
+        check(
+            &format!("{whole}devices = [\"/etc/shadow\"]\n"),
+            "/etc/shadow",
+        );
         check(&format!("{whole}devices = [\"/dev/*\"]\n"), "/dev/*");
-        check(&format!("{whole}devices = [\"/dev/dri/../sda\"]\n"), "/dev/dri/../sda");
+        check(
+            &format!("{whole}devices = [\"/dev/dri/../sda\"]\n"),
+            "/dev/dri/../sda",
+        );
         check(&format!("{whole}readable = [\"/data\"]\n"), "/data");
-        check(&format!("{whole}{}", preferred.replace("h264\"", "h264000\"")), "h264000");
-        check(&format!("{whole}{}", preferred.replace("v4l2h264dec", "a ! b")), "a ! b");
+        check(
+            &format!("{whole}{}", preferred.replace("h264\"", "h264000\"")),
+            "h264000",
+        );
+        check(
+            &format!("{whole}{}", preferred.replace("v4l2h264dec", "a ! b")),
+            "a ! b",
+        );
         check(&format!("{whole}{preferred}largest = \"huge\"\n"), "huge");
-        check(&format!("{whole}{preferred}frames_a_second = 0\n"), "frames_a_second");
+        check(
+            &format!("{whole}{preferred}frames_a_second = 0\n"),
+            "frames_a_second",
+        );
     }
 
     #[test]

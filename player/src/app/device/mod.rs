@@ -15,12 +15,12 @@ use std::sync::mpsc;
 
 use base64::Engine as _;
 use fleet_device::clock;
-use fleet_protocol::CommandId;
 use fleet_protocol::command::CommandOutcome;
 use fleet_protocol::instant::Monotonic;
 use fleet_protocol::player::{
     Item, Manifest, PlayerCommand, PlayerCommandKind, PlayerEventKind, Power, ProofOfPlay,
 };
+use fleet_protocol::CommandId;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
@@ -89,6 +89,7 @@ pub struct Device {
 }
 
 /// When a command that is begun is answered.
+#[derive(Debug)]
 enum Answer {
     Now(String),
     /// When what it asks for is made.
@@ -419,6 +420,7 @@ impl Surroundings for Device {
         }
         self.look_ahead(seen.screen, &mut events);
         self.look_at_hours(seen.screen.manifests().current());
+        self.answer_stills();
         let (facts, cache, counted) = (&self.setting.facts, &self.cache, &self.counted);
         let hours = &self.hours;
         let heartbeat = |sync: &Sync| {
@@ -431,7 +433,6 @@ impl Surroundings for Device {
                 hours.status(clock::wall()),
             )
         };
-        self.answer_stills();
         for wish in self.link.turn(&self.setting, seen.screen, &heartbeat) {
             self.grant(wish, seen, &mut events);
         }

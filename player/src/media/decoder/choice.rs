@@ -2,6 +2,9 @@
 //!
 //! Hardware that no profile names is never used: it would be closed to this process anyway ([`super::sandbox`]). What
 //! a preferred decoder has failed with is decoded without it, by the engine's word.
+//!
+//! `decodebin` tries decoders in the order of their ranks. This process decodes one item, so ranks are set for that item
+//! alone; what only the stream itself says, its size and its rate, is asked for when one is about to be tried.
 
 use gstreamer as gst;
 use gstreamer::prelude::*;
@@ -10,11 +13,20 @@ use super::work::Outlet;
 use crate::media::wire::Order;
 use crate::profile::{Codec, DecoderProfile};
 
-/// A decoder that takes the stream.
+/// Of the first element of a profile: above all ranks that elements give themselves.
+const FIRST_RANK: i32 = 4_096;
+/// `decodebin` is to try the next one: `GST_AUTOPLUG_SELECT_SKIP`.
+const SKIP: i32 = 2;
+/// And this one: `GST_AUTOPLUG_SELECT_TRY`.
+const TRY: i32 = 0;
+
+/// A decoder that the machine has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Candidate<'a> {
     name: &'a str,
     is_hardware: bool,
+    /// As it comes.
+    rank: i32,
 }
 
 /// What is known of a film before it is decoded.
@@ -36,7 +48,9 @@ impl Stream {
         let rate = rate.and_then(|rate| {
             let (frames, seconds) = (rate.numer(), rate.denom());
             // 0/1 stands for a rate that changes.
-            let whole = u32::try_from(frames).ok()?.div_ceil(u32::try_from(seconds).ok()?);
+            let whole = u32::try_from(frames)
+                .ok()?
+                .div_ceil(u32::try_from(seconds).ok()?);
             (whole > 0).then_some(whole)
         });
         Self {
@@ -47,42 +61,58 @@ impl Stream {
     }
 }
 
-/// The candidates to try, by their places, the best one first.
-fn choose(
-    candidates: &[Candidate<'_>],
-    stream: Stream,
-    profile: &DecoderProfile,
-    avoided: &[String],
-) -> Vec<usize> {
-    let is_avoided = |name: &str| avoided.iter().any(|avoided| avoided == name);
-    let named = profile.preferred.iter().filter(|preferred| {
-        Some(preferred.codec) == stream.codec
-            && preferred.takes(stream.size, stream.frames_a_second)
-    });
-    let mut chosen: Vec<usize> = named
-        .filter_map(|preferred| {
-            let name = preferred.element.as_str();
-            candidates.iter().position(|candidate| candidate.name == name)
-        })
-        .filter(|place| !is_avoided(candidates[*place].name))
-        .collect();
-    for (place, candidate) in candidates.iter().enumerate() {
-        if !candidate.is_hardware && !is_avoided(candidate.name) && !chosen.contains(&place) {
-            chosen.push(place);
-        }
+/// The higher, the sooner it is tried; `None`: never.
+fn rank(candidate: Candidate<'_>, profile: &DecoderProfile, avoided: &[String]) -> Option<i32> {
+    if avoided.iter().any(|name| name == candidate.name) {
+        return None;
     }
-    chosen
+    let mut named = profile.preferred.iter();
+    match named.position(|preferred| preferred.element.as_str() == candidate.name) {
+        Some(place) => Some(FIRST_RANK - i32::try_from(place).unwrap_or(FIRST_RANK)),
+        None if candidate.is_hardware => None,
+        None => Some(candidate.rank),
+    }
 }
 
-/// Has `decodebin` try decoders in the order of the profile, and tells which preferred one is in use.
+/// Whether an element is up to a film, as far as the profile says.
+fn takes(name: &str, stream: Stream, profile: &DecoderProfile) -> bool {
+    let mut said = profile
+        .preferred
+        .iter()
+        .filter(|preferred| {
+            preferred.element.as_str() == name && Some(preferred.codec) == stream.codec
+        })
+        .map(|preferred| preferred.takes(stream.size, stream.frames_a_second))
+        .peekable();
+    said.peek().is_none() || said.any(|takes| takes)
+}
+
+/// Has `decode` try decoders in the order of the profile, and tells which preferred one is in use.
 pub(super) fn apply(decode: &gst::Element, order: &Order, outlet: &Outlet) {
-    let (profile, avoided) = (order.profile.clone(), order.avoided.clone());
-    decode.connect("autoplug-sort", false, move |values| {
-        let caps: gst::Caps = values.get(2)?.get().ok()?;
-        let factories: gst::glib::ValueArray = values.get(3)?.get().ok()?;
-        let factories: Vec<gst::ElementFactory> =
-            factories.iter().filter_map(|value| value.get().ok()).collect();
-        Some(sorted(&factories, &caps, &profile, &avoided).to_value())
+    let kinds = gst::ElementFactoryType::DECODER
+        | gst::ElementFactoryType::MEDIA_VIDEO
+        | gst::ElementFactoryType::MEDIA_IMAGE;
+    for factory in gst::ElementFactory::factories_with_type(kinds, gst::Rank::NONE) {
+        let name = factory.name();
+        let class = factory.metadata("klass").unwrap_or_default();
+        let candidate = Candidate {
+            name: name.as_str(),
+            is_hardware: class.contains("Hardware"),
+            rank: i32::from(factory.rank()),
+        };
+        let rank = rank(candidate, &order.profile, &order.avoided);
+        factory.set_rank(rank.map_or(gst::Rank::NONE, gst::Rank::from));
+    }
+    let profile = order.profile.clone();
+    decode.connect("autoplug-select", false, move |values| {
+        let caps: Option<gst::Caps> = values.get(2).and_then(|value| value.get().ok());
+        let factory: Option<gst::ElementFactory> = values.get(3).and_then(|value| value.get().ok());
+        let skipped = caps.zip(factory).is_some_and(|(caps, factory)| {
+            !takes(factory.name().as_str(), Stream::of(&caps), &profile)
+        });
+        let answer = gst::glib::Type::from_name("GstAutoplugSelectResult")
+            .and_then(gst::glib::EnumClass::with_type);
+        answer.and_then(|answer| answer.to_value(if skipped { SKIP } else { TRY }))
     });
     let Some(decode) = decode.downcast_ref::<gst::Bin>() else {
         return;
@@ -94,40 +124,10 @@ pub(super) fn apply(decode: &gst::Element, order: &Order, outlet: &Outlet) {
         };
         let name = factory.name();
         let mut preferred = profile.preferred.iter();
-        if preferred.any(|preferred| preferred.element.as_str() == name) {
+        if preferred.any(|preferred| preferred.element.as_str() == name.as_str()) {
             outlet.uses(&name);
         }
     });
-}
-
-/// Whatever is no decoder of pictures stays before them: they need what a parser finds out.
-fn sorted(
-    factories: &[gst::ElementFactory],
-    caps: &gst::Caps,
-    profile: &DecoderProfile,
-    avoided: &[String],
-) -> gst::glib::ValueArray {
-    let (decoders, others): (Vec<_>, Vec<_>) =
-        factories.iter().partition(|factory| is_decoder(factory));
-    let names: Vec<_> = decoders.iter().map(|factory| factory.name()).collect();
-    let candidates: Vec<_> = (names.iter().zip(&decoders))
-        .map(|(name, factory)| Candidate {
-            name,
-            is_hardware: class(factory).contains("Hardware"),
-        })
-        .collect();
-    let chosen = choose(&candidates, Stream::of(caps), profile, avoided);
-    let chosen = chosen.into_iter().map(|place| decoders[place]);
-    gst::glib::ValueArray::new(others.into_iter().chain(chosen).map(ToValue::to_value))
-}
-
-fn is_decoder(factory: &gst::ElementFactory) -> bool {
-    let class = class(factory);
-    class.contains("Decoder") && class.contains("Video")
-}
-
-fn class(factory: &gst::ElementFactory) -> &str {
-    factory.metadata("klass").unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -154,14 +154,21 @@ codec = "hevc"
 element = "v4l2slh265dec"
 "#;
 
+    /// As GStreamer's are: of a higher rank than software.
     const fn hardware(name: &str) -> Candidate<'_> {
-        let is_hardware = true;
-        Candidate { name, is_hardware }
+        Candidate {
+            name,
+            is_hardware: true,
+            rank: 257,
+        }
     }
 
-    const fn software(name: &str) -> Candidate<'_> {
-        let is_hardware = false;
-        Candidate { name, is_hardware }
+    const fn software(name: &str, rank: i32) -> Candidate<'_> {
+        Candidate {
+            name,
+            is_hardware: false,
+            rank,
+        }
     }
 
     const HD: Stream = Stream {
@@ -174,50 +181,55 @@ element = "v4l2slh265dec"
         ..HD
     };
 
-    fn chosen<'a>(candidates: &[Candidate<'a>], stream: Stream, avoided: &[&str]) -> Vec<&'a str> {
+    /// In the order in which `decodebin` asks.
+    fn tried<'a>(candidates: &[Candidate<'a>], stream: Stream, avoided: &[&str]) -> Vec<&'a str> {
         let profile = Profile::parse("test", PROFILE).unwrap().decoder;
         let avoided: Vec<String> = avoided.iter().map(ToString::to_string).collect();
-        let chosen = choose(candidates, stream, &profile, &avoided);
-        chosen.into_iter().map(|place| candidates[place].name).collect()
+        let ranked = candidates
+            .iter()
+            .filter_map(|candidate| Some((rank(*candidate, &profile, &avoided)?, candidate.name)));
+        let mut ranked: Vec<_> = ranked.collect();
+        ranked.sort_by_key(|(rank, _)| -rank);
+        let names = ranked.into_iter().map(|(_, name)| name);
+        names.filter(|name| takes(name, stream, &profile)).collect()
     }
 
     #[test]
     fn what_the_profile_names_goes_first_and_software_follows() {
         let all = [
-            software("avdec_h264"),
-            software("openh264dec"),
+            software("avdec_h264", 256),
+            software("openh264dec", 64),
             hardware("v4l2h264dec"),
         ];
         let expected = ["v4l2h264dec", "openh264dec", "avdec_h264"];
-        assert_eq!(chosen(&all, HD, &[]), expected);
+        assert_eq!(tried(&all, HD, &[]), expected);
         // Not there, or not up to it.
-        assert_eq!(chosen(&all[..2], HD, &[]), expected[1..]);
-        assert_eq!(chosen(&all, UHD, &[]), expected[1..]);
+        assert_eq!(tried(&all[..2], HD, &[]), expected[1..]);
+        assert_eq!(tried(&all, UHD, &[]), expected[1..]);
         let fast = Stream {
             frames_a_second: Some(120),
             ..HD
         };
-        assert_eq!(chosen(&all, fast, &[]), expected[1..]);
+        assert_eq!(tried(&all, fast, &[]), expected[1..]);
     }
 
     #[test]
     fn hardware_that_no_profile_names_is_left_alone() {
-        let all = [hardware("vah264dec"), software("avdec_h264")];
-        assert_eq!(chosen(&all, HD, &[]), ["avdec_h264"]);
+        let all = [hardware("vah264dec"), software("avdec_h264", 256)];
+        assert_eq!(tried(&all, HD, &[]), ["avdec_h264"]);
         let hevc = Stream {
             codec: Some(Codec::Hevc),
             ..HD
         };
-        let all = [hardware("v4l2slh265dec"), hardware("v4l2h264dec")];
-        assert_eq!(chosen(&all, hevc, &[]), ["v4l2slh265dec"]);
-        let unheard_of = Stream { codec: None, ..HD };
-        assert_eq!(chosen(&all, unheard_of, &[]), [""; 0]);
+        let all = [hardware("v4l2slh265dec"), hardware("vah265dec")];
+        assert_eq!(tried(&all, hevc, &[]), ["v4l2slh265dec"]);
+        assert_eq!(tried(&[hardware("vavp9dec")], HD, &[]), [""; 0]);
     }
 
     #[test]
     fn one_that_failed_is_avoided_and_the_others_decode() {
-        let all = [hardware("v4l2h264dec"), software("avdec_h264")];
-        assert_eq!(chosen(&all, HD, &["v4l2h264dec"]), ["avdec_h264"]);
+        let all = [hardware("v4l2h264dec"), software("avdec_h264", 256)];
+        assert_eq!(tried(&all, HD, &["v4l2h264dec"]), ["avdec_h264"]);
     }
 
     #[test]

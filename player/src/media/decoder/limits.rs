@@ -21,8 +21,8 @@ pub(super) enum TooLarge {
     Pixels { width: u64, height: u64 },
     #[error(
         "{width}×{height} pixels ({format}) on this screen need {} MiB of memory, and a decoder has {} MiB",
-        needed_bytes >> 20,
-        memory_bytes >> 20
+        .needed_bytes >> 20,
+        .memory_bytes >> 20
     )]
     Memory {
         width: u64,
@@ -34,12 +34,7 @@ pub(super) enum TooLarge {
 }
 
 /// Of a picture as its decoder delivers it. How many pictures a film's decoder keeps is its codec's business.
-pub(super) fn check(
-    order: &Order,
-    width: u64,
-    height: u64,
-    format: &str,
-) -> Result<(), TooLarge> {
+pub(super) fn check(order: &Order, width: u64, height: u64, format: &str) -> Result<(), TooLarge> {
     let pixels = width.saturating_mul(height);
     if pixels > MAX_PIXELS {
         return Err(TooLarge::Pixels { width, height });

@@ -42,7 +42,11 @@ pub(super) fn load(preferred: &[String]) {
         eprintln!("decoder: GStreamer: {error}");
         return;
     }
-    for name in USUAL.iter().copied().chain(preferred.iter().map(String::as_str)) {
+    for name in USUAL
+        .iter()
+        .copied()
+        .chain(preferred.iter().map(String::as_str))
+    {
         if let Some(factory) = gst::ElementFactory::find(name) {
             // What cannot be loaded is missed when it is needed, with a better message.
             let _ = factory.load();
@@ -134,7 +138,10 @@ fn link_streams(pipeline: &gst::Pipeline, decode: &gst::Element, order: &Order, 
             .structure(0)
             .is_some_and(|s| s.name().starts_with("video/"));
         let (name, branch) = if is_video {
-            ("pictures", pictures(&order, upright, brought_home(&caps), &for_pads))
+            (
+                "pictures",
+                pictures(&order, upright, brought_home(&caps), &for_pads),
+            )
         } else {
             ("sound", sound(&for_pads))
         };

@@ -75,7 +75,11 @@ impl From<RulesetStatus> for Fences {
 
 /// Locks this process in for ever. Threads that run already stay free: there should be none.
 pub(super) fn enter(order: &Order, frames_bytes: u64) -> Result<Fences, SandboxError> {
-    limit("memory", Resource::RLIMIT_DATA, order.profile.memory_bytes())?;
+    limit(
+        "memory",
+        Resource::RLIMIT_DATA,
+        order.profile.memory_bytes(),
+    )?;
     limit("files", Resource::RLIMIT_NOFILE, OPEN_FILES)?;
     limit("written bytes", Resource::RLIMIT_FSIZE, frames_bytes)?;
     limit("core dumps", Resource::RLIMIT_CORE, 0)?;

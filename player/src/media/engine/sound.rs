@@ -219,7 +219,10 @@ mod tests {
         assert!(sound.open.is_none());
         sound.push(piece(), 0, 100, TRIED_AGAIN_NS);
         assert!(sound.open.is_some());
-        assert!(ear.try_pull_sample(gst::ClockTime::from_seconds(30)).is_some());
+        assert!(
+            ear.try_pull_sample(gst::ClockTime::from_seconds(30))
+                .is_some()
+        );
         pictures.set_state(gst::State::Null).unwrap();
     }
 }

@@ -47,7 +47,10 @@ mod tests {
         let mut trust = Trust::default();
         trust.lose(one, "v4l2h264dec", 0);
         trust.lose(one, "vah264dec", AVOIDED_NS / 2);
-        assert_eq!(trust.avoided(one, AVOIDED_NS - 1), ["v4l2h264dec", "vah264dec"]);
+        assert_eq!(
+            trust.avoided(one, AVOIDED_NS - 1),
+            ["v4l2h264dec", "vah264dec"]
+        );
         assert_eq!(trust.avoided(other, 0), [""; 0]);
         // From its last failure on.
         trust.lose(one, "v4l2h264dec", AVOIDED_NS - 1);
