@@ -73,10 +73,6 @@ impl Kind {
         }
     }
 
-    pub fn can_be_written(self) -> bool {
-        gst::init().is_ok() && gst::ElementFactory::find(self.encoder()).is_some()
-    }
-
     pub const fn ending(self) -> &'static str {
         match self {
             Self::H264Mp4 | Self::HevcMp4 | Self::Vp9Mp4 | Self::Av1Mp4 => "mp4",
@@ -113,6 +109,11 @@ impl Kind {
             Self::Vp9WebM | Self::Av1WebM => "webmmux",
         }
     }
+}
+
+/// Whether this machine has an element.
+pub fn has(element: &str) -> bool {
+    gst::init().is_ok() && gst::ElementFactory::find(element).is_some()
 }
 
 /// Writes an H.264 film in MP4, with AAC if it has sound.

@@ -238,12 +238,13 @@ impl Link {
         let mut packet = vec![0; MAX_PACKET_BYTES];
         loop {
             match recv(self.socket.as_raw_fd(), &mut packet, flags) {
-                Ok(0) | Err(Errno::ECONNRESET) => return Ok(None),
+                Ok(0) => return Ok(None),
                 Ok(length) => {
                     packet.truncate(length);
                     return Ok(Some(packet));
                 }
-                Err(Errno::EINTR) => {}
+                // A reset is said once, before the last words of a process that has not read all of ours.
+                Err(Errno::EINTR | Errno::ECONNRESET) => {}
                 Err(error) => return Err(error.into()),
             }
         }
@@ -306,6 +307,19 @@ mod tests {
         let slot = ToDecoder::Slot { index: 0 };
         let broken = mine.send(&slot, &[]).unwrap_err();
         assert_eq!(broken.kind(), io::ErrorKind::BrokenPipe);
+    }
+
+    #[test]
+    fn the_last_words_of_a_process_that_ended_are_heard() {
+        let (mine, theirs) = Link::pair().unwrap();
+        let theirs = Link::new(theirs);
+        // Never read.
+        mine.send(&ToDecoder::Slot { index: 0 }, &[]).unwrap();
+        theirs.send(&FromDecoder::Ended, &[]).unwrap();
+        drop(theirs);
+        let read = mine.receive().unwrap().unwrap();
+        assert_eq!(FromDecoder::parse(&read), Ok((FromDecoder::Ended, &[][..])));
+        assert_eq!(mine.receive_now().unwrap(), None);
     }
 
     proptest! {

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 
 pub use board::{Board, BoardMatch};
-pub use decoders::{Codec, DecoderProfile, Element, Preferred};
+pub use decoders::{Codec, DecoderProfile, Element, Nodes, Preferred, Readable};
 
 /// Where a device has them.
 pub const FOLDER: &str = "/usr/share/fleet/profiles";

@@ -15,12 +15,12 @@ use std::sync::mpsc;
 
 use base64::Engine as _;
 use fleet_device::clock;
+use fleet_protocol::CommandId;
 use fleet_protocol::command::CommandOutcome;
 use fleet_protocol::instant::Monotonic;
 use fleet_protocol::player::{
     Item, Manifest, PlayerCommand, PlayerCommandKind, PlayerEventKind, Power, ProofOfPlay,
 };
-use fleet_protocol::CommandId;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 

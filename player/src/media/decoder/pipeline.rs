@@ -260,11 +260,11 @@ fn description(order: &Order, upright: Upright, home: &str) -> String {
         Orientation::LandscapeFlipped => Some("180"),
         Orientation::PortraitFlipped => Some("90r"),
     };
-    let turns: String = [upright.direction, hangs]
-        .into_iter()
-        .flatten()
-        .map(|direction| format!(" ! videoflip video-direction={direction}"))
-        .collect();
+    let mut turns = String::new();
+    for direction in [upright.direction, hangs].into_iter().flatten() {
+        turns.push_str(" ! videoflip video-direction=");
+        turns.push_str(direction);
+    }
     // A picture whose pixels are not square is stretched by the scaler while it is at it.
     format!(
         "{home}{first}{crop}videoconvertscale add-borders={borders} ! \

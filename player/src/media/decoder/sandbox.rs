@@ -18,7 +18,7 @@ use seccompiler::{
 };
 
 use super::super::wire::Order;
-use crate::profile::DecoderProfile;
+use crate::profile::{DecoderProfile, Nodes, Readable};
 
 const OPEN_FILES: u64 = 256;
 
@@ -99,9 +99,9 @@ fn restrict_files(media: &Path, profile: &DecoderProfile) -> Result<Fences, Sand
         path: media.display().to_string(),
         source,
     })?;
-    let described = profile.readable.iter().map(|folder| folder.as_str());
+    let described = profile.readable.iter().map(Readable::as_str);
     // What is not there is passed over.
-    let devices = profile.devices.iter().flat_map(|nodes| nodes.present());
+    let devices = profile.devices.iter().flat_map(Nodes::present);
     let device = AccessFs::ReadFile | AccessFs::WriteFile | AccessFs::IoctlDev;
     let status = Ruleset::default()
         .handle_access(AccessFs::from_all(abi))?
