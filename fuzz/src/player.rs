@@ -12,7 +12,11 @@ pub fn decoder_messages(data: &[u8]) {
             FromDecoder::Sound { .. } => {
                 assert!((1..=AUDIO_PIECE_BYTES).contains(&samples.len()));
             }
-            FromDecoder::Waiting | FromDecoder::Ended | FromDecoder::Failed { .. } => {}
+            FromDecoder::Waiting
+            | FromDecoder::WithoutLandlock
+            | FromDecoder::Uses { .. }
+            | FromDecoder::Ended
+            | FromDecoder::Failed { .. } => {}
         }
         let packet = packet(&message, samples);
         assert_eq!(FromDecoder::parse(&packet), Ok((message, samples)));

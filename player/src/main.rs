@@ -11,7 +11,6 @@ use fleet_player::app::device::{Device, Facts, MediaLimits, Places, Setting};
 use fleet_player::app::folder::{Folder, Manner};
 use fleet_player::app::{self, Engines, Happening, Place, Show};
 use fleet_player::control_plane::PlainHttp;
-use fleet_player::core::cache::DEFAULT_BUDGET_BYTES;
 use fleet_player::media::decoder::{self, Program};
 use fleet_player::media::frame::Size;
 use fleet_player::profile::{self, Board, Profile};
@@ -117,9 +116,9 @@ struct RunArguments {
     /// In a window of this size, on somebody's desktop, instead of on the display.
     #[arg(long, value_name = "SIZE", num_args = 0..=1, default_missing_value = "1280x720")]
     window: Option<Size>,
-    /// Of the media on this device, in bytes. A manifest may say otherwise.
-    #[arg(long, env = "FLEET_PLAYER_CACHE_BUDGET_BYTES", value_name = "BYTES", default_value_t = DEFAULT_BUDGET_BYTES)]
-    cache_budget: u64,
+    /// Of the media on this device, in bytes, instead of what the profile says. A manifest may say otherwise.
+    #[arg(long, env = "FLEET_PLAYER_CACHE_BUDGET_BYTES", value_name = "BYTES")]
+    cache_budget: Option<u64>,
     /// Of all downloads together, in bytes a second: 16384 or more, or 0 for no limit. A manifest may say otherwise.
     #[arg(
         long,
@@ -211,6 +210,8 @@ fn main() -> ExitCode {
 }
 
 fn run(arguments: RunArguments) -> anyhow::Result<()> {
+    let profile = arguments.machine.profile()?;
+    let budget = arguments.cache_budget;
     let setting = Setting {
         places: Places {
             identity: arguments.identity,
@@ -227,7 +228,7 @@ fn run(arguments: RunArguments) -> anyhow::Result<()> {
             PlainHttp::LoopbackOnly
         },
         media: MediaLimits {
-            cache_budget_bytes: arguments.cache_budget,
+            cache_budget_bytes: budget.unwrap_or(profile.cache_budget_bytes),
             bandwidth_limit_bytes_per_s: arguments.bandwidth_limit,
         },
     };
@@ -238,7 +239,7 @@ fn run(arguments: RunArguments) -> anyhow::Result<()> {
         },
     };
     let (happen, happenings) = mpsc::channel();
-    let mut engines = engines(&happen, arguments.machine.profile()?)?;
+    let mut engines = engines(&happen, profile)?;
     let engine = engines.begin(place)?;
     let (device, events) = Device::open(setting)?;
     stop_at_signals(happen)?;

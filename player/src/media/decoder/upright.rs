@@ -131,13 +131,19 @@ mod tests {
     use proptest::prelude::*;
 
     fn tiff(is_little: bool, orientation: u16) -> Vec<u8> {
-        let short = |value: u16| match is_little {
-            true => value.to_le_bytes(),
-            false => value.to_be_bytes(),
+        let short = |value: u16| {
+            if is_little {
+                value.to_le_bytes()
+            } else {
+                value.to_be_bytes()
+            }
         };
-        let long = |value: u32| match is_little {
-            true => value.to_le_bytes(),
-            false => value.to_be_bytes(),
+        let long = |value: u32| {
+            if is_little {
+                value.to_le_bytes()
+            } else {
+                value.to_be_bytes()
+            }
         };
         let mut tiff = if is_little { *b"II*\0" } else { *b"MM\0*" }.to_vec();
         tiff.extend(long(8));
