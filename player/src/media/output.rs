@@ -148,6 +148,7 @@ impl Output {
             Glass::Window => {
                 // Windows are resized by people: the sink may want another format and size.
                 let convert = make("videoconvertscale")?;
+                keep_windows_off_the_display();
                 (Some(convert), make("autovideosink")?)
             }
             Glass::Kms { .. } => {
@@ -268,6 +269,14 @@ impl Drop for Output {
         if let Some(scanout) = self.scanout.take() {
             let _ = scanout.join();
         }
+    }
+}
+
+/// `autovideosink` tries all sinks that there are. The one of the kernel's display is no window, and takes a second or
+/// two to find out that it can have none.
+fn keep_windows_off_the_display() {
+    if let Some(factory) = gst::ElementFactory::find("kmssink") {
+        factory.set_rank(gst::Rank::NONE);
     }
 }
 
