@@ -7,6 +7,8 @@
 /// Fields side by side: 6 bits for the item, 10 for the frame.
 pub const COLUMNS: u32 = 16;
 const FRAME_BITS: u32 = 10;
+/// How much lighter or darker, and after how many pixels it repeats.
+const GRAIN: u32 = 32;
 
 /// Which picture it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -19,21 +21,48 @@ pub struct Code {
 
 /// Pixels of one picture: blue, green, red, unused.
 pub fn pixels(code: Code, width: u32, height: u32) -> Vec<u8> {
+    paint(code, width, height, 1, |_, _| 0)
+}
+
+/// The same with a grain that moves from frame to frame, so that a codec has something to do.
+pub fn grainy(code: Code, width: u32, height: u32) -> Vec<u8> {
+    let moved = u32::from(code.frame);
+    paint(code, width, height, GRAIN, |x, y| {
+        let grain = ((x + 3 * moved) ^ (y + moved)) % GRAIN;
+        u8::try_from(grain).unwrap_or_default()
+    })
+}
+
+/// `grain` makes fields a little less light or dark; it repeats every `period` rows.
+fn paint(
+    code: Code,
+    width: u32,
+    height: u32,
+    period: u32,
+    grain: impl Fn(u32, u32) -> u8,
+) -> Vec<u8> {
     let bits = (code.item << FRAME_BITS) | (code.frame & ((1 << FRAME_BITS) - 1));
     let light = colour(code.item);
-    let mut bytes = Vec::with_capacity((width * height * 4) as usize);
-    for y in 0..height {
-        let lower = y >= height / 2;
-        for x in 0..width {
+    let row = |lower: bool, y: u32| {
+        let pixel = |x: u32| {
             let column = x * COLUMNS / width;
             let one = bits & (1 << (COLUMNS - 1 - column)) != 0;
-            let pixel = if one == lower {
-                [16, 16, 16, 255]
+            let grain = grain(x, y);
+            let [blue, green, red, _] = if one == lower {
+                [16 + grain; 4]
             } else {
-                light
+                light.map(|channel| channel - grain)
             };
-            bytes.extend_from_slice(&pixel);
-        }
+            [blue, green, red, 255]
+        };
+        (0..width).flat_map(pixel).collect::<Vec<u8>>()
+    };
+    let rows = |lower| (0..period).map(|y| row(lower, y)).collect::<Vec<_>>();
+    let halves = [rows(false), rows(true)];
+    let mut bytes = Vec::with_capacity((width * height * 4) as usize);
+    for y in 0..height {
+        let rows = &halves[usize::from(y >= height / 2)];
+        bytes.extend_from_slice(&rows[(y % period) as usize]);
     }
     bytes
 }
@@ -101,8 +130,9 @@ mod tests {
                 frame: 682,
             },
         ] {
-            let screen = pixels(code, 160, 90);
-            assert_eq!(read(&screen, 160, 90), Some(code));
+            for screen in [pixels(code, 160, 90), grainy(code, 160, 90)] {
+                assert_eq!(read(&screen, 160, 90), Some(code));
+            }
         }
         for blank in [0, 128, 255] {
             assert_eq!(read(&vec![blank; 160 * 90 * 4], 160, 90), None);

@@ -7,7 +7,7 @@ use gstreamer as gst;
 use gstreamer::prelude::*;
 use gstreamer_app as gst_app;
 
-use crate::code::{Code, pixels};
+use crate::code::{Code, grainy, pixels};
 
 /// What a file is to hold.
 #[derive(Debug, Clone, Copy)]
@@ -81,16 +81,21 @@ impl Kind {
         }
     }
 
-    const fn pictures(self) -> &'static str {
+    fn pictures(self, bits_a_second: u32) -> String {
+        let kilobits = bits_a_second / 1_000;
         match self {
-            Self::H264Mp4 => "openh264enc complexity=low bitrate=2000000 gop-size=30 ! h264parse",
-            Self::HevcMp4 | Self::HevcMatroska => {
-                "x265enc speed-preset=ultrafast tune=zerolatency bitrate=2000 ! h265parse"
+            Self::H264Mp4 => {
+                format!("openh264enc complexity=low bitrate={bits_a_second} gop-size=30 ! h264parse")
             }
-            Self::Vp9WebM => "vp9enc deadline=1 cpu-used=8 target-bitrate=2000000",
-            Self::Vp9Mp4 => "vp9enc deadline=1 cpu-used=8 target-bitrate=2000000 ! vp9parse",
+            Self::HevcMp4 | Self::HevcMatroska => {
+                format!("x265enc speed-preset=ultrafast tune=zerolatency bitrate={kilobits} ! h265parse")
+            }
+            Self::Vp9WebM => format!("vp9enc deadline=1 cpu-used=8 target-bitrate={bits_a_second}"),
+            Self::Vp9Mp4 => {
+                format!("vp9enc deadline=1 cpu-used=8 target-bitrate={bits_a_second} ! vp9parse")
+            }
             Self::Av1WebM | Self::Av1Mp4 => {
-                "av1enc cpu-used=8 usage-profile=realtime target-bitrate=2000 ! av1parse"
+                format!("av1enc cpu-used=8 usage-profile=realtime target-bitrate={kilobits} ! av1parse")
             }
         }
     }
@@ -118,11 +123,36 @@ pub fn has(element: &str) -> bool {
 
 /// Writes an H.264 film in MP4, with AAC if it has sound.
 pub fn write_film(path: &Path, film: &Film) -> Result<(), MediaError> {
-    write_film_as(path, film, Kind::H264Mp4)
+    write(path, film, Kind::H264Mp4, PLAIN)
+}
+
+/// The same with a grain, at the bit rate of a good film: for measuring what a player costs.
+pub fn write_grainy_film(path: &Path, film: &Film) -> Result<(), MediaError> {
+    write(path, film, Kind::H264Mp4, GRAINY)
 }
 
 /// Writes a film of that kind. 8 bits and 4:2:0, which every decoder takes.
 pub fn write_film_as(path: &Path, film: &Film, kind: Kind) -> Result<(), MediaError> {
+    write(path, film, kind, PLAIN)
+}
+
+/// How much is in a picture.
+#[derive(Debug, Clone, Copy)]
+struct Look {
+    bits_a_second: u32,
+    picture: fn(Code, u32, u32) -> Vec<u8>,
+}
+
+const PLAIN: Look = Look {
+    bits_a_second: 2_000_000,
+    picture: pixels,
+};
+const GRAINY: Look = Look {
+    bits_a_second: 8_000_000,
+    picture: grainy,
+};
+
+fn write(path: &Path, film: &Film, kind: Kind, look: Look) -> Result<(), MediaError> {
     let sound = if film.sound {
         let seconds = f64::from(film.frames) / f64::from(film.frames_a_second);
         format!(
@@ -137,13 +167,13 @@ pub fn write_film_as(path: &Path, film: &Film, kind: Kind) -> Result<(), MediaEr
     let description = format!(
         "appsrc name=pictures format=time ! videoconvert ! video/x-raw,format=I420 ! {} ! queue ! mux. \
          {sound} {} name=mux ! filesink location=\"{}\"",
-        kind.pictures(),
+        kind.pictures(look.bits_a_second),
         kind.muxer(),
         path.display()
     );
     let pictures = (0..film.frames).map(|frame| {
         let item = film.item;
-        pixels(Code { item, frame }, film.width, film.height)
+        (look.picture)(Code { item, frame }, film.width, film.height)
     });
     encode(&description, film, pictures)
 }
