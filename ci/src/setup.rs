@@ -12,8 +12,11 @@ use crate::progress::Progress;
 use crate::tools::ToolTree;
 use crate::workspace::Workspace;
 
-/// A package and why the host needs it. Everything else belongs into the tools tree.
-const HOST_PACKAGES: &[(&str, &str)] = &[
+/// The name of a package, and what it is for.
+pub type Package = (&'static str, &'static str);
+
+/// What the host itself needs. Everything else belongs into the tools tree.
+const HOST_PACKAGES: &[Package] = &[
     ("bubblewrap", "runs the tools tree"),
     ("ca-certificates", "registries over TLS"),
     ("dbus-daemon", "the agent's tests run a bus of their own"),
@@ -44,7 +47,7 @@ const HOST_PACKAGES: &[(&str, &str)] = &[
 ];
 
 /// Without root, mmdebstrap works in a user namespace with subordinate ids.
-const ROOTLESS_PACKAGES: &[(&str, &str)] = &[("uidmap", "mmdebstrap without root")];
+const ROOTLESS_PACKAGES: &[Package] = &[("uidmap", "mmdebstrap without root")];
 
 /// How to go about it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -62,7 +65,34 @@ pub enum Consent {
 /// # Errors
 /// When this is no Debian or Ubuntu, apt fails, or something is missing and `consent` forbids installing it.
 pub fn run(workspace: &Workspace, consent: Consent, progress: Progress) -> Result<()> {
-    let missing = missing_packages()?;
+    let rootless = if nix::unistd::geteuid().is_root() {
+        &[]
+    } else {
+        ROOTLESS_PACKAGES
+    };
+    ensure(workspace, &[HOST_PACKAGES, rootless], consent, progress)?;
+    if consent == Consent::CheckOnly {
+        if !ToolTree::is_present(workspace) {
+            bail!("the tools tree has not been made yet\nhint: cargo xtask setup");
+        }
+    } else {
+        ToolTree::ensure(workspace, progress)?;
+    }
+    progress.note("Everything needed is installed.");
+    Ok(())
+}
+
+/// Installs those packages that are missing.
+///
+/// # Errors
+/// When this is no Debian or Ubuntu, apt fails, or something is missing and `consent` forbids installing it.
+pub fn ensure(
+    workspace: &Workspace,
+    lists: &[&[Package]],
+    consent: Consent,
+    progress: Progress,
+) -> Result<()> {
+    let missing = missing_packages(lists)?;
     if !missing.is_empty() {
         progress.note("Missing system packages:");
         for (package, reason) in &missing {
@@ -78,18 +108,10 @@ pub fn run(workspace: &Workspace, consent: Consent, progress: Progress) -> Resul
         }
         install(workspace, &missing, progress)?;
     }
-    if consent == Consent::CheckOnly {
-        if !ToolTree::is_present(workspace) {
-            bail!("the tools tree has not been made yet\nhint: cargo xtask setup");
-        }
-    } else {
-        ToolTree::ensure(workspace, progress)?;
-    }
-    progress.note("Everything needed is installed.");
     Ok(())
 }
 
-fn missing_packages() -> Result<Vec<(&'static str, &'static str)>> {
+fn missing_packages(lists: &[&[Package]]) -> Result<Vec<Package>> {
     if !process::on_path("dpkg-query") {
         bail!(
             "this machine has no dpkg: only Debian and Ubuntu are set up automatically\n\
@@ -103,12 +125,7 @@ fn missing_packages() -> Result<Vec<(&'static str, &'static str)>> {
             .output();
         !status.is_ok_and(|output| output.stdout == b"installed")
     };
-    let rootless = if nix::unistd::geteuid().is_root() {
-        &[]
-    } else {
-        ROOTLESS_PACKAGES
-    };
-    let packages = HOST_PACKAGES.iter().chain(rootless).copied();
+    let packages = lists.iter().flat_map(|list| list.iter()).copied();
     Ok(packages
         .filter(|(package, _)| is_missing(package))
         .collect())
@@ -127,7 +144,7 @@ fn confirmed() -> Result<bool> {
     ))
 }
 
-fn install(workspace: &Workspace, missing: &[(&str, &str)], progress: Progress) -> Result<()> {
+fn install(workspace: &Workspace, missing: &[Package], progress: Progress) -> Result<()> {
     let apt = |arguments: &[&str]| {
         let mut command = if nix::unistd::geteuid().is_root() {
             process::command("apt-get")
