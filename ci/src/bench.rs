@@ -5,10 +5,12 @@
 mod control;
 mod goosebit;
 mod guest;
+mod player;
 mod table;
 
 use std::fs;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use fleet_tests::vm::Programs;
@@ -21,7 +23,7 @@ use crate::workspace::Workspace;
 
 use control::ControlArguments;
 use guest::Bench;
-use table::{Row, Table};
+use table::{Kind, Row, Table};
 
 /// Part of what is measured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -34,6 +36,10 @@ pub enum Part {
     Control,
     /// Installations, booting and idling, in a virtual machine.
     Device,
+    /// The player beside mpv, VLC and gst-play-1.0, on an X server of its own.
+    Player,
+    /// The player's memory over thousands of items.
+    PlayerMemory,
 }
 
 /// What to measure.
@@ -49,6 +55,12 @@ pub struct BenchArguments {
     idle_minutes: u64,
     #[command(flatten)]
     control: ControlArguments,
+    /// Seconds that each player plays the playlist; the film of 1080p30 is as long as it is.
+    #[arg(long, default_value_t = 60)]
+    player_seconds: u64,
+    /// How many times the picture changes while the player's memory is watched.
+    #[arg(long, default_value_t = 10_000)]
+    transitions: u64,
 }
 
 /// Measures everything and writes the table.
@@ -57,7 +69,8 @@ pub struct BenchArguments {
 /// When something can't be built or measured.
 pub fn run(workspace: &Workspace, arguments: &BenchArguments, progress: Progress) -> Result<()> {
     let wanted = |part| arguments.parts.is_empty() || arguments.parts.contains(&part);
-    let mut table = Table::default();
+    let mut table = Table::new(Kind::Promises);
+    let mut players = Table::new(Kind::Players);
     if wanted(Part::Rollouts) {
         table.extend(rollouts(workspace, progress)?);
     }
@@ -70,11 +83,23 @@ pub fn run(workspace: &Workspace, arguments: &BenchArguments, progress: Progress
     if wanted(Part::Device) {
         table.extend(device(workspace, arguments, progress)?);
     }
+    if wanted(Part::Player) {
+        let playing = Duration::from_secs(arguments.player_seconds);
+        players.extend(player::beside_others(workspace, playing, progress)?);
+    }
+    if wanted(Part::PlayerMemory) {
+        table.extend(player::memory(workspace, arguments.transitions, progress)?);
+    }
     let file = workspace.root().join("docs/benchmarks.md");
-    let text = fs::read_to_string(&file).unwrap_or_default();
-    fs::write(&file, table.document(&text))
-        .with_context(|| format!("writing {}", file.display()))?;
-    progress.note(&table.to_markdown());
+    let mut text = fs::read_to_string(&file).unwrap_or_default();
+    for table in [table, players]
+        .into_iter()
+        .filter(|table| !table.is_empty())
+    {
+        text = table.document(&text);
+        progress.note(&table.to_markdown());
+    }
+    fs::write(&file, text).with_context(|| format!("writing {}", file.display()))?;
     progress.note(&format!("Written to {}", file.display()));
     Ok(())
 }
