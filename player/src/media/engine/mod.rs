@@ -6,8 +6,9 @@
 //! there is nothing new it hands the last picture on again once a second: so a screen that was overwritten
 //! by somebody else heals, and whoever counts frames sees that the engine lives.
 //!
-//! One decoder is always started ahead and waits: a process and its libraries take longer than a frame.
+//! One decoder is always started ahead and waits ([`ahead`]).
 
+mod ahead;
 mod hand;
 mod pace;
 mod sound;
@@ -31,6 +32,8 @@ use super::switch::Switch;
 use crate::core::screen::Ticket;
 
 pub use sound::Speaker;
+
+use ahead::Ahead;
 use turn::Turn;
 
 /// What the engine is told.
@@ -112,6 +115,8 @@ impl Engine {
         program: Program,
         tell: impl FnMut(Report) + Send + 'static,
     ) -> Result<Self, EngineError> {
+        // The first decoder loads its libraries while the output is opened.
+        let ahead = Ahead::new(program, size);
         let output = Output::open(glass, size)?;
         let wake = EventFd::new()
             .map(Arc::new)
@@ -119,7 +124,7 @@ impl Engine {
         let (commands, orders) = mpsc::channel();
         let switch = output.switch();
         let counts = output.shared_counts();
-        let turn = Turn::new(output, speaker, size, program, Box::new(tell));
+        let turn = Turn::new(output, speaker, size, ahead, Box::new(tell));
         let listening = Arc::clone(&wake);
         let thread = std::thread::Builder::new()
             .name("engine".to_owned())

@@ -5,13 +5,13 @@ use std::os::fd::AsFd as _;
 use fleet_protocol::player::{DecodeFailure, ItemKind, Power, TransitionKind};
 use nix::poll::{PollFd, PollFlags, PollTimeout};
 
+use super::ahead::Ahead;
 use super::hand::{Hand, Heard, Manner};
 use super::pace::{LEAD_NS, Step};
 use super::sound::{Sound, Speaker};
 use super::trust::Trust;
 use super::{Command, Job, Report};
 use crate::core::screen::Ticket;
-use crate::media::decoder::{Decoder, Program};
 use crate::media::frame::{Pool, SharedFrame, Size};
 use crate::media::output::Output;
 
@@ -44,9 +44,8 @@ impl Fade {
 pub(super) struct Turn {
     output: Output,
     pool: Pool,
-    program: Program,
     tell: Box<dyn FnMut(Report) + Send>,
-    spare: Option<Decoder>,
+    ahead: Ahead,
     trust: Trust,
     shown: Option<Hand>,
     waiting: Vec<Hand>,
@@ -75,16 +74,15 @@ impl Turn {
         output: Output,
         speaker: Speaker,
         size: Size,
-        program: Program,
+        ahead: Ahead,
         tell: Box<dyn FnMut(Report) + Send>,
     ) -> Self {
         let sound = Sound::new(output.pipeline().clone(), speaker);
-        let mut turn = Self {
+        Self {
             output,
             pool: Pool::new(size),
-            program,
             tell,
-            spare: None,
+            ahead,
             trust: Trust::default(),
             shown: None,
             waiting: Vec::new(),
@@ -94,9 +92,7 @@ impl Turn {
             last: None,
             last_ns: 0,
             fade: None,
-        };
-        turn.start_spare();
-        turn
+        }
     }
 
     pub(super) fn obey(&mut self, command: Command) {
@@ -159,15 +155,14 @@ impl Turn {
     }
 
     fn prepare(&mut self, ticket: Ticket, job: Job) {
-        self.start_spare();
-        let Some(decoder) = self.spare.take() else {
+        let Some(decoder) = self.ahead.take() else {
             let message = "no decoder could be started".to_owned();
             self.fail(ticket, DecodeFailure::DecoderCrashed, message);
             return;
         };
         let now_ns = self.output.running_time_ns();
         let manner = Manner {
-            profile: &self.program.profile,
+            profile: self.ahead.profile(),
             avoided: self.trust.avoided(&job.path, now_ns),
             now_ns,
         };
@@ -177,16 +172,6 @@ impl Turn {
                 let message = format!("the decoder takes no order: {error}");
                 self.fail(ticket, DecodeFailure::DecoderCrashed, message);
             }
-        }
-    }
-
-    fn start_spare(&mut self) {
-        if self.spare.is_some() {
-            return;
-        }
-        match Decoder::spawn(&self.program, self.pool.size()) {
-            Ok(decoder) => self.spare = Some(decoder),
-            Err(error) => log::error!("no decoder: {error}"),
         }
     }
 
@@ -222,7 +207,7 @@ impl Turn {
             self.fail(ticket, DecodeFailure::DecoderCrashed, message);
         }
         self.shown = Some(hand);
-        self.start_spare();
+        self.ahead.start();
     }
 
     fn begin_fade(&mut self, job: &Job, begin_ns: u64) {
