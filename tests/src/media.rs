@@ -85,17 +85,23 @@ impl Kind {
         let kilobits = bits_a_second / 1_000;
         match self {
             Self::H264Mp4 => {
-                format!("openh264enc complexity=low bitrate={bits_a_second} gop-size=30 ! h264parse")
+                format!(
+                    "openh264enc complexity=low bitrate={bits_a_second} gop-size=30 ! h264parse"
+                )
             }
             Self::HevcMp4 | Self::HevcMatroska => {
-                format!("x265enc speed-preset=ultrafast tune=zerolatency bitrate={kilobits} ! h265parse")
+                format!(
+                    "x265enc speed-preset=ultrafast tune=zerolatency bitrate={kilobits} ! h265parse"
+                )
             }
             Self::Vp9WebM => format!("vp9enc deadline=1 cpu-used=8 target-bitrate={bits_a_second}"),
             Self::Vp9Mp4 => {
                 format!("vp9enc deadline=1 cpu-used=8 target-bitrate={bits_a_second} ! vp9parse")
             }
             Self::Av1WebM | Self::Av1Mp4 => {
-                format!("av1enc cpu-used=8 usage-profile=realtime target-bitrate={kilobits} ! av1parse")
+                format!(
+                    "av1enc cpu-used=8 usage-profile=realtime target-bitrate={kilobits} ! av1parse"
+                )
             }
         }
     }
