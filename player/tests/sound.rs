@@ -49,6 +49,8 @@ fn play(
     let mut film = cinema.film_with(item, 50, true);
     film.item.volume_percent = volume_percent;
     let ticket = cinema.prepared(film);
+    // The last of the item before.
+    drop(heard.try_iter().last());
     cinema.engine.show(ticket);
     let seen = cinema
         .eyes
