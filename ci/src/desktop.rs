@@ -84,9 +84,9 @@ mod tests {
 
     #[test]
     fn x11_wants_the_key_that_the_session_names_or_the_one_at_home() {
-        let home = ("HOME", "/home/ada");
+        let home = ("HOME", "/srv/ada");
         let at_home = files(&[("DISPLAY", ":0"), home]).unwrap();
-        assert_eq!(at_home, ["/home/ada/.Xauthority"]);
+        assert_eq!(at_home, ["/srv/ada/.Xauthority"]);
         let key = ("XAUTHORITY", "/run/user/1000/key");
         let named = files(&[("DISPLAY", ":0"), home, key]).unwrap();
         assert_eq!(named, ["/run/user/1000/key"]);

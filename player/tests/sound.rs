@@ -50,7 +50,7 @@ fn play(
     film.item.volume_percent = volume_percent;
     let ticket = cinema.prepared(film);
     // The last of the item before.
-    drop(heard.try_iter().last());
+    heard.try_iter().for_each(drop);
     cinema.engine.show(ticket);
     let seen = cinema
         .eyes
