@@ -69,13 +69,13 @@ fn switch_on(stage: &mut Stage, manners: &str) -> Told {
 }
 
 /// Waits until the TV, asked over the line, says that it is in this state.
-fn wait_until_tv_is(stage: &mut Stage, state: &str) -> Told {
+fn wait_until_tv_is(stage: &mut Stage, status: &str) -> Told {
     let ask = program(&format!(
         "cec-ctl -d {OUTPUT} --skip-info --to 0 --give-device-power-status"
     ));
-    let says = format!("pwr-state: {state} ");
+    let says = format!("pwr-state: {status} ");
     wait_until(
-        &format!("a TV whose power status is {state}"),
+        &format!("a TV whose power status is {status}"),
         SHORT,
         || {
             // Before the player's first message the output has no address to ask from.
