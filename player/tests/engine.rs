@@ -258,12 +258,7 @@ fn seen(
     job.item.fit = fit;
     job.orientation = orientation;
     let ticket = cinema.prepared(job);
-    cinema.engine.show(ticket);
-    // The picture before may have been handed on once more.
-    let before = &cinema.last;
-    let screen = cinema.eyes.watch(|seen| seen.screen != *before);
-    let screen = screen.last().unwrap().screen.clone();
-    cinema.last.clone_from(&screen);
+    let screen = cinema.show_another(ticket);
     let quarters = orientation.degrees() / 90;
     (0..quarters).fold((screen, (WIDTH, HEIGHT)), |(screen, size), _| {
         turned_clockwise(&screen, size)

@@ -48,6 +48,12 @@ fn old_card(bench: &Bench, mib: u64) {
     .unwrap();
 }
 
+/// Whether the card holds what [`old_card`] wrote.
+fn is_untouched(bench: &Bench) -> bool {
+    let card = fs::read(bench.path("card")).unwrap();
+    card.iter().all(|b| *b == 0xAA)
+}
+
 #[test]
 fn a_card_gets_used_blocks_a_moved_table_and_its_enrolment_file() {
     let bench = bench();
@@ -139,12 +145,7 @@ fn nobody_to_ask_means_nothing_is_written() {
     bench
         .fleet(&["flash", "disk.img", "card"])
         .fails(2, "nothing was written");
-    assert!(
-        fs::read(bench.path("card"))
-            .unwrap()
-            .iter()
-            .all(|b| *b == 0xAA)
-    );
+    assert!(is_untouched(&bench));
 }
 
 #[test]
@@ -156,13 +157,7 @@ fn bad_input_of_every_kind_leaves_the_card_as_it_was() {
     let check = |name: &str, args: &[&str], code: i32, says: &str| {
         let ran = bench.fleet(&[&["flash"], args, &["--yes"]].concat());
         ran.fails(code, says);
-        assert!(
-            fs::read(bench.path("card"))
-                .unwrap()
-                .iter()
-                .all(|b| *b == 0xAA),
-            "{name}"
-        );
+        assert!(is_untouched(&bench), "{name}");
     };
 
     fs::write(bench.path("short.img"), &disk[..40 << 20]).unwrap();
@@ -228,12 +223,7 @@ fn a_card_that_is_too_small_is_refused_as_it_was() {
     bench
         .fleet(&["flash", "disk.img", "card", "--yes"])
         .fails(4, "card is as it was");
-    assert!(
-        fs::read(bench.path("card"))
-            .unwrap()
-            .iter()
-            .all(|b| *b == 0xAA)
-    );
+    assert!(is_untouched(&bench));
 }
 
 #[test]

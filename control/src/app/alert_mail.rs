@@ -19,7 +19,7 @@ use crate::clock::{random_id, random_number};
 use crate::domain::webhooks::{Attempt, next_after};
 use crate::mail::{AlertMail, MailError, Mailer, PATIENT, PROMPT, address};
 use crate::metrics::Task;
-use crate::store::{MailRow, TenantContext, ToMail};
+use crate::store::{Placed, TenantContext, ToMail};
 
 const RECIPIENT_LIST: &str = "`fleet alert mail list` (GET /v1/mail-recipients)";
 /// Each is told of every alert.
@@ -135,8 +135,8 @@ impl App {
         self.mail_recipient(ctx, id).await?;
         let (before, limit) = (page.number()?, page.with_one_more());
         let rows = self.store.mails(ctx, id, before, limit).await?;
-        let cursor = |row: &MailRow| row.position.to_string();
-        Ok(page.page(rows, cursor, |row| row.view))
+        let cursor = |row: &Placed<MailView>| row.position.to_string();
+        Ok(page.page(rows, cursor, |row| row.item))
     }
 
     /// Runs until the control plane is shut down, if it sends mail. A failure is logged and tried again.

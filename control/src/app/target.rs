@@ -3,14 +3,14 @@
 use fleet_protocol::target::{Target, TargetConfig, TargetRelease};
 use fleet_protocol::trust::{Envelope, RELEASE_PAYLOAD_TYPE};
 use fleet_protocol::{DeviceId, Sha256, Version};
-use serde_json::{Map, Value};
+use serde_json::Map;
 
 use super::App;
 use super::devices::DEVICE_LIST;
 use super::error::{Error, no_such};
 use crate::domain::config::{DEFAULT_SCOPE, merged};
 use crate::domain::target::{Place, desired};
-use crate::store::{Assignment, TenantContext};
+use crate::store::{Assignment, TenantContext, Versioned};
 
 impl App {
     /// The device's target; its generation counts up whenever anything else in it is new.
@@ -95,11 +95,9 @@ impl App {
     }
 }
 
-type Document = (u64, Map<String, Value>);
-
-fn target_config(general: Option<Document>, own: Option<Document>) -> Option<TargetConfig> {
+fn target_config(general: Option<Versioned>, own: Option<Versioned>) -> Option<TargetConfig> {
     let version = [&general, &own].into_iter().flatten().map(|d| d.0).max()?;
-    let document = |found: Option<Document>| found.map_or_else(Map::new, |(_, document)| document);
+    let document = |found: Option<Versioned>| found.map_or_else(Map::new, |(_, document)| document);
     Some(TargetConfig {
         version,
         document: merged(&document(general), &document(own)),

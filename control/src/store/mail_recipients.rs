@@ -70,12 +70,7 @@ impl Store {
         id: &MailRecipientId,
     ) -> Result<Option<MailRecipientView>, StoreError> {
         let sql = format!("{RECIPIENT} AND recipient_id = $2");
-        let row = sqlx::query(sqlx::AssertSqlSafe(sql))
-            .bind(ctx.key())
-            .bind(id.as_str())
-            .fetch_optional(&self.read)
-            .await?;
-        row.map(|row| recipient(&row)).transpose()
+        self.row(ctx, sql, id.as_str(), recipient).await
     }
 
     /// With what was or was to be sent there. False: there is none.
@@ -84,12 +79,7 @@ impl Store {
         ctx: &TenantContext,
         id: &MailRecipientId,
     ) -> Result<bool, StoreError> {
-        let done =
-            sqlx::query("DELETE FROM mail_recipients WHERE tenant_id = $1 AND recipient_id = $2")
-                .bind(ctx.key())
-                .bind(id.as_str())
-                .execute(&self.write)
-                .await?;
-        Ok(done.rows_affected() == 1)
+        let sql = "DELETE FROM mail_recipients WHERE tenant_id = $1 AND recipient_id = $2";
+        self.change_row(ctx, sql, id.as_str()).await
     }
 }

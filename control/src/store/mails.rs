@@ -11,6 +11,7 @@ use jiff::{SignedDuration, Timestamp};
 use sqlx::any::AnyRow;
 use sqlx::{Any, Row as _, Transaction};
 
+use super::rows::{Placed, placed};
 use super::{Store, StoreError, TenantContext, from_json, instant, maybe, ms, number, parse};
 use crate::clock::random_id;
 use crate::domain::webhooks::{Attempt, Next};
@@ -122,13 +123,6 @@ pub struct ToMail {
     /// That were made.
     pub attempts: u32,
     pub created_at: Timestamp,
-}
-
-/// A message with its place in the order in which they were begun.
-#[derive(Debug, Clone)]
-pub struct MailRow {
-    pub position: i64,
-    pub view: MailView,
 }
 
 const TO_MAIL: &str = "SELECT m.delivery_id, m.recipient_id, r.email, m.events, m.attempts, m.created_ms
@@ -335,12 +329,7 @@ impl Store {
         id: &DeliveryId,
     ) -> Result<Option<MailView>, StoreError> {
         let sql = format!("{VIEW} AND delivery_id = $2");
-        let row = sqlx::query(sqlx::AssertSqlSafe(sql))
-            .bind(ctx.key())
-            .bind(id.as_str())
-            .fetch_optional(&self.read)
-            .await?;
-        row.map(|row| view(&row)).transpose()
+        self.row(ctx, sql, id.as_str(), view).await
     }
 
     /// One page, newest first, below position `before`.
@@ -350,22 +339,13 @@ impl Store {
         to: &MailRecipientId,
         before: Option<i64>,
         limit: u32,
-    ) -> Result<Vec<MailRow>, StoreError> {
+    ) -> Result<Vec<Placed<MailView>>, StoreError> {
         let sql = format!(
             "{VIEW} AND recipient_id = $2 AND ($3 IS NULL OR position < $3) ORDER BY position DESC LIMIT $4"
         );
-        let rows = sqlx::query(sqlx::AssertSqlSafe(sql))
-            .bind(ctx.key())
-            .bind(to.as_str())
-            .bind(before)
-            .bind(i64::from(limit))
-            .fetch_all(&self.read)
+        let rows = self
+            .rows_below(ctx, sql, to.as_str(), (before, limit))
             .await?;
-        let rows = rows.iter().map(|row| {
-            let position = row.try_get("position")?;
-            let view = view(row)?;
-            Ok(MailRow { position, view })
-        });
-        rows.collect()
+        placed(&rows, view)
     }
 }

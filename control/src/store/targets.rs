@@ -162,7 +162,7 @@ fn assigned(row: &AnyRow) -> Result<Assignment, StoreError> {
 }
 
 /// A document with its version.
-pub(crate) type Versioned = (u64, Map<String, Value>);
+pub type Versioned = (u64, Map<String, Value>);
 
 fn document(
     row: &AnyRow,

@@ -21,7 +21,7 @@ pub struct Cinema {
     /// Reports that came before they were asked for.
     early: Vec<Report>,
     /// What was seen last.
-    pub last: Vec<u8>,
+    last: Vec<u8>,
 }
 
 impl Cinema {
